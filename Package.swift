@@ -1,0 +1,253 @@
+// swift-tools-version: 6.2
+// The law of the house: four floors under Sources/, and who may import whom. No room imports upward;
+// Ground and Domain touch no disk, socket or clock and import no package but those named in their lines.
+import PackageDescription
+
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+enum Floor: String { case ground = "Ground", domain = "Domain", services = "Services", node = "" }
+
+func room(_ name: String, on floor: Floor, _ dependencies: [Target.Dependency]) -> Target {
+    let folder = floor == .node ? "Sources/\(name)" : "Sources/\(floor.rawValue)/\(name)"
+    return .target(name: name, dependencies: dependencies, path: folder, swiftSettings: house)
+}
+
+func tests(of name: String, on floor: Floor, _ dependencies: [Target.Dependency] = []) -> Target {
+    let folder = floor == .node ? "Tests/\(name)" : "Tests/\(floor.rawValue)/\(name)"
+    return .testTarget(
+        name: "\(name)Tests",
+        dependencies: [.target(name: name), "TestSupport"] + dependencies,
+        path: folder,
+        swiftSettings: house
+    )
+}
+
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let bigInt: Target.Dependency = .product(name: "BigInt", package: "BigInt")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "mintmark",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "mintmark", targets: ["mintmark"]),
+        .library(name: "Encodings", targets: ["Encodings"]),
+        .library(name: "CanonicalJSON", targets: ["CanonicalJSON"]),
+        .library(name: "Cryptography", targets: ["Cryptography"]),
+        .library(name: "SignedDocuments", targets: ["SignedDocuments"]),
+        .library(name: "Passports", targets: ["Passports"]),
+        .library(name: "HTTPSignatures", targets: ["HTTPSignatures"]),
+        .library(name: "Receipts", targets: ["Receipts"]),
+        .library(name: "Cashu", targets: ["Cashu"]),
+        .library(name: "Lightning", targets: ["Lightning"]),
+        .library(name: "Ledger", targets: ["Ledger"]),
+        .library(name: "Paywall", targets: ["Paywall"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/attaswift/BigInt", from: "6.0.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(
+            url: "https://github.com/apple/swift-configuration",
+            from: "1.4.0",
+            traits: [.defaults, "CommandLineArguments"]
+        ),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // Ground: bytes and numbers.
+        .systemLibrary(
+            name: "CSecp256k1",
+            path: "Sources/Ground/CSecp256k1",
+            pkgConfig: "libsecp256k1",
+            providers: [.apt(["libsecp256k1-dev"])]
+        ),
+        .systemLibrary(
+            name: "CZlib",
+            path: "Sources/Ground/CZlib",
+            pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"])]
+        ),
+        room("Encodings", on: .ground, ["CZlib"]),
+        room("CanonicalJSON", on: .ground, ["Encodings"]),
+        room("Cryptography", on: .ground, ["Encodings", "CSecp256k1", crypto, cryptoExtras]),
+
+        // Domain: what is true.
+        room("SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        room("Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        room("HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
+        room("Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        room("Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
+        room("Ledger", on: .domain, []),
+        room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+
+        // Services: what is done.
+        room("Workers", on: .services, [nioPosix]),
+        room("Storage", on: .services, ["Ledger", grdb, logging]),
+        room(
+            "Identity",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Storage", httpClient, nioCore, logging,
+            ]
+        ),
+        room(
+            "LightningBackends",
+            on: .services,
+            ["Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore, logging]
+        ),
+        room(
+            "Mint",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Storage", "Workers",
+                hummingbird, httpTypes, nioCore, logging, metrics,
+            ]
+        ),
+        room(
+            "Wallet",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Paywall", "Receipts",
+                "Storage", httpClient, httpTypes, nioCore, logging,
+            ]
+        ),
+        room(
+            "Gateway",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Receipts", "Cashu", "Ledger", "Paywall", "Storage", "Workers", "Identity", "Wallet", httpClient,
+                hummingbird, httpTypes, nioCore, logging, metrics,
+            ]
+        ),
+
+        // Node: how it runs.
+        room(
+            "Node",
+            on: .node,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "Identity",
+                "LightningBackends", "Mint", "Wallet", "Gateway", httpClient, hummingbird, hummingbirdTLS, httpTypes,
+                nioCore, nioPosix, nioSSL, logging, metrics, lifecycle, configuration,
+            ]
+        ),
+        .executableTarget(
+            name: "mintmark",
+            dependencies: [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Receipts", "Cashu",
+                "Node", httpClient, hummingbird, nioCore, logging, argumentParser, configuration,
+            ],
+            path: "Sources/mintmark",
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Storage",
+                "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird, httpTypes, nioCore, nioPosix,
+                nioHTTP1, logging,
+            ],
+            path: "Sources/Benchmarks",
+            swiftSettings: house
+        ),
+
+        // Tests mirror the floors; COpenSSL is the second implementation every primitive is held against.
+        .systemLibrary(
+            name: "COpenSSL",
+            path: "Tests/Support/COpenSSL",
+            pkgConfig: "libcrypto",
+            providers: [.apt(["libssl-dev"])]
+        ),
+        .target(
+            name: "TestSupport",
+            dependencies: ["CanonicalJSON", "COpenSSL"],
+            path: "Tests/Support/TestSupport",
+            swiftSettings: house
+        ),
+        tests(of: "Encodings", on: .ground),
+        tests(of: "CanonicalJSON", on: .ground, ["Encodings"]),
+        tests(of: "Cryptography", on: .ground, ["Encodings", "COpenSSL", "CanonicalJSON"]),
+        tests(of: "SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        tests(of: "Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
+        tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
+        tests(of: "Ledger", on: .domain),
+        tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        tests(of: "Storage", on: .services, ["Ledger"]),
+        tests(
+            of: "Identity",
+            on: .services,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Storage"]
+        ),
+        tests(of: "LightningBackends", on: .services, ["Encodings", "Cryptography", "Lightning", "Storage", httpClient]),
+        tests(
+            of: "Mint",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
+                "Storage", "Workers", hummingbird, httpClient, nioCore,
+            ]
+        ),
+        tests(
+            of: "Wallet",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
+                "Paywall", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient, nioCore,
+            ]
+        ),
+        tests(
+            of: "Gateway",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
+                "Mint", "Wallet", "Identity", hummingbird, httpTypes, httpClient, nioCore,
+            ]
+        ),
+        tests(
+            of: "Node",
+            on: .node,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Receipts", "Cashu",
+                "Storage", "Wallet", "Gateway", "Identity", "mintmark", hummingbird, httpClient, nioCore,
+            ]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
