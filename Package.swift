@@ -108,12 +108,12 @@ let package = Package(
         room("Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room("Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
-        room("Ledger", on: .domain, []),
+        room("Ledger", on: .domain, ["Encodings"]),
         room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
 
         // Services: what is done.
         room("Workers", on: .services, [nioPosix]),
-        room("Storage", on: .services, ["Ledger", grdb, logging]),
+        room("Storage", on: .services, ["Encodings", "Ledger", grdb, logging]),
         room(
             "Identity",
             on: .services,
@@ -206,9 +206,9 @@ let package = Package(
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
-        tests(of: "Ledger", on: .domain),
+        tests(of: "Ledger", on: .domain, ["Encodings"]),
         tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
-        tests(of: "Storage", on: .services, ["Ledger"]),
+        tests(of: "Storage", on: .services, ["Encodings", "Ledger"]),
         tests(
             of: "Identity",
             on: .services,

@@ -1,0 +1,256 @@
+internal import Foundation
+internal import GRDB
+public import Logging
+internal import Synchronization
+
+/// A step of the schema. Steps run in order, each once; a published one is never edited.
+public struct Migration: Sendable {
+    /// Unique over the database, such as `mint-1`.
+    public let id: String
+    /// One or more statements.
+    public let sql: String
+
+    public init(id: String, sql: String) {
+        self.id = id
+        self.sql = sql
+    }
+}
+
+/// A SQLite database in WAL mode with synchronous=FULL, one writer with group commit and a few readers.
+///
+/// `write` returns only after its commit is on the disk, so what it made visible survives a power loss.
+public final class Database: Sendable {
+    /// "MMRK": says that the file is one of this program's.
+    static let applicationID: Int32 = 0x4D4D_524B
+
+    public let path: String
+    private let pool: DatabasePool
+    private let queue: WriteQueue
+    private let logger: Logger
+    private let writerEnded = DispatchSemaphore(value: 0)
+    /// Set once the disk has failed: SQLite cannot know what reached it, so no write is taken any more.
+    private let failure = Mutex<StorageError?>(nil)
+
+    /// Opens or creates the file and brings its schema up to date.
+    ///
+    /// - Parameters:
+    ///   - path: the file; its folder must exist. `-wal` and `-shm` files stand beside it while open.
+    ///   - migrations: of every service that keeps its tables here.
+    ///   - queueLimit: how many writes may wait before `write` answers `overloaded`.
+    /// - Throws: `StorageError` with a sentence that says what to do.
+    public init(
+        path: String,
+        migrations: [Migration],
+        logger: Logger,
+        queueLimit: Int = 16_384,
+        readers: Int = 4
+    ) throws(StorageError) {
+        self.path = path
+        self.logger = logger
+        queue = WriteQueue(limit: queueLimit, batchLimit: 512)
+        do {
+            var configuration = GRDB.Configuration()
+            configuration.maximumReaderCount = readers
+            configuration.busyMode = .timeout(2)
+            configuration.foreignKeysEnabled = true
+            pool = try DatabasePool(path: path, configuration: configuration)
+            try pool.writeWithoutTransaction { database in
+                // GRDB sets synchronous=NORMAL when it opens a WAL pool; a spend must survive a power loss.
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+                let synchronous = try Int.fetchOne(database, sql: "PRAGMA synchronous")
+                guard synchronous == 2 else {
+                    throw StorageError(.statement, "SQLite refuses synchronous=FULL; it answers \(synchronous ?? -1)")
+                }
+                try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
+                try Self.claim(database, path: path)
+                try Self.migrate(database, (Self.ownMigrations + migrations), path: path)
+            }
+        } catch {
+            throw StorageError(error, path: path)
+        }
+        let thread = Thread { [self] in runWriter() }
+        thread.name = "mintmark-writer"
+        thread.start()
+    }
+
+    /// Refuses a file of another program before anything is written to it.
+    private static func claim(_ database: GRDB.Database, path: String) throws {
+        let found = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
+        if found == applicationID { return }
+        let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
+        guard found == 0, tables == 0 else {
+            throw StorageError(
+                .foreign,
+                "\(path) is a database of another program: choose another data directory; it was left as it is"
+            )
+        }
+        try database.execute(sql: "PRAGMA application_id = \(applicationID)")
+    }
+
+    private static let ownMigrations =
+        [
+            Migration(
+                id: "storage-1",
+                sql: "CREATE TABLE storage_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT"
+            )
+        ] + LedgerStore.migrations
+
+    private static func migrate(_ database: GRDB.Database, _ migrations: [Migration], path: String) throws {
+        try database.execute(
+            sql: "CREATE TABLE IF NOT EXISTS storage_migrations (id TEXT PRIMARY KEY) WITHOUT ROWID, STRICT"
+        )
+        let done = Set(try String.fetchAll(database, sql: "SELECT id FROM storage_migrations"))
+        let known = Set(migrations.map(\.id))
+        guard known.count == migrations.count else {
+            throw StorageError(.statement, "two migrations have the same id")
+        }
+        if let unknown = done.subtracting(known).sorted().first {
+            throw StorageError(
+                .newer,
+                "\(path) was made by a newer version of mintmark (it has \(unknown)): install that version"
+            )
+        }
+        for migration in migrations where !done.contains(migration.id) {
+            try database.inTransaction(.immediate) {
+                try database.execute(sql: migration.sql)
+                try database.execute(
+                    sql: "INSERT INTO storage_migrations (id) VALUES (?)",
+                    arguments: [migration.id]
+                )
+                return .commit
+            }
+        }
+    }
+
+    /// Runs `body` in the single writer and returns its result once the commit is durable.
+    ///
+    /// Bodies that wait together share one commit, each within its own savepoint: where one throws, its own
+    /// changes are undone and the others stand. A cancelled caller does not undo what was queued.
+    /// - Throws: what `body` throws; `StorageError` where the store could not keep it, and then nothing of it is kept.
+    public func write<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
+        if let failure = failure.withLock({ $0 }) { throw failure }
+        let result = ResultBox<T>()
+        return try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<T, any Error>) in
+            let job = WriteJob(
+                run: { connection in
+                    let value = try body(connection)
+                    result.value.withLock { $0 = value }
+                },
+                finish: { error in
+                    if let error {
+                        continuation.resume(throwing: error)
+                    } else if let value = result.value.withLock({ $0 }) {
+                        continuation.resume(returning: value)
+                    } else {
+                        continuation.resume(throwing: StorageError(.statement, "a write ended with no result"))
+                    }
+                }
+            )
+            do {
+                try queue.append(job)
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
+    }
+
+    /// Runs `body` on a reader: it sees the last commit and nothing later.
+    public func read<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
+        let path = path
+        do {
+            return try await pool.read { try body(Connection($0, path: path)) }
+        } catch let error as DatabaseError {
+            throw StorageError(error, path: path)
+        }
+    }
+
+    /// Writes what is queued, then closes the file.
+    public func close() async {
+        queue.close()
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            DispatchQueue.global().async {
+                self.writerEnded.wait()
+                self.writerEnded.signal()
+                continuation.resume()
+            }
+        }
+        do {
+            try pool.close()
+        } catch {
+            logger.warning("closing the database failed", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
+    // MARK: The writer
+
+    private func runWriter() {
+        while let batch = queue.nextBatch() {
+            if let failure = failure.withLock({ $0 }) {
+                for job in batch { job.finish(failure) }
+                continue
+            }
+            commit(batch)
+        }
+        writerEnded.signal()
+    }
+
+    /// Runs the jobs in one transaction and tells each how it ended.
+    private func commit(_ batch: [WriteJob]) {
+        var outcomes: [(any Error)?] = []
+        do {
+            try pool.writeWithoutTransaction { database in
+                let connection = Connection(database, path: path)
+                try database.execute(sql: "BEGIN IMMEDIATE")
+                do {
+                    for job in batch {
+                        outcomes.append(try Self.runInSavepoint(job, connection, isAlone: batch.count == 1))
+                    }
+                    try database.execute(sql: "COMMIT")
+                } catch {
+                    if database.isInsideTransaction { try? database.execute(sql: "ROLLBACK") }
+                    throw error
+                }
+            }
+        } catch {
+            let error = StorageError(error, path: path)
+            if error.endsWriting {
+                failure.withLock { $0 = error }
+                logger.critical("the store takes no more writes", metadata: ["error": "\(error)"])
+            }
+            for (index, job) in batch.enumerated() {
+                // A body that had failed by itself keeps its own reason.
+                job.finish((index < outcomes.count ? outcomes[index] : nil) ?? error)
+            }
+            return
+        }
+        for (job, outcome) in zip(batch, outcomes) { job.finish(outcome) }
+    }
+
+    /// - Returns: what the body threw, with its changes undone; nil where it went well.
+    /// - Throws: where the whole transaction is lost (disk full, disk failure).
+    private static func runInSavepoint(
+        _ job: WriteJob,
+        _ connection: Connection,
+        isAlone: Bool
+    ) throws -> (any Error)? {
+        let database = connection.database
+        try connection.execute("SAVEPOINT job")
+        do {
+            try job.run(connection)
+            try connection.execute("RELEASE job")
+            return nil
+        } catch {
+            // SQLite itself ends the transaction on some failures; then the other bodies' changes are gone too.
+            guard database.isInsideTransaction else { throw error }
+            if let error = error as? StorageError, error.endsWriting || error.code == .full { throw error }
+            try connection.execute("ROLLBACK TO job")
+            try connection.execute("RELEASE job")
+            return error
+        }
+    }
+}
+
+/// Carries a body's result from the writer's thread to the caller.
+private final class ResultBox<T: Sendable>: Sendable {
+    let value = Mutex<T?>(nil)
+}
