@@ -1,3 +1,4 @@
+internal import Foundation
 internal import GRDB
 
 /// A value bound to a statement's `?`.
@@ -30,8 +31,8 @@ public enum SQLValue: Sendable, Hashable, ExpressibleByStringLiteral, Expressibl
     public static func optional(_ bytes: [UInt8]?) -> SQLValue { bytes.map { .blob($0) } ?? .null }
 }
 
-extension SQLValue: DatabaseValueConvertible {
-    package var databaseValue: DatabaseValue {
+extension SQLValue {
+    fileprivate var databaseValue: DatabaseValue {
         switch self {
         case .null: .null
         case .integer(let value): value.databaseValue
@@ -40,13 +41,13 @@ extension SQLValue: DatabaseValueConvertible {
         }
     }
 
-    package static func fromDatabaseValue(_ value: DatabaseValue) -> SQLValue? {
+    fileprivate init(_ value: DatabaseValue) throws(StorageError) {
         switch value.storage {
-        case .null: .null
-        case .int64(let number): .integer(number)
-        case .string(let text): .text(text)
-        case .blob(let data): .blob([UInt8](data))
-        case .double: nil
+        case .null: self = .null
+        case .int64(let number): self = .integer(number)
+        case .string(let text): self = .text(text)
+        case .blob(let data): self = .blob([UInt8](data))
+        case .double: throw StorageError(.corrupt, "a column holds a floating-point number; none is ever written")
         }
     }
 }
@@ -56,12 +57,7 @@ public struct Row: Sendable {
     private let values: [SQLValue]
 
     fileprivate init(_ row: GRDB.Row) throws {
-        values = try row.databaseValues.map { value in
-            guard let value = SQLValue.fromDatabaseValue(value) else {
-                throw StorageError(.corrupt, "a column holds a floating-point number; none is ever written")
-            }
-            return value
-        }
+        values = try row.databaseValues.map { try SQLValue($0) }
     }
 
     private func wrongType(_ column: Int, _ wanted: String) -> StorageError {
@@ -121,7 +117,7 @@ public final class Connection {
 
     public func execute(_ sql: String, arguments: [SQLValue]) throws {
         do {
-            try database.cachedStatement(sql: sql).execute(arguments: StatementArguments(arguments))
+            try database.cachedStatement(sql: sql).execute(arguments: StatementArguments(arguments.map(\.databaseValue)))
         } catch {
             throw StorageError(error, path: path)
         }
@@ -140,7 +136,7 @@ public final class Connection {
     public func rows(_ sql: String, arguments: [SQLValue]) throws -> [Row] {
         do {
             let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments))
+            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
             var rows: [Row] = []
             while let row = try cursor.next() {
                 rows.append(try Row(row))
@@ -159,7 +155,7 @@ public final class Connection {
     public func first(_ sql: String, arguments: [SQLValue]) throws -> Row? {
         do {
             let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments))
+            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
             return try cursor.next().map { try Row($0) }
         } catch {
             throw StorageError(error, path: path)

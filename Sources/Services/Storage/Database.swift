@@ -219,7 +219,8 @@ public final class Database: Sendable {
             }
             for (index, job) in batch.enumerated() {
                 // A body that had failed by itself keeps its own reason.
-                job.finish((index < outcomes.count ? outcomes[index] : nil) ?? error)
+                let own: (any Error)? = index < outcomes.count ? outcomes[index] : nil
+                job.finish(own ?? error)
             }
             return
         }

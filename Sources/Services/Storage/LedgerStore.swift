@@ -86,7 +86,7 @@ public enum LedgerStore {
         credit: UInt64,
         in connection: Connection
     ) throws {
-        let found = try balance(of: account, unit: unit, in: connection)
+        let found = try sides(of: account, unit: unit, in: connection)
         let next = try found.balance.adding(debit: debit, credit: credit)
         let sql =
             found.exists
@@ -99,7 +99,7 @@ public enum LedgerStore {
         try connection.execute(sql, arguments: arguments)
     }
 
-    private static func balance(
+    private static func sides(
         of account: Account,
         unit: String,
         in connection: Connection
@@ -122,7 +122,7 @@ public enum LedgerStore {
 
     /// What the account holds; zero where nothing was ever posted to it.
     public static func balance(of account: Account, unit: String, in connection: Connection) throws -> UInt64 {
-        try balance(of: account, unit: unit, in: connection).balance.balance
+        try sides(of: account, unit: unit, in: connection).balance.balance
     }
 
     /// Every account whose name begins with `prefix`, by name.
