@@ -125,7 +125,10 @@ let package = Package(
         room(
             "LightningBackends",
             on: .services,
-            ["Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore, logging]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore,
+                logging,
+            ]
         ),
         room(
             "Mint",
@@ -193,7 +196,7 @@ let package = Package(
         ),
         .target(
             name: "TestSupport",
-            dependencies: ["CanonicalJSON", "COpenSSL"],
+            dependencies: [],
             path: "Tests/Support/TestSupport",
             swiftSettings: house
         ),
@@ -214,7 +217,11 @@ let package = Package(
             on: .services,
             ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Storage"]
         ),
-        tests(of: "LightningBackends", on: .services, ["Encodings", "Cryptography", "Lightning", "Storage", httpClient]),
+        tests(
+            of: "LightningBackends",
+            on: .services,
+            ["Encodings", "Cryptography", "Lightning", "Storage", httpClient]
+        ),
         tests(
             of: "Mint",
             on: .services,

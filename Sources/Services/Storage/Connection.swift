@@ -117,7 +117,9 @@ public final class Connection {
 
     public func execute(_ sql: String, arguments: [SQLValue]) throws {
         do {
-            try database.cachedStatement(sql: sql).execute(arguments: StatementArguments(arguments.map(\.databaseValue)))
+            try database.cachedStatement(sql: sql).execute(
+                arguments: StatementArguments(arguments.map(\.databaseValue))
+            )
         } catch {
             throw StorageError(error, path: path)
         }
@@ -136,7 +138,10 @@ public final class Connection {
     public func rows(_ sql: String, arguments: [SQLValue]) throws -> [Row] {
         do {
             let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
+            let cursor = try GRDB.Row.fetchCursor(
+                statement,
+                arguments: StatementArguments(arguments.map(\.databaseValue))
+            )
             var rows: [Row] = []
             while let row = try cursor.next() {
                 rows.append(try Row(row))
@@ -155,7 +160,10 @@ public final class Connection {
     public func first(_ sql: String, arguments: [SQLValue]) throws -> Row? {
         do {
             let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
+            let cursor = try GRDB.Row.fetchCursor(
+                statement,
+                arguments: StatementArguments(arguments.map(\.databaseValue))
+            )
             return try cursor.next().map { try Row($0) }
         } catch {
             throw StorageError(error, path: path)
