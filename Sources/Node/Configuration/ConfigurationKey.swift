@@ -1,0 +1,137 @@
+internal import CanonicalJSON
+internal import Configuration
+internal import Foundation
+
+/// The settings by their names in `config.json` (nested at the dots) and in the environment.
+package enum ConfigurationKey: String, CaseIterable, Sendable {
+    case host = "http.host"
+    case port = "http.port"
+    case publicURL = "http.publicURL"
+    case tlsCertificate = "http.tlsCertificate"
+    case tlsKey = "http.tlsKey"
+    case behindProxy = "http.behindProxy"
+    case network
+    case lightningBackend = "lightning.backend"
+    case simulatedLightningURL = "lightning.simulatedURL"
+    case mintEnabled = "mint.enabled"
+    case mintName = "mint.name"
+    case mintInputFeePPK = "mint.inputFeePPK"
+    case acceptedMints = "ecash.acceptedMints"
+    case offlineCap = "ecash.offlineCap"
+    case redeemWithinSeconds = "ecash.redeemWithinSeconds"
+    case passportLifetimeHours = "passport.lifetimeHours"
+    case statusMaximumAgeSeconds = "passport.statusMaximumAgeSeconds"
+    case walletLockHours = "wallet.lockHours"
+    case logLevel = "log.level"
+    case logFormat = "log.format"
+
+    static func isKnown(_ name: String) -> Bool { Self(rawValue: name) != nil }
+}
+
+/// Reads `config.json` strictly: a key that does not exist is an error, not a silence.
+enum ConfigurationFile {
+    private static let maximumBytes = 64 * 1024
+
+    /// - Returns: the settings by key; none where the file is missing.
+    static func read(_ path: String) throws(ConfigurationError) -> [String: String] {
+        guard FileManager.default.fileExists(atPath: path) else { return [:] }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ConfigurationError("\(path) cannot be read: check its owner and mode")
+        }
+        guard data.count <= maximumBytes else { throw ConfigurationError("\(path) is larger than 64 KiB") }
+        let document: JSONValue
+        do {
+            document = try JSONValue.parse([UInt8](data))
+        } catch {
+            throw ConfigurationError("\(path) is not valid JSON: \(error)")
+        }
+        guard case .object(let object) = document else { throw ConfigurationError("\(path) must hold a JSON object") }
+        var values: [String: String] = [:]
+        try flatten(object, prefix: "", path: path, into: &values)
+        return values
+    }
+
+    private static func flatten(
+        _ object: JSONObject,
+        prefix: String,
+        path: String,
+        into values: inout [String: String]
+    ) throws(ConfigurationError) {
+        for (name, value) in object {
+            let key = prefix + name
+            if case .object(let inner) = value {
+                guard prefix.isEmpty else { throw ConfigurationError("\(path): there is no setting named \(key)") }
+                try flatten(inner, prefix: name + ".", path: path, into: &values)
+                continue
+            }
+            guard ConfigurationKey.isKnown(key) else {
+                throw ConfigurationError("\(path): there is no setting named \(key)")
+            }
+            switch value {
+            case .string(let text): values[key] = text
+            case .integer(let number): values[key] = String(number)
+            case .bool(let flag): values[key] = flag ? "true" : "false"
+            case .array(let items):
+                let texts = items.compactMap(\.stringValue)
+                guard texts.count == items.count else { throw ConfigurationError("\(path): \(key) must list strings") }
+                values[key] = texts.joined(separator: ",")
+            default:
+                throw ConfigurationError("\(path): \(key) must be text, a whole number, true, false or a list of text")
+            }
+        }
+    }
+
+    static func provider(named name: String, values: [String: String]) -> InMemoryProvider {
+        var settings: [AbsoluteConfigKey: ConfigValue] = [:]
+        for (key, value) in values {
+            settings[AbsoluteConfigKey(key.split(separator: ".").map(String.init))] = ConfigValue(
+                .string(value),
+                isSecret: false
+            )
+        }
+        return InMemoryProvider(name: name, values: settings)
+    }
+}
+
+/// The layered values, read as text and parsed strictly, so that a typing error is said and not passed over.
+struct ConfigurationValues {
+    let reader: ConfigReader
+
+    func text(_ key: ConfigurationKey) -> String? {
+        guard let text = reader.string(forKey: ConfigKey(key.rawValue)), !text.isEmpty else { return nil }
+        return text
+    }
+
+    func list(_ key: ConfigurationKey) -> [String] {
+        (text(key) ?? "").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+
+    func number(_ key: ConfigurationKey, in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64? {
+        guard let text = text(key) else { return nil }
+        guard let number = Int64(text), range.contains(number) else {
+            let bounds = "\(range.lowerBound) to \(range.upperBound)"
+            throw ConfigurationError("\(key.rawValue) must be a whole number from \(bounds), not \(text)")
+        }
+        return number
+    }
+
+    func flag(_ key: ConfigurationKey) throws(ConfigurationError) -> Bool? {
+        switch text(key)?.lowercased() {
+        case nil: return nil
+        case "true", "yes", "1": return true
+        case "false", "no", "0": return false
+        case .some(let other): throw ConfigurationError("\(key.rawValue) must be true or false, not \(other)")
+        }
+    }
+
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ key: ConfigurationKey
+    ) throws(ConfigurationError) -> Choice? where Choice.RawValue == String {
+        guard let text = text(key) else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            let choices = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ConfigurationError("\(key.rawValue) must be one of \(choices), not \(text)")
+        }
+        return choice
+    }
+}

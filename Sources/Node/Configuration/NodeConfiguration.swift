@@ -1,0 +1,145 @@
+public import Configuration
+internal import Foundation
+
+/// A configuration that a node refuses to start with, in a sentence that says what to change.
+public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+    public let message: String
+    public var description: String { message }
+
+    public init(_ message: String) {
+        self.message = message
+    }
+}
+
+/// Everything an operator can set, each by flag, by environment (`MINTMARK_HTTP_PORT` for `http.port`) or in
+/// `config.json` of the data directory, in that order of precedence.
+public struct NodeConfiguration: Sendable {
+    /// Which Lightning network the node's money is of. `simulated` is test money.
+    public enum Network: String, Sendable, CaseIterable { case simulated, mainnet }
+    public enum LightningKind: String, Sendable, CaseIterable { case simulated, none }
+    public enum LogFormat: String, Sendable, CaseIterable { case text, json }
+
+    public var dataDirectory: String
+    public var host: String
+    public var port: Int
+    /// How others reach the node, without a slash at the end; links in credentials and receipts begin with it.
+    public var publicURL: String
+    public var tlsCertificatePath: String?
+    public var tlsKeyPath: String?
+    /// The proxy that speaks TLS for the node, where the node itself listens beyond loopback without it.
+    public var behindProxy: String?
+    public var network: Network
+    public var lightning: LightningKind
+    public var simulatedLightningURL: String
+    public var isMintEnabled: Bool
+    public var mintName: String
+    /// Input fee of the mint's keysets, thousandths of a unit per proof (NUT-02).
+    public var mintInputFeePPK: UInt64
+    /// Mints whose ecash the node's services take; its own is always among them where it is on.
+    public var acceptedMints: [String]
+    /// How much ecash, in sat, may lie accepted but not yet redeemed at one mint.
+    public var offlineCap: UInt64
+    public var redeemWithinSeconds: Int64
+    public var passportLifetimeSeconds: Int64
+    /// How old a status list may be before a call that needs it is refused.
+    public var statusMaximumAgeSeconds: Int64
+    /// How long tokens that are locked to a seller stay locked.
+    public var walletLockSeconds: Int64
+    public var logLevel: String
+    public var logFormat: LogFormat
+
+    /// Whether `host` is this machine alone.
+    public var isLoopback: Bool { Self.isLoopback(host) }
+
+    public static func isLoopback(_ host: String) -> Bool {
+        host == "localhost" || host == "::1" || (host.hasPrefix("127.") && host.split(separator: ".").count == 4)
+    }
+
+    /// Where a node lives when nothing else is said: `$MINTMARK_DATA`, else `~/.mintmark`.
+    public static func defaultDataDirectory(environment: [String: String] = ProcessInfo.processInfo.environment) -> String {
+        if let path = environment["MINTMARK_DATA"], !path.isEmpty { return path }
+        return (environment["HOME"] ?? ".") + "/.mintmark"
+    }
+
+    /// Reads the three layers.
+    /// - Parameters:
+    ///   - flags: what stood on the command line, by key (`http.port`).
+    ///   - environment: of the process.
+    /// - Throws: `ConfigurationError` naming the key and where its value came from.
+    public static func load(
+        dataDirectory: String,
+        flags: [String: String] = [:],
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(ConfigurationError) -> NodeConfiguration {
+        let values = ConfigurationValues(
+            reader: ConfigReader(providers: [
+                ConfigurationFile.provider(named: "flags", values: flags),
+                EnvironmentVariablesProvider(environmentVariables: environment).prefixKeys(with: "mintmark"),
+                ConfigurationFile.provider(
+                    named: "config.json",
+                    values: try ConfigurationFile.read(dataDirectory + "/config.json")
+                ),
+            ])
+        )
+        for key in flags.keys where !ConfigurationKey.isKnown(key) {
+            throw ConfigurationError("there is no setting named \(key)")
+        }
+        let configuration = try NodeConfiguration(values, dataDirectory: dataDirectory)
+        try configuration.validate()
+        return configuration
+    }
+
+    private init(_ values: ConfigurationValues, dataDirectory: String) throws(ConfigurationError) {
+        self.dataDirectory = dataDirectory
+        host = values.text(.host) ?? "127.0.0.1"
+        port = Int(try values.number(.port, in: 0...65535) ?? 8402)
+        tlsCertificatePath = values.text(.tlsCertificate)
+        tlsKeyPath = values.text(.tlsKey)
+        behindProxy = values.text(.behindProxy)
+        network = try values.choice(.network) ?? .simulated
+        lightning = try values.choice(.lightningBackend) ?? .simulated
+        simulatedLightningURL = values.text(.simulatedLightningURL) ?? "http://127.0.0.1:8499"
+        isMintEnabled = try values.flag(.mintEnabled) ?? true
+        mintName = values.text(.mintName) ?? "mintmark"
+        mintInputFeePPK = UInt64(try values.number(.mintInputFeePPK, in: 0...100_000) ?? 0)
+        acceptedMints = values.list(.acceptedMints)
+        offlineCap = UInt64(try values.number(.offlineCap, in: 0...Int64.max) ?? 10_000)
+        redeemWithinSeconds = try values.number(.redeemWithinSeconds, in: 1...86_400) ?? 600
+        passportLifetimeSeconds = (try values.number(.passportLifetimeHours, in: 1...720) ?? 24) * 3600
+        statusMaximumAgeSeconds = try values.number(.statusMaximumAgeSeconds, in: 0...86_400) ?? 60
+        walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
+        logLevel = values.text(.logLevel) ?? "info"
+        logFormat = try values.choice(.logFormat) ?? .text
+        let scheme = tlsCertificatePath == nil ? "http" : "https"
+        let shownHost = host.contains(":") ? "[\(host)]" : host
+        publicURL = values.text(.publicURL) ?? "\(scheme)://\(shownHost):\(port)"
+        while publicURL.hasSuffix("/") { publicURL.removeLast() }
+    }
+
+    /// What must never be run, whatever the layers say.
+    private func validate() throws(ConfigurationError) {
+        if !isLoopback, tlsCertificatePath == nil, behindProxy == nil {
+            throw ConfigurationError(
+                "\(host) can be reached from elsewhere, so the node needs TLS there: set http.tlsCertificate and"
+                    + " http.tlsKey, or http.behindProxy to the proxy that speaks TLS for it"
+            )
+        }
+        if (tlsCertificatePath == nil) != (tlsKeyPath == nil) {
+            throw ConfigurationError("http.tlsCertificate and http.tlsKey go together: set both or neither")
+        }
+        if network == .mainnet, lightning == .simulated {
+            throw ConfigurationError(
+                "lightning.backend is simulated, which is TEST MONEY, but network is mainnet: set network to"
+                    + " simulated, or lightning.backend to none"
+            )
+        }
+        guard publicURL.hasPrefix("http://") || publicURL.hasPrefix("https://"), publicURL.utf8.count <= 256 else {
+            throw ConfigurationError("http.publicURL must begin with http:// or https:// (\(publicURL))")
+        }
+        for (key, url) in [(ConfigurationKey.simulatedLightningURL, simulatedLightningURL)]
+            + acceptedMints.map({ (.acceptedMints, $0) })
+        where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
+            throw ConfigurationError("\(key.rawValue): \(url) is not an http or https address")
+        }
+    }
+}
