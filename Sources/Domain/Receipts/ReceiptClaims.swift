@@ -1,0 +1,136 @@
+import CanonicalJSON
+public import Encodings
+public import SignedDocuments
+
+/// One side of a paid call.
+public struct ReceiptParty: Hashable, Sendable {
+    /// The key that side acts with: the seller node's DID, or the buyer's key from its passport or request signature.
+    public var did: DIDKey
+    /// The agent's stable id, where it showed a passport.
+    public var agentID: String?
+    /// The id of the passport, where there is one.
+    public var passportID: String?
+
+    public init(did: DIDKey, agentID: String? = nil, passportID: String? = nil) {
+        self.did = did
+        self.agentID = agentID
+        self.passportID = passportID
+    }
+}
+
+/// How a paid call ended.
+public enum ReceiptOutcome: String, Sendable, CaseIterable {
+    /// The service answered, and keeps the payment.
+    case served
+    /// The service did not answer as promised, and the payment was given back.
+    case refunded
+}
+
+/// What a seller says of one paid call.
+public struct ReceiptClaims: Hashable, Sendable {
+    /// A random UUID in lower case; whoever knows it may fetch the receipt.
+    public var id: String
+    /// The seller. Its DID must be the signer's.
+    public var seller: ReceiptParty
+    /// `nil` where the buyer paid without saying who it is.
+    public var buyer: ReceiptParty?
+    /// The service's name, at most 64 bytes.
+    public var service: String
+    public var method: String
+    /// Path and query below the service, at most 2048 bytes of printable ASCII.
+    public var target: String
+    /// SHA-256 of the request's body, 32 bytes; of no bytes where there was none.
+    public var requestDigest: [UInt8]
+    /// SHA-256 of the response's body, 32 bytes; `nil` where no whole response was sent.
+    public var responseDigest: [UInt8]?
+    /// The HTTP status the buyer got, 100 to 599.
+    public var status: Int
+    /// What the call cost, in `unit`; 0 for a free call.
+    public var amount: UInt64
+    /// The unit of `amount`, such as `sat`; at most 16 bytes.
+    public var unit: String
+    /// 32 bytes that stand for the payment without spending it; how they are made is the dialect's.
+    public var paymentDigest: [UInt8]
+    /// How it was paid: `nut24`, `l402`, `x402`…
+    public var dialect: String
+    public var requestedAt: Timestamp
+    public var respondedAt: Timestamp
+    public var outcome: ReceiptOutcome
+
+    public init(
+        id: String,
+        seller: ReceiptParty,
+        buyer: ReceiptParty?,
+        service: String,
+        method: String,
+        target: String,
+        requestDigest: [UInt8],
+        responseDigest: [UInt8]?,
+        status: Int,
+        amount: UInt64,
+        unit: String,
+        paymentDigest: [UInt8],
+        dialect: String,
+        requestedAt: Timestamp,
+        respondedAt: Timestamp,
+        outcome: ReceiptOutcome
+    ) {
+        self.id = id
+        self.seller = seller
+        self.buyer = buyer
+        self.service = service
+        self.method = method
+        self.target = target
+        self.requestDigest = requestDigest
+        self.responseDigest = responseDigest
+        self.status = status
+        self.amount = amount
+        self.unit = unit
+        self.paymentDigest = paymentDigest
+        self.dialect = dialect
+        self.requestedAt = requestedAt
+        self.respondedAt = respondedAt
+        self.outcome = outcome
+    }
+
+    /// The document without its proof.
+    func document() -> JSONObject {
+        var document = JSONObject()
+        document["@context"] = Receipt.contexts
+        document["id"] = .string("urn:uuid:\(id)")
+        document["type"] = ["PaidCallReceipt"]
+        document["seller"] = Self.party(seller)
+        if let buyer { document["buyer"] = Self.party(buyer) }
+        document["service"] = .string(service)
+
+        var request = JSONObject()
+        request["method"] = .string(method)
+        request["target"] = .string(target)
+        request["digest"] = .string(MultihashDigest.encode(requestDigest))
+        document["request"] = .object(request)
+
+        var response = JSONObject()
+        response["status"] = .integer(Int64(status))
+        if let responseDigest { response["digest"] = .string(MultihashDigest.encode(responseDigest)) }
+        document["response"] = .object(response)
+
+        var payment = JSONObject()
+        payment["amount"] = .string(String(amount))
+        payment["unit"] = .string(unit)
+        payment["dialect"] = .string(dialect)
+        payment["digest"] = .string(MultihashDigest.encode(paymentDigest))
+        document["payment"] = .object(payment)
+        document["requestedAt"] = .string(requestedAt.rfc3339)
+        document["respondedAt"] = .string(respondedAt.rfc3339)
+        document["outcome"] = .string(outcome.rawValue)
+        return document
+    }
+
+    private static func party(_ party: ReceiptParty) -> JSONValue {
+        var object = JSONObject()
+        object["id"] = .string(party.did.string)
+        if let agentID = party.agentID { object["agentId"] = .string(agentID) }
+        if let passportID = party.passportID { object["passport"] = .string(passportID) }
+        return .object(object)
+    }
+}

@@ -1,0 +1,130 @@
+import CanonicalJSON
+import Encodings
+import SignedDocuments
+
+/// Reads the members of a receipt by the rules of `Specs/receipt.md`.
+enum ReceiptShape {
+    static let members: Set<String> = [
+        "@context", "id", "type", "seller", "buyer", "service", "request", "response", "payment", "requestedAt",
+        "respondedAt", "outcome", "proof",
+    ]
+
+    static func claims(_ document: JSONObject) throws(ReceiptReason) -> ReceiptClaims {
+        for (key, _) in document where !members.contains(key) {
+            throw refuse("`\(key.prefix(64))` has no place in a receipt")
+        }
+        guard document["@context"] == Receipt.contexts, document["type"] == ["PaidCallReceipt"] else {
+            throw refuse("`@context` and `type` must be those of a PaidCallReceipt")
+        }
+        guard document["proof"]?.objectValue != nil else { throw refuse("`proof` must be one object") }
+        guard let request = document["request"], let response = document["response"], let payment = document["payment"]
+        else {
+            throw refuse("`request`, `response` and `payment` must be objects")
+        }
+        guard let outcome = ReceiptOutcome(rawValue: document["outcome"]?.stringValue ?? "") else {
+            throw refuse("`outcome` must be `served` or `refunded`")
+        }
+        guard let status = response["status"]?.int64Value, (100...599).contains(status) else {
+            throw refuse("`response.status` must be an HTTP status")
+        }
+        let requestedAt = try instant(document["requestedAt"], "requestedAt")
+        let respondedAt = try instant(document["respondedAt"], "respondedAt")
+        guard requestedAt <= respondedAt else { throw refuse("`respondedAt` must not come before `requestedAt`") }
+        return ReceiptClaims(
+            id: try identifier(document["id"]),
+            seller: try party(document["seller"], "seller"),
+            buyer: try document["buyer"].map { (value) throws(ReceiptReason) in try party(value, "buyer") },
+            service: try text(document["service"], "service", limit: 64),
+            method: try text(request["method"], "request.method", limit: 32),
+            target: try text(request["target"], "request.target", limit: 2048),
+            requestDigest: try digest(request["digest"], "request.digest"),
+            responseDigest: try response["digest"].map { (value) throws(ReceiptReason) in
+                try digest(value, "response.digest")
+            },
+            status: Int(status),
+            amount: try amount(payment["amount"]),
+            unit: try text(payment["unit"], "payment.unit", limit: 16),
+            paymentDigest: try digest(payment["digest"], "payment.digest"),
+            dialect: try text(payment["dialect"], "payment.dialect", limit: 32),
+            requestedAt: requestedAt,
+            respondedAt: respondedAt,
+            outcome: outcome
+        )
+    }
+
+    private static func refuse(_ message: String) -> ReceiptReason {
+        ReceiptReason(.malformed, message)
+    }
+
+    /// `urn:uuid:` and a UUID in lower case; answers the UUID.
+    private static func identifier(_ value: JSONValue?) throws(ReceiptReason) -> String {
+        guard let text = value?.stringValue, text.hasPrefix("urn:uuid:"), isUUID(text.dropFirst(9)) else {
+            throw refuse("`id` must be urn:uuid: and a UUID in lower case")
+        }
+        return String(text.dropFirst(9))
+    }
+
+    static func isUUID(_ text: some StringProtocol) -> Bool {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 36 else { return false }
+        for (place, byte) in bytes.enumerated() {
+            switch (place, byte) {
+            case (8, UInt8(ascii: "-")), (13, UInt8(ascii: "-")), (18, UInt8(ascii: "-")), (23, UInt8(ascii: "-")):
+                continue
+            case (8, _), (13, _), (18, _), (23, _): return false
+            case (_, 0x30...0x39), (_, 0x61...0x66): continue
+            default: return false
+            }
+        }
+        return true
+    }
+
+    /// Printable ASCII without spaces, 1 to `limit` bytes.
+    private static func text(_ value: JSONValue?, _ name: String, limit: Int) throws(ReceiptReason) -> String {
+        guard let text = value?.stringValue, (1...limit).contains(text.utf8.count),
+            text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else {
+            throw refuse("`\(name)` must have 1 to \(limit) printable ASCII characters")
+        }
+        return text
+    }
+
+    private static func party(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> ReceiptParty {
+        guard let text = value?["id"]?.stringValue, let did = try? DIDKey(parsing: text) else {
+            throw refuse("`\(name).id` must be a did:key")
+        }
+        return ReceiptParty(
+            did: did,
+            agentID: try value?["agentId"].map { (member) throws(ReceiptReason) in
+                try self.text(member, "\(name).agentId", limit: 256)
+            },
+            passportID: try value?["passport"].map { (member) throws(ReceiptReason) in
+                try self.text(member, "\(name).passport", limit: 256)
+            }
+        )
+    }
+
+    private static func digest(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> [UInt8] {
+        do {
+            return try MultihashDigest.decode(value?.stringValue ?? "")
+        } catch {
+            throw refuse("`\(name)`: \(error.message)")
+        }
+    }
+
+    private static func amount(_ value: JSONValue?) throws(ReceiptReason) -> UInt64 {
+        guard let text = value?.stringValue, (1...20).contains(text.utf8.count), let amount = UInt64(text),
+            String(amount) == text
+        else {
+            throw refuse("`payment.amount` must be a decimal string")
+        }
+        return amount
+    }
+
+    private static func instant(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> Timestamp {
+        guard let text = value?.stringValue, let instant = try? Timestamp(rfc3339: text) else {
+            throw refuse("`\(name)` must be a date and time with an offset")
+        }
+        return instant
+    }
+}
