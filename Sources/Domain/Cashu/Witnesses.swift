@@ -1,0 +1,144 @@
+// Witnesses of NUT-11: what is signed, how a signer adds a signature, how signatures are counted.
+import CanonicalJSON
+public import Cryptography
+import Encodings
+
+/// The messages that NUT-11 signatures cover. Signatures are BIP-340 over their SHA-256.
+public enum SpendingMessage {
+    /// SIG_INPUTS: the unescaped secret.
+    public static func inputs(_ proof: Proof) -> [UInt8] {
+        Array(proof.secret.utf8)
+    }
+
+    /// SIG_ALL: `secret_0 ‖ C_0 ‖ … ‖ amount_0 ‖ B_0 ‖ …`, points in lower-case hex, amounts in decimal; for a melt,
+    /// the quote id follows and `outputs` are its blank outputs.
+    public static func all(inputs: [Proof], outputs: [BlindedMessage], quote: String? = nil) -> [UInt8] {
+        var message: [UInt8] = []
+        for input in inputs {
+            message += Array(input.secret.utf8)
+            message += Array(Hex.encode(input.signature.compressed).utf8)
+        }
+        for output in outputs {
+            message += Array(String(output.amount).utf8)
+            message += Array(Hex.encode(output.blindedSecret.compressed).utf8)
+        }
+        return message + Array((quote ?? "").utf8)
+    }
+}
+
+/// `{"signatures": ["hex", …]}` (NUT-11 "Witness format").
+public struct P2PKWitness: Hashable, Sendable {
+    /// 64-byte BIP-340 signatures.
+    public var signatures: [[UInt8]]
+
+    public init(signatures: [[UInt8]] = []) {
+        self.signatures = signatures
+    }
+
+    /// Reads a witness. Entries that aren't 64 bytes of hex are passed over, as a signature that can't verify counts
+    /// for nothing (two forms of SIG_ALL signatures may stand side by side: cashubtc/nuts#404).
+    /// - Throws: ``CashuError/Code/malformed`` where it isn't a JSON object with an array of strings.
+    public init(_ text: String) throws {
+        guard text.utf8.count <= CashuLimits.witnessBytes else {
+            throw CashuError(.tooLarge, "a witness has at most \(CashuLimits.witnessBytes) bytes")
+        }
+        let limits = JSONLimits(
+            maximumBytes: CashuLimits.witnessBytes,
+            maximumDepth: 4,
+            maximumValues: CashuLimits.witnessBytes
+        )
+        let json = try JSONValue.parse(Array(text.utf8), limits: limits)
+        signatures = try json.array("signatures").compactMap { entry in
+            guard let hex = entry.stringValue else {
+                throw CashuError(.malformed, "`signatures` of a witness must be strings")
+            }
+            guard hex.utf8.count == 128 else { return nil }
+            return try? Hex.decode(hex)
+        }
+    }
+
+    public func serialized() -> String {
+        let value: JSONValue = .object(["signatures": .array(signatures.map { .string(Hex.encode($0)) })])
+        return String(decoding: value.serialized(), as: UTF8.self)
+    }
+
+    /// How many different keys (by x coordinate) among `keys` have a valid signature on `message`; stops at `enough`.
+    public func signers(among keys: [Secp256k1.Point], message: [UInt8], enough: Int) -> Int {
+        let digest = Hashing.sha256(message)
+        var remaining = keys.map(\.xOnly)
+        var count = 0
+        for signature in Set(signatures) where count < enough {
+            let signer = remaining.firstIndex { key in
+                Secp256k1.Schnorr.isValid(signature: signature, message: digest, publicKeyX: key)
+            }
+            if let signer {
+                remaining.remove(at: signer)
+                count += 1
+            }
+        }
+        return count
+    }
+}
+
+extension Proof {
+    /// This proof with one more signature by `key`, for SIG_INPUTS. Earlier signatures stay.
+    ///
+    /// - Parameter auxiliary: 32 random bytes for BIP-340; nil: drawn from the system.
+    public func signed(by key: Secp256k1.Scalar, auxiliary: [UInt8]? = nil) throws -> Proof {
+        try adding(signatureOver: SpendingMessage.inputs(self), by: key, auxiliary: auxiliary)
+    }
+
+    fileprivate func adding(
+        signatureOver message: [UInt8],
+        by key: Secp256k1.Scalar,
+        auxiliary: [UInt8]?
+    ) throws -> Proof {
+        var witness = try self.witness.map { try P2PKWitness($0) } ?? P2PKWitness()
+        let digest = Hashing.sha256(message)
+        witness.signatures.append(try Secp256k1.Schnorr.sign(message: digest, key: key, auxiliary: auxiliary))
+        let text = witness.serialized()
+        guard text.utf8.count <= CashuLimits.witnessBytes else {
+            throw CashuError(.tooLarge, "the witness would have more than \(CashuLimits.witnessBytes) bytes")
+        }
+        var copy = self
+        copy.witness = text
+        return copy
+    }
+}
+
+/// Signing for a whole transaction.
+public enum SpendingSigner {
+    /// `inputs` with the signatures by `key` that their conditions ask for: on each P2PK input that names the key for
+    /// SIG_INPUTS, on the first input alone where any input says SIG_ALL. Inputs of other secrets are left as they are.
+    ///
+    /// - Parameters:
+    ///   - outputs: all outputs of the swap, or the blank outputs of the melt, in their final order.
+    ///   - quote: the melt's quote id; nil for a swap.
+    public static func sign(
+        inputs: [Proof],
+        outputs: [BlindedMessage],
+        quote: String? = nil,
+        key: Secp256k1.Scalar
+    ) throws -> [Proof] {
+        let publicX = Secp256k1.Point(multiplyingGeneratorBy: key).xOnly
+        let conditions = inputs.map { condition(of: $0.secret) }
+        var signed = inputs
+        if conditions.contains(where: { $0?.flag == .all }) {
+            guard let first = inputs.first else { return inputs }
+            let message = SpendingMessage.all(inputs: inputs, outputs: outputs, quote: quote)
+            signed[0] = try first.adding(signatureOver: message, by: key, auxiliary: nil)
+            return signed
+        }
+        for (place, condition) in conditions.enumerated() {
+            guard let condition else { continue }
+            let names = (condition.keys + (condition.refundKeys ?? [])).contains { $0.xOnly == publicX }
+            if names { signed[place] = try inputs[place].signed(by: key) }
+        }
+        return signed
+    }
+
+    private static func condition(of secret: String) -> P2PKCondition? {
+        guard case .conditional(let conditional) = SecretKind(of: secret) else { return nil }
+        return try? P2PKCondition(secret: conditional)
+    }
+}
