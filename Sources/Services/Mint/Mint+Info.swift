@@ -1,0 +1,61 @@
+internal import CanonicalJSON
+package import Cashu
+internal import Encodings
+internal import Lightning
+
+/// What the mint says of itself (NUT-01, NUT-02, NUT-06).
+extension Mint {
+    /// `GET /v1/info`: the limits told here are the ones enforced.
+    package var info: MintInfo {
+        let limits = configuration.limits
+        var info = MintInfo()
+        info.name = configuration.name
+        info.publicKey = lightningNodeID.map { Hex.encode($0) }
+        info.version = configuration.version
+        info.description = configuration.description.isEmpty ? nil : configuration.description
+        info.messageOfTheDay = configuration.messageOfTheDay ?? lightning.network.testMoneyNotice
+        info.urls = configuration.urls
+        info.time = UInt64(clamping: clock.now().secondsSince1970)
+        info.maximumArrayLength = UInt64(min(limits.inputs, limits.outputs))
+        info.setMinting(
+            configuration.units.map {
+                MethodSetting(
+                    unit: $0.unit,
+                    minimumAmount: $0.minimumAmount,
+                    maximumAmount: $0.maximumAmount,
+                    takesDescription: true
+                )
+            }
+        )
+        info.setMelting(
+            configuration.units.map {
+                MethodSetting(
+                    unit: $0.unit,
+                    minimumAmount: $0.minimumAmount,
+                    maximumAmount: $0.maximumAmount,
+                    paysAmountless: false
+                )
+            }
+        )
+        info.setSupported(7, 8, 9, 10, 11, 12)
+        return info
+    }
+
+    /// `GET /v1/keys`: the keys of the active keysets.
+    package var activeKeys: [UInt8] { ring.activeKeysBody }
+
+    /// `GET /v1/keysets`: all keysets, without keys.
+    package var keysetList: [UInt8] { ring.listBody }
+
+    /// `GET /v1/keys/{id}`.
+    /// - Throws: `MintError` 12001.
+    package func keys(of id: String) throws(MintError) -> [UInt8] {
+        guard let id = try? KeysetID(hex: id), let body = ring.keysBody(id) else {
+            throw MintError(.keysetUnknown, "this mint has no keyset \(id.prefix(80))")
+        }
+        return body
+    }
+
+    /// The active keysets, with their public keys; for a wallet in the same process and for tests.
+    package var activeKeysets: [Keyset] { ring.all.filter(\.info.isActive).map(\.keyset) }
+}

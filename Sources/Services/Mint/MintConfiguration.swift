@@ -1,0 +1,187 @@
+public import Cashu
+
+/// What an operator decides about a mint. Amounts are in the unit they stand beside.
+public struct MintConfiguration: Sendable {
+    /// One unit the mint deals in, and what its new keysets are like.
+    public struct Unit: Sendable, Equatable {
+        public var unit: CurrencyUnit
+        /// In thousandths of the unit per input spent (NUT-02), at most 1,000,000.
+        public var inputFeePPK: UInt64
+        /// Seconds since 1970 after which the keyset is not redeemed any more; nil: never.
+        public var finalExpiry: UInt64?
+        /// The least and most that one mint or melt may be for.
+        public var minimumAmount: UInt64
+        public var maximumAmount: UInt64
+
+        public init(
+            unit: CurrencyUnit,
+            inputFeePPK: UInt64 = 0,
+            finalExpiry: UInt64? = nil,
+            minimumAmount: UInt64 = 1,
+            maximumAmount: UInt64 = 10_000_000
+        ) {
+            self.unit = unit
+            self.inputFeePPK = inputFeePPK
+            self.finalExpiry = finalExpiry
+            self.minimumAmount = minimumAmount
+            self.maximumAmount = maximumAmount
+        }
+    }
+
+    /// What a melt sets aside for routing: the larger of a minimum and a share of the amount. What is not used goes
+    /// back as change (NUT-08).
+    public struct FeeReserve: Sendable, Equatable {
+        /// Of the amount, in thousandths, rounded up.
+        public var permille: UInt64
+        /// In millisatoshis.
+        public var minimumMsat: UInt64
+
+        public init(permille: UInt64 = 10, minimumMsat: UInt64 = 2_000) {
+            self.permille = permille
+            self.minimumMsat = minimumMsat
+        }
+    }
+
+    /// Bounds on what others can make the mint hold or do.
+    public struct Limits: Sendable, Equatable {
+        /// Inputs and outputs of one request, each; at most `CashuLimits.arrayLength`.
+        public var inputs: Int
+        public var outputs: Int
+        /// Bytes of a request's body; more is answered 413.
+        public var bodyBytes: Int
+        /// Quotes that are not paid yet and not forgotten, each kind; more is answered 503.
+        public var openQuotes: Int
+        /// Payments that one process waits for at once; more is answered 503.
+        public var meltsAtOnce: Int
+        /// Questions to the Lightning backend at once; more is answered 503.
+        public var backendCallsAtOnce: Int
+
+        public init(
+            inputs: Int = 1000,
+            outputs: Int = 1000,
+            bodyBytes: Int = 1 << 20,
+            openQuotes: Int = 100_000,
+            meltsAtOnce: Int = 256,
+            backendCallsAtOnce: Int = 256
+        ) {
+            self.inputs = inputs
+            self.outputs = outputs
+            self.bodyBytes = bodyBytes
+            self.openQuotes = openQuotes
+            self.meltsAtOnce = meltsAtOnce
+            self.backendCallsAtOnce = backendCallsAtOnce
+        }
+    }
+
+    public var name: String
+    public var description: String
+    /// `name/version` of the program (NUT-06).
+    public var version: String
+    /// Shown to every user by wallets; test money says so here.
+    public var messageOfTheDay: String?
+    /// Where the mint is reached, for NUT-06; without a trailing slash.
+    public var urls: [String]
+    public var units: [Unit]
+    public var feeReserve: FeeReserve
+    public var limits: Limits
+    /// How long a quote's invoice can be paid, in seconds; at most a week.
+    public var quoteLifetimeSeconds: UInt32
+    /// How long an unpaid quote is remembered after that, so that a late payment still counts.
+    public var quoteGraceSeconds: Int64
+    /// How often pending melts are asked about and old quotes forgotten.
+    public var recoveryIntervalSeconds: Int64
+
+    public init(
+        name: String = "Mintmark",
+        description: String = "",
+        version: String = "Mintmark/0.1.0",
+        messageOfTheDay: String? = nil,
+        urls: [String] = [],
+        units: [Unit] = [Unit(unit: .sat)],
+        feeReserve: FeeReserve = FeeReserve(),
+        limits: Limits = Limits(),
+        quoteLifetimeSeconds: UInt32 = 3600,
+        quoteGraceSeconds: Int64 = 86_400,
+        recoveryIntervalSeconds: Int64 = 5
+    ) {
+        self.name = name
+        self.description = description
+        self.version = version
+        self.messageOfTheDay = messageOfTheDay
+        self.urls = urls
+        self.units = units
+        self.feeReserve = feeReserve
+        self.limits = limits
+        self.quoteLifetimeSeconds = quoteLifetimeSeconds
+        self.quoteGraceSeconds = quoteGraceSeconds
+        self.recoveryIntervalSeconds = recoveryIntervalSeconds
+    }
+
+    /// Refuses what cannot work, with a sentence that names the setting.
+    func validate() throws(MintSetupError) {
+        guard !units.isEmpty else {
+            throw MintSetupError(.configuration, "a mint needs at least one unit, such as sat")
+        }
+        guard Set(units.map(\.unit)).count == units.count else {
+            throw MintSetupError(.configuration, "a unit stands twice in the mint's configuration")
+        }
+        for unit in units {
+            guard LightningUnits.msatPerUnit(unit.unit) != nil else {
+                throw MintSetupError(
+                    .configuration,
+                    "the mint cannot deal in \(unit.unit): Lightning settles in sat and msat only"
+                )
+            }
+            guard unit.inputFeePPK <= 1_000_000 else {
+                throw MintSetupError(.configuration, "an input fee above 1,000,000 ppk is not sensible (\(unit.unit))")
+            }
+            guard unit.minimumAmount > 0, unit.minimumAmount <= unit.maximumAmount,
+                unit.maximumAmount <= LightningUnits.maximumAmount(unit.unit)
+            else {
+                throw MintSetupError(
+                    .configuration,
+                    "the amounts for \(unit.unit) must be 1 to \(LightningUnits.maximumAmount(unit.unit)), least first"
+                )
+            }
+        }
+        let arrays = 1...CashuLimits.arrayLength
+        guard arrays.contains(limits.inputs), arrays.contains(limits.outputs), limits.bodyBytes >= 1024,
+            limits.bodyBytes <= 16 << 20, limits.openQuotes > 0, limits.meltsAtOnce > 0, limits.backendCallsAtOnce > 0
+        else {
+            throw MintSetupError(
+                .configuration,
+                "the mint's limits must be positive, arrays at most \(CashuLimits.arrayLength), bodies 1 KiB to 16 MiB"
+            )
+        }
+        guard (1...604_800).contains(quoteLifetimeSeconds), quoteGraceSeconds >= 0, recoveryIntervalSeconds > 0,
+            feeReserve.permille <= 1000
+        else {
+            throw MintSetupError(
+                .configuration,
+                "a quote lives 1 second to a week, the recovery interval is at least a second, the reserve at most 1000 permille"
+            )
+        }
+    }
+}
+
+/// Why a mint did not start.
+public struct MintSetupError: Error, Sendable, CustomStringConvertible {
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        /// The configuration cannot work.
+        public static let configuration = Code(rawValue: "configuration")
+        /// The seed is not the one that this database's keysets were made from.
+        public static let wrongSeed = Code(rawValue: "wrong-seed")
+    }
+
+    public let code: Code
+    /// A sentence the operator can act on.
+    public let message: String
+    public var description: String { message }
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}

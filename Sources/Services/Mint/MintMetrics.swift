@@ -1,0 +1,46 @@
+internal import Cashu
+internal import Metrics
+
+/// What the mint counts, for `/metrics`.
+struct MintMetrics: Sendable {
+    private let swaps = Counter(label: "mint_swaps_total")
+    private let spent = Counter(label: "mint_proofs_spent_total")
+    private let signed = Counter(label: "mint_outputs_signed_total")
+    private let quotes = Counter(label: "mint_quotes_total", dimensions: [("kind", "mint")])
+    private let meltQuotes = Counter(label: "mint_quotes_total", dimensions: [("kind", "melt")])
+    private let issues = Counter(label: "mint_issues_total")
+    private let meltsPaid = Counter(label: "mint_melts_total", dimensions: [("outcome", "paid")])
+    private let meltsInside = Counter(label: "mint_melts_total", dimensions: [("outcome", "inside")])
+    private let meltsFailed = Counter(label: "mint_melts_total", dimensions: [("outcome", "failed")])
+    private let meltsUnknown = Counter(label: "mint_melts_total", dimensions: [("outcome", "unknown")])
+    private let overloads = Counter(label: "mint_overloaded_total")
+    private let faults = Counter(label: "mint_faults_total")
+
+    func swapped(inputs: Int, outputs: Int) {
+        swaps.increment()
+        spent.increment(by: inputs)
+        signed.increment(by: outputs)
+    }
+
+    func issued(outputs: Int) {
+        issues.increment()
+        signed.increment(by: outputs)
+    }
+
+    func mintQuoted() { quotes.increment() }
+    func meltQuoted() { meltQuotes.increment() }
+    func meltPaid() { meltsPaid.increment() }
+    func meltSettledInside() { meltsInside.increment() }
+    func meltFailed() { meltsFailed.increment() }
+    func meltUnknown() { meltsUnknown.increment() }
+
+    func refused(_ failure: MintFailure) {
+        switch failure.status {
+        case 500: faults.increment()
+        case 503: overloads.increment()
+        default:
+            // The codes are a fixed list, so the label cannot be made to grow by a client.
+            Counter(label: "mint_refusals_total", dimensions: [("code", "\(failure.error.code.rawValue)")]).increment()
+        }
+    }
+}

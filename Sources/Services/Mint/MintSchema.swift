@@ -1,0 +1,161 @@
+internal import Cashu
+package import Storage
+
+extension SQLiteMintStore {
+    /// The mint's tables. `y` and `b` are compressed points (33 bytes); amounts are whole units; times are
+    /// milliseconds since 1970, a keyset's final expiry seconds.
+    ///
+    /// A proof is in `mint_proofs` from the moment it is spent or held by a melt, and its primary key is what
+    /// makes a second spend impossible. An output is in `mint_promises` from the moment it is signed or held as a
+    /// melt's blank output; its primary key makes a second signature impossible.
+    package static let migrations = [
+        Migration(
+            id: "mint-1",
+            sql: """
+                CREATE TABLE mint_keysets (
+                    number INTEGER PRIMARY KEY,
+                    id BLOB NOT NULL UNIQUE,
+                    unit TEXT NOT NULL,
+                    counter INTEGER NOT NULL CHECK (counter >= 0),
+                    active INTEGER NOT NULL CHECK (active IN (0, 1)),
+                    input_fee_ppk INTEGER NOT NULL CHECK (input_fee_ppk >= 0),
+                    final_expiry INTEGER,
+                    UNIQUE (unit, counter)
+                ) STRICT;
+                CREATE UNIQUE INDEX mint_keysets_active ON mint_keysets (unit) WHERE active = 1;
+
+                CREATE TABLE mint_mint_quotes (
+                    id TEXT PRIMARY KEY,
+                    unit TEXT NOT NULL,
+                    amount INTEGER NOT NULL CHECK (amount > 0),
+                    request TEXT NOT NULL,
+                    payment_hash BLOB NOT NULL UNIQUE CHECK (length(payment_hash) = 32),
+                    state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+                    expiry INTEGER NOT NULL,
+                    updated_at INTEGER NOT NULL
+                ) STRICT;
+                CREATE INDEX mint_mint_quotes_unpaid ON mint_mint_quotes (expiry) WHERE state = 0;
+
+                CREATE TABLE mint_melt_quotes (
+                    number INTEGER PRIMARY KEY,
+                    id TEXT NOT NULL UNIQUE,
+                    unit TEXT NOT NULL,
+                    amount INTEGER NOT NULL CHECK (amount > 0),
+                    fee_reserve INTEGER NOT NULL CHECK (fee_reserve >= 0),
+                    request TEXT NOT NULL,
+                    payment_hash BLOB NOT NULL CHECK (length(payment_hash) = 32),
+                    state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+                    expiry INTEGER NOT NULL,
+                    updated_at INTEGER NOT NULL,
+                    started_at INTEGER,
+                    input_total INTEGER NOT NULL DEFAULT 0,
+                    input_fee INTEGER NOT NULL DEFAULT 0,
+                    preimage BLOB
+                ) STRICT;
+                CREATE UNIQUE INDEX mint_melt_quotes_one_payment ON mint_melt_quotes (payment_hash) WHERE state > 0;
+                CREATE INDEX mint_melt_quotes_unpaid ON mint_melt_quotes (expiry) WHERE state = 0;
+                CREATE INDEX mint_melt_quotes_pending ON mint_melt_quotes (started_at) WHERE state = 1;
+
+                CREATE TABLE mint_proofs (
+                    y BLOB PRIMARY KEY CHECK (length(y) = 33),
+                    keyset INTEGER NOT NULL REFERENCES mint_keysets (number),
+                    amount INTEGER NOT NULL CHECK (amount > 0),
+                    pending INTEGER NOT NULL CHECK (pending IN (0, 1)),
+                    melt INTEGER REFERENCES mint_melt_quotes (number),
+                    witness TEXT
+                ) WITHOUT ROWID, STRICT;
+                CREATE INDEX mint_proofs_melt ON mint_proofs (melt) WHERE melt IS NOT NULL;
+
+                CREATE TABLE mint_promises (
+                    b BLOB PRIMARY KEY CHECK (length(b) = 33),
+                    keyset INTEGER NOT NULL REFERENCES mint_keysets (number),
+                    amount INTEGER NOT NULL CHECK (amount >= 0),
+                    c BLOB,
+                    e BLOB,
+                    s BLOB,
+                    melt INTEGER REFERENCES mint_melt_quotes (number),
+                    position INTEGER
+                ) WITHOUT ROWID, STRICT;
+                CREATE INDEX mint_promises_melt ON mint_promises (melt, position) WHERE melt IS NOT NULL;
+                """
+        )
+    ]
+}
+
+/// An input on its way into `mint_proofs`.
+struct ProofRow: Sendable {
+    private let y: [UInt8]
+    private let arguments: [SQLValue]
+
+    /// - Parameter melt: the number of the melt quote that holds or spends it.
+    init(_ proof: SpentProof, keyset: KeysetNumbers.Entry, melt: Int64?, isPending: Bool) throws {
+        y = proof.y
+        arguments = [
+            .blob(proof.y), .integer(keyset.number), try .amount(proof.amount), .bool(isPending), .optional(melt),
+            .optional(proof.witness),
+        ]
+    }
+
+    /// - Throws: `MintError` 11001 or 11002 where the proof is there already.
+    func insert(in connection: Connection) throws {
+        try connection.execute(
+            """
+            INSERT INTO mint_proofs (y, keyset, amount, pending, melt, witness) VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (y) DO NOTHING
+            """,
+            arguments: arguments
+        )
+        guard connection.changes == 0 else { return }
+        let row = try connection.first("SELECT pending FROM mint_proofs WHERE y = ?", .blob(y))
+        if try row?.bool(0) ?? false {
+            throw MintError(
+                .proofsPending,
+                "a proof is held by a payment that is under way; try again once it has ended"
+            )
+        }
+        throw MintError(.proofsAlreadySpent, "a proof is spent already")
+    }
+}
+
+/// An output on its way into `mint_promises`.
+struct PromiseRow: Sendable {
+    static let columns = "b, keyset, amount, c, e, s"
+    private let blinded: [UInt8]
+    private let arguments: [SQLValue]
+
+    /// - Parameters:
+    ///   - melt: the melt quote whose change it is; nil for every other promise.
+    ///   - position: its place among the melt's change.
+    init(_ promise: IssuedPromise, keyset: KeysetNumbers.Entry, melt: Int64? = nil, position: Int? = nil) throws {
+        blinded = promise.blinded
+        arguments = [
+            .blob(promise.blinded), .integer(keyset.number), try .amount(promise.amount), .blob(promise.signature),
+            .blob(promise.challenge), .blob(promise.response), .optional(melt), .optional(position.map(Int64.init)),
+        ]
+    }
+
+    /// A blank output that a melt holds, without a signature yet.
+    init(_ blank: BlankOutput, keyset: KeysetNumbers.Entry, melt: Int64, position: Int) {
+        blinded = blank.blinded
+        arguments = [
+            .blob(blank.blinded), .integer(keyset.number), 0, .null, .null, .null, .integer(melt), .int(position),
+        ]
+    }
+
+    /// - Throws: `MintError` 11003 or 11004 where the output is there already.
+    func insert(in connection: Connection) throws {
+        try connection.execute(
+            """
+            INSERT INTO mint_promises (b, keyset, amount, c, e, s, melt, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (b) DO NOTHING
+            """,
+            arguments: arguments
+        )
+        guard connection.changes == 0 else { return }
+        let row = try connection.first("SELECT c IS NULL FROM mint_promises WHERE b = ?", .blob(blinded))
+        if try row?.bool(0) ?? false {
+            throw MintError(.outputsPending, "an output is held by a payment that is under way")
+        }
+        throw MintError(.outputsAlreadySigned, "an output was signed already; restore it (NUT-09) or make a new one")
+    }
+}

@@ -1,0 +1,261 @@
+package import Cashu
+package import Encodings
+
+/// A keyset as the store keeps it: everything but its keys, which derive from the mint's seed.
+package struct KeysetRecord: Sendable, Equatable {
+    package var info: KeysetInfo
+    /// Which of the seed's keysets of this unit it is, from 0.
+    package var counter: UInt32
+
+    package init(info: KeysetInfo, counter: UInt32) {
+        self.info = info
+        self.counter = counter
+    }
+}
+
+/// An input that has been verified and is to be spent.
+package struct SpentProof: Sendable, Equatable {
+    /// `hash_to_curve(secret)`, 33 bytes: what makes it unique.
+    package var y: [UInt8]
+    package var keyset: KeysetID
+    package var amount: UInt64
+    /// What unlocked it, kept for NUT-07 where the secret is a spending condition.
+    package var witness: String?
+
+    package init(y: [UInt8], keyset: KeysetID, amount: UInt64, witness: String? = nil) {
+        self.y = y
+        self.keyset = keyset
+        self.amount = amount
+        self.witness = witness
+    }
+}
+
+/// An output with the mint's signature on it, kept for NUT-09.
+package struct IssuedPromise: Sendable, Equatable {
+    /// The blinded message B_, 33 bytes: what makes it unique.
+    package var blinded: [UInt8]
+    package var keyset: KeysetID
+    package var amount: UInt64
+    /// The blind signature C_, 33 bytes.
+    package var signature: [UInt8]
+    /// The DLEQ proof's e, 32 bytes (NUT-12).
+    package var challenge: [UInt8]
+    /// The DLEQ proof's s, 32 bytes (NUT-12).
+    package var response: [UInt8]
+
+    package init(
+        blinded: [UInt8],
+        keyset: KeysetID,
+        amount: UInt64,
+        signature: [UInt8],
+        challenge: [UInt8],
+        response: [UInt8]
+    ) {
+        self.blinded = blinded
+        self.keyset = keyset
+        self.amount = amount
+        self.signature = signature
+        self.challenge = challenge
+        self.response = response
+    }
+}
+
+/// An output whose amount the mint fills in once a melt's true cost is known (NUT-08).
+package struct BlankOutput: Sendable, Equatable {
+    package var blinded: [UInt8]
+    package var keyset: KeysetID
+
+    package init(blinded: [UInt8], keyset: KeysetID) {
+        self.blinded = blinded
+        self.keyset = keyset
+    }
+}
+
+/// Where a proof stands (NUT-07).
+package struct StoredProofState: Sendable, Equatable {
+    package var state: ProofState.State
+    package var witness: String?
+}
+
+/// A promise to issue ecash once an invoice is paid (NUT-04, NUT-23).
+package struct StoredMintQuote: Sendable, Equatable {
+    package enum State: Int64, Sendable { case unpaid = 0, paid = 1, issued = 2 }
+    package var id: String
+    package var unit: CurrencyUnit
+    package var amount: UInt64
+    /// The BOLT11 invoice.
+    package var request: String
+    /// 32 bytes, unique.
+    package var paymentHash: [UInt8]
+    package var state: State
+    /// Until when the invoice can be paid.
+    package var expiry: Timestamp
+    package var updatedAt: Timestamp
+
+    package init(
+        id: String,
+        unit: CurrencyUnit,
+        amount: UInt64,
+        request: String,
+        paymentHash: [UInt8],
+        state: State,
+        expiry: Timestamp,
+        updatedAt: Timestamp
+    ) {
+        self.id = id
+        self.unit = unit
+        self.amount = amount
+        self.request = request
+        self.paymentHash = paymentHash
+        self.state = state
+        self.expiry = expiry
+        self.updatedAt = updatedAt
+    }
+}
+
+/// An offer to pay an invoice for ecash (NUT-05, NUT-23).
+package struct StoredMeltQuote: Sendable, Equatable {
+    package enum State: Int64, Sendable { case unpaid = 0, pending = 1, paid = 2 }
+    package var id: String
+    package var unit: CurrencyUnit
+    package var amount: UInt64
+    package var feeReserve: UInt64
+    /// The BOLT11 invoice.
+    package var request: String
+    /// 32 bytes; only one quote for it can be pending or paid.
+    package var paymentHash: [UInt8]
+    package var state: State
+    package var expiry: Timestamp
+    package var updatedAt: Timestamp
+    /// When the payment was last begun; meaningful while pending.
+    package var startedAt: Timestamp?
+    /// Σ of the inputs held or spent for it.
+    package var inputTotal: UInt64
+    /// The NUT-02 fee of those inputs.
+    package var inputFee: UInt64
+    /// 32 bytes once paid over Lightning; nil where it was settled inside the mint.
+    package var preimage: [UInt8]?
+
+    package init(
+        id: String,
+        unit: CurrencyUnit,
+        amount: UInt64,
+        feeReserve: UInt64,
+        request: String,
+        paymentHash: [UInt8],
+        state: State = .unpaid,
+        expiry: Timestamp,
+        updatedAt: Timestamp,
+        startedAt: Timestamp? = nil,
+        inputTotal: UInt64 = 0,
+        inputFee: UInt64 = 0,
+        preimage: [UInt8]? = nil
+    ) {
+        self.id = id
+        self.unit = unit
+        self.amount = amount
+        self.feeReserve = feeReserve
+        self.request = request
+        self.paymentHash = paymentHash
+        self.state = state
+        self.expiry = expiry
+        self.updatedAt = updatedAt
+        self.startedAt = startedAt
+        self.inputTotal = inputTotal
+        self.inputFee = inputFee
+        self.preimage = preimage
+    }
+}
+
+/// How a melt begins: with a payment over Lightning, or, where the invoice is one of the mint's own, at once.
+package enum MeltStart: Sendable, Equatable {
+    case pay(StoredMeltQuote)
+    case settledInside(StoredMeltQuote)
+}
+
+/// What the mint remembers. Each call is one transaction: it happens whole and is on the disk when the call
+/// returns, or throws and nothing of it is kept. Every movement of value is booked in the same transaction.
+///
+/// Refusals that the protocol has a code for are thrown as `MintError`.
+package protocol MintStore: Sendable {
+    // MARK: Keysets (NUT-01, NUT-02)
+
+    /// All keysets ever used, oldest first.
+    func keysets() async throws -> [KeysetRecord]
+    /// Keeps a new keyset; where it is active, it takes the place of the unit's active one.
+    func add(_ keyset: KeysetRecord) async throws
+
+    // MARK: Swaps (NUT-03)
+
+    /// Spends the proofs and keeps the promises. The difference is the mint's fee.
+    /// - Throws: `MintError` 11001, 11002 (a proof is spent or pending), 11003, 11004 (an output is signed or
+    ///   pending), 10001 where a keyset would redeem more than it issued.
+    func spend(_ proofs: [SpentProof], issuing promises: [IssuedPromise], unit: CurrencyUnit, at: Timestamp)
+        async throws
+
+    // MARK: State and restore (NUT-07, NUT-09)
+
+    /// The state of each, in the order asked.
+    func states(of ys: [[UInt8]]) async throws -> [StoredProofState]
+    /// The promise on each blinded message, in the order asked; nil where none was made.
+    func promises(on blinded: [[UInt8]]) async throws -> [IssuedPromise?]
+
+    // MARK: Mint quotes (NUT-04)
+
+    func add(_ quote: StoredMintQuote) async throws
+    func mintQuote(_ id: String) async throws -> StoredMintQuote?
+    func mintQuote(paymentHash: [UInt8]) async throws -> StoredMintQuote?
+    /// Notes that the invoice was paid over Lightning. Does nothing where that is known already.
+    func markPaid(mintQuote id: String, at: Timestamp) async throws
+    /// Keeps the promises and marks the quote issued; the promises' sum must be the quote's amount.
+    /// - Throws: `MintError` 20001 not paid, 20002 issued already, 11003, 11004, 11005.
+    func issue(_ promises: [IssuedPromise], for quote: String, at: Timestamp) async throws
+    /// Unpaid quotes whose expiry is before `limit`, oldest first.
+    func unpaidMintQuotes(expiredBefore limit: Timestamp, count: Int) async throws -> [StoredMintQuote]
+    /// Forgets a quote that is still unpaid.
+    func removeUnpaid(mintQuote id: String) async throws
+    func unpaidMintQuoteCount() async throws -> Int
+
+    // MARK: Melt quotes (NUT-05)
+
+    func add(_ quote: StoredMeltQuote) async throws
+    func meltQuote(_ id: String) async throws -> StoredMeltQuote?
+    /// Holds the proofs and blank outputs for the quote, durably, before any payment is begun. Where the invoice
+    /// belongs to an unpaid mint quote of the same mint, both are settled at once instead.
+    /// - Parameters:
+    ///   - fee: the NUT-02 fee of the proofs.
+    ///   - changeInside: what is given back where the melt is settled inside.
+    /// - Throws: `MintError` 20005 pending, 20006 paid, 20007 expired or unknown, 11001–11005.
+    func beginMelt(
+        _ quote: String,
+        holding proofs: [SpentProof],
+        fee: UInt64,
+        blanks: [BlankOutput],
+        changeInside: [IssuedPromise],
+        at: Timestamp
+    ) async throws -> MeltStart
+    /// Ends a pending melt as paid: its proofs are spent and its change issued. Does nothing where it is paid already.
+    /// - Parameter lightningFee: what the payment cost above the amount, in the quote's unit.
+    func settleMelt(
+        _ quote: String,
+        preimage: [UInt8],
+        lightningFee: UInt64,
+        change: [IssuedPromise],
+        at: Timestamp
+    ) async throws -> StoredMeltQuote
+    /// Ends a pending melt as not paid: its proofs and outputs are free again and the quote can be tried anew.
+    func releaseMelt(_ quote: String, at: Timestamp) async throws
+    func pendingMelts(count: Int) async throws -> [StoredMeltQuote]
+    /// The blank outputs that a pending melt holds, in the wallet's order.
+    func blanks(ofMelt quote: String) async throws -> [BlankOutput]
+    /// The change that a paid melt gave, in the wallet's order.
+    func change(ofMelt quote: String) async throws -> [IssuedPromise]
+    /// Forgets unpaid melt quotes whose expiry is before `limit`; returns how many.
+    func removeUnpaidMeltQuotes(expiredBefore limit: Timestamp, count: Int) async throws -> Int
+    func unpaidMeltQuoteCount() async throws -> Int
+
+    // MARK: Audit
+
+    /// The tables' sums, the ledger's balances and every sentence about what does not add up.
+    func audit() async throws -> MintAudit
+}
