@@ -1,4 +1,5 @@
 import Crypto
+import Encodings
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -94,7 +95,7 @@ public enum Ed25519 {
         }
 
         public var description: String {
-            "Ed25519.PublicKey(\(lowerHex(bytes)))"
+            "Ed25519.PublicKey(\(Hex.encode(bytes)))"
         }
     }
 
@@ -125,16 +126,4 @@ public enum Ed25519 {
             0x2A, 0x20, 0x53, 0xFA, 0x2C, 0x39, 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC, 0x03, 0x7A,
         ],
     ]
-}
-
-/// Lower-case hex for descriptions of public values.
-func lowerHex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    text.reserveCapacity(bytes.count * 2)
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
 }

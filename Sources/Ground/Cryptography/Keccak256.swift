@@ -1,9 +1,11 @@
 /// Keccak[c = 512] with the original multi-rate padding: swift-crypto offers SHA-3 only, whose padding differs.
-enum Keccak256 {
+package enum Keccak256 {
     /// Bytes taken in per permutation.
     private static let rate = 136
 
-    static func hash(_ message: [UInt8]) -> [UInt8] {
+    /// The digest of a message. `padding` is 0x01 for Keccak; with 0x06 the same sponge is SHA3-256, which lets tests
+    /// hold it against another implementation.
+    package static func hash(_ message: [UInt8], padding: UInt8 = 0x01) -> [UInt8] {
         var state = [UInt64](repeating: 0, count: 25)
         message.withUnsafeBytes { input in
             state.withUnsafeMutableBufferPointer { lanes in
@@ -17,7 +19,7 @@ enum Keccak256 {
                 for index in offset..<input.count {
                     last[index - offset] = input[index]
                 }
-                last[input.count - offset] ^= 0x01
+                last[input.count - offset] ^= padding
                 last[rate - 1] ^= 0x80
                 last.withUnsafeBytes { absorb($0, into: lanes) }
                 permute(lanes)

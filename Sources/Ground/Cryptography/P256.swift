@@ -1,4 +1,5 @@
 import Crypto
+import Encodings
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -112,7 +113,7 @@ public enum P256 {
         }
 
         public var description: String {
-            "P256.PublicKey(\(lowerHex(compressed)))"
+            "P256.PublicKey(\(Hex.encode(compressed)))"
         }
     }
 }

@@ -73,7 +73,7 @@ extension Sealing {
         )
     }
 
-    static func scrypt(
+    package static func scrypt(
         _ passphrase: [UInt8],
         salt: [UInt8],
         n: Int,
@@ -100,7 +100,7 @@ extension Sealing {
     }
 
     /// PBKDF2-HMAC-SHA-512 (RFC 8018), which BIP-39 asks for. The counts are the calling code's own.
-    static func pbkdf2SHA512(_ passphrase: [UInt8], salt: [UInt8], rounds: Int, count: Int) -> [UInt8] {
+    package static func pbkdf2SHA512(_ passphrase: [UInt8], salt: [UInt8], rounds: Int, count: Int) -> [UInt8] {
         let derived = try? KDF.Insecure.PBKDF2.deriveKey(
             from: passphrase,
             salt: salt,

@@ -26,7 +26,7 @@ public enum Sealing {
     }
 
     /// As ``seal(_:key:context:)`` with a nonce of the caller's: for published vectors only, a nonce may never repeat.
-    static func seal(
+    package static func seal(
         _ plaintext: [UInt8],
         key: [UInt8],
         nonce: [UInt8],
@@ -80,7 +80,7 @@ public enum Sealing {
         return hkdf(secret, salt: [], info: Array(label.utf8), count: count)
     }
 
-    static func hkdf(_ secret: [UInt8], salt: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
+    package static func hkdf(_ secret: [UInt8], salt: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
         let derived = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: SymmetricKey(data: secret),
             salt: salt,

@@ -1,4 +1,5 @@
 import CSecp256k1
+import Encodings
 
 extension Secp256k1 {
     /// A point of the curve other than infinity: a public key, a blinded message, a signature of a mint. Held in the
@@ -107,7 +108,7 @@ extension Secp256k1 {
         }
 
         public var description: String {
-            "Secp256k1.Point(\(lowerHex(compressed)))"
+            "Secp256k1.Point(\(Hex.encode(compressed)))"
         }
     }
 }
