@@ -126,8 +126,8 @@ let package = Package(
             "LightningBackends",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore,
-                logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", httpClient, hummingbird,
+                httpTypes, nioCore, logging,
             ]
         ),
         room(
@@ -220,7 +220,7 @@ let package = Package(
         tests(
             of: "LightningBackends",
             on: .services,
-            ["Encodings", "Cryptography", "Lightning", "Storage", httpClient]
+            ["Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore, logging]
         ),
         tests(
             of: "Mint",
