@@ -127,7 +127,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", httpClient, hummingbird,
-                httpTypes, nioCore, logging,
+                httpTypes, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(
@@ -220,7 +220,10 @@ let package = Package(
         tests(
             of: "LightningBackends",
             on: .services,
-            ["Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore, logging]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore,
+                logging,
+            ]
         ),
         tests(
             of: "Mint",

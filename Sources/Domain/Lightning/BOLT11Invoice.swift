@@ -1,4 +1,3 @@
-internal import Cryptography
 public import Encodings
 
 /// A Lightning invoice (BOLT 11): a signed request for one payment, which the preimage of its payment hash proves.
@@ -42,7 +41,7 @@ public struct BOLT11Invoice: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the preimage is the one that proves payment of this invoice.
     public func isPaid(by preimage: [UInt8]) -> Bool {
-        preimage.count == 32 && ConstantTime.equal(Hashing.sha256(preimage), paymentHash)
+        LightningPreimage(preimage).proves(paymentHash)
     }
 
     /// Refuses an invoice that must not be paid now on this network.

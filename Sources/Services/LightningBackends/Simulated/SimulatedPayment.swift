@@ -94,7 +94,10 @@ struct SimulatedPayment {
             .blob(hash)
         )
         guard let invoice else {
-            let failure = PaymentFailure(.unknownInvoice, "the payee no longer knows the \(SimulatedNetwork.notice) invoice")
+            let failure = PaymentFailure(
+                .unknownInvoice,
+                "the payee no longer knows the \(SimulatedNetwork.notice) invoice"
+            )
             return try release(failure, at: now, in: connection)
         }
         guard invoice.isNull(3) else {

@@ -1,5 +1,5 @@
-internal import Ledger
 public import Encodings
+internal import Ledger
 public import Lightning
 internal import Storage
 

@@ -1,0 +1,97 @@
+import AsyncHTTPClient
+import Encodings
+import Lightning
+import Logging
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import LightningBackends
+
+/// A clock that tests set.
+final class TestClock: Sendable {
+    private let instant = Mutex(Timestamp(secondsSince1970: 1_795_000_000))
+
+    var now: Timestamp { instant.withLock { $0 } }
+    var wall: WallClock { WallClock { self.now } }
+
+    func advance(milliseconds: Int64) {
+        instant.withLock { $0 = $0.adding(milliseconds: milliseconds) }
+    }
+}
+
+/// A simulated network in a folder of its own, which can be killed and opened again.
+final class SimulatedTestNetwork: Sendable {
+    let folder: TemporaryFolder
+    let clock = TestClock()
+    private let terms: SimulatedNetwork.Terms
+    private let current: Mutex<SimulatedNetwork>
+
+    init(terms: SimulatedNetwork.Terms = SimulatedNetwork.Terms()) throws {
+        folder = try TemporaryFolder()
+        self.terms = terms
+        current = Mutex(try Self.open(folder, clock, terms))
+    }
+
+    var network: SimulatedNetwork { current.withLock { $0 } }
+
+    private static func open(
+        _ folder: TemporaryFolder,
+        _ clock: TestClock,
+        _ terms: SimulatedNetwork.Terms
+    ) throws -> SimulatedNetwork {
+        let database = try Database(
+            path: folder.path + "/simulated.sqlite",
+            migrations: SimulatedNetwork.migrations,
+            logger: Logger(label: "test")
+        )
+        return SimulatedNetwork(database: database, clock: clock.wall, terms: terms)
+    }
+
+    /// Closes the database and opens it anew, as after the process ended between two steps.
+    func reopen() async throws {
+        await network.database.close()
+        let fresh = try Self.open(folder, clock, terms)
+        current.withLock { $0 = fresh }
+    }
+
+    /// A new account's token.
+    func account(_ name: String) async throws -> String {
+        let token = SimulatedNetwork.newToken()
+        _ = try await network.openAccount(token: token, name: name)
+        return token
+    }
+
+    func backend(_ token: String) -> EmbeddedBackend { EmbeddedBackend(network, token: token) }
+}
+
+/// Runs `body` against a server on a port of the system's choice.
+func withServer<Result: Sendable>(
+    _ network: SimulatedNetwork,
+    _ body: @escaping @Sendable (_ url: String) async throws -> Result
+) async throws -> Result {
+    let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+    var logger = Logger(label: "test server")
+    logger.logLevel = .error
+    let server = SimulatedNetworkServer(network, logger: logger)
+    return try await withThrowingTaskGroup(of: Result?.self) { group in
+        group.addTask {
+            try await server.run { port in
+                continuation.yield(port)
+                continuation.finish()
+            }
+            return nil
+        }
+        group.addTask {
+            var found: Int?
+            for await port in ports { found = port }
+            return try await body("http://127.0.0.1:\(try #require(found))")
+        }
+        defer { group.cancelAll() }
+        while let finished = try await group.next() {
+            if let result = finished { return result }
+        }
+        throw LightningError(.backendFailure, "the server ended before the test")
+    }
+}
