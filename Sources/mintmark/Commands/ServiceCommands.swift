@@ -1,0 +1,164 @@
+import ArgumentParser
+import CanonicalJSON
+import Foundation
+import Node
+
+struct ServiceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "service",
+        abstract: "What the node sells: any HTTP service, at a price per call.",
+        discussion: """
+            Examples:
+              mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
+              mintmark service add maps --upstream http://127.0.0.1:9001 \\
+                  --price 'GET /tiles/*=1sat' --price 'POST /route=5sat' --price 'GET /about=0sat'
+              mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
+              mintmark service list
+              mintmark service remove weather
+            """,
+        subcommands: [Add.self, List.self, Show.self, Remove.self]
+    )
+}
+
+/// `2sat` for every path, or `METHOD[,METHOD] /path/*=2sat`, or `/path/*=2sat` for every method.
+struct PriceArgument: ExpressibleByArgument {
+    let json: JSONValue
+
+    init?(argument: String) {
+        var object: JSONObject = [:]
+        var price = argument
+        if let equals = argument.lastIndex(of: "=") {
+            price = String(argument[argument.index(after: equals)...])
+            let target = argument[..<equals].split(separator: " ", omittingEmptySubsequences: true)
+            guard let path = target.last, path.hasPrefix("/"), target.count <= 2 else { return nil }
+            object["path"] = .string(String(path))
+            if target.count == 2 {
+                object["methods"] = .array(target[0].split(separator: ",").map { .string($0.uppercased()) })
+            }
+        }
+        let digits = price.prefix { $0.isASCII && $0.isNumber }
+        let unit = price.dropFirst(digits.count).trimmingCharacters(in: .whitespaces)
+        guard UInt64(digits) != nil else { return nil }
+        object["amount"] = .string(String(digits))
+        object["unit"] = .string(unit.isEmpty ? "sat" : unit.lowercased())
+        json = .object(object)
+    }
+}
+
+extension ServiceCommand {
+    struct Add: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Put a service on sale, or change it.",
+            discussion: """
+                The service's paths stand under /s/NAME/ of the node. The longest matching path decides the price; a \
+                path that no price names is not found. A call that its upstream fails is refunded.
+                  mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
+                """
+        )
+        @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
+        @Option(help: "Where the service itself listens, such as http://127.0.0.1:9000.") var upstream: String
+        @Option(help: "A price: 2sat, or 'GET /path/*=2sat'. May be repeated; 0sat is free.") var price: [PriceArgument]
+        @Option(help: "Serve only holders of a passport from this issuer (did:key). May be repeated.") var trust: [String] = []
+        @Option(help: "Serve only passports with this capability.") var capability: String?
+        @Option(help: "How old the issuer's status list may be, in seconds.") var statusMaxAge: Int64?
+        @Flag(help: "Calling it twice does no harm: an interrupted call is called again instead of refunded.")
+        var idempotent = false
+        @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
+        @Option(help: "The longest the whole call may take, in seconds.") var timeout: Int64?
+        @Option(help: "The longest request body, in bytes.") var bodyLimit: Int64?
+        @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
+        @Option(help: "One line for people.") var summary: String?
+        @OptionGroup var options: GlobalOptions
+
+        func validate() throws {
+            if price.isEmpty { throw ValidationError("Say at least one --price.") }
+            if trust.isEmpty, capability != nil || statusMaxAge != nil {
+                throw ValidationError("--capability and --status-max-age need --trust: whose passports count?")
+            }
+        }
+
+        func run(on node: NodeClient) async throws {
+            var service: JSONObject = [
+                "name": .string(name), "upstream": .string(upstream), "prices": .array(price.map(\.json)),
+                "idempotent": .bool(idempotent),
+            ]
+            if !trust.isEmpty {
+                var passport: JSONObject = ["trustedIssuers": .array(trust.map { .string($0) })]
+                passport["capability"] = capability.map { .string($0) }
+                passport["maximumStatusAgeSeconds"] = statusMaxAge.map { .integer($0) }
+                service["passport"] = .object(passport)
+            }
+            service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
+            service["timeouts"] = timeout.map { ["totalSeconds": .integer($0)] }
+            service["requestBodyLimitBytes"] = bodyLimit.map { .integer($0) }
+            service["sla"] = sla.map { .string($0) }
+            service["summary"] = summary.map { .string($0) }
+            let answer = try await node.call(.POST, "/api/services", .object(service))
+            if options.json { return Output.json(answer) }
+            let info = try await node.call(.GET, "/api/node")
+            Output.line("\(name) is on sale at \(info.shown("publicURL"))/s/\(name)/")
+            if node.isTemporary { Output.line("Start the node to sell it: mintmark serve") }
+        }
+    }
+
+    struct List: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "What is on sale.")
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.GET, "/api/services")
+            if options.json { return Output.json(answer) }
+            let rows = try answer.array("services").map { service in
+                [service.shown("name"), Self.prices(service), service.shown("upstream"), Self.callers(service)]
+            }
+            if rows.isEmpty { return Output.line("Nothing is on sale. See: mintmark service add --help") }
+            Output.table(["NAME", "PRICES", "UPSTREAM", "CALLERS"], rows)
+        }
+
+        static func prices(_ service: JSONValue) -> String {
+            (service["prices"]?.arrayValue ?? []).map { rule in
+                let methods = rule["methods"] == nil ? "" : rule.shown("methods") + " "
+                return "\(methods)\(rule.shown("path"))=\(rule.shown("amount"))\(rule.shown("unit"))"
+            }.joined(separator: ", ")
+        }
+
+        static func callers(_ service: JSONValue) -> String {
+            guard let passport = service["passport"], passport != .null else { return "anybody who pays" }
+            let issuers = passport["trustedIssuers"]?.arrayValue?.count ?? 0
+            let capability = passport["capability"] == nil ? "" : ", able to \(passport.shown("capability"))"
+            return "passports of \(issuers) issuer\(issuers == 1 ? "" : "s")\(capability)"
+        }
+    }
+
+    struct Show: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "One service, with everything that is set.")
+        @Argument(help: "Its name.") var name: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.GET, "/api/services/\(name.urlSegment)")
+            if options.json { Output.json(answer) } else { Output.line(answer.prettyPrinted()) }
+        }
+    }
+
+    struct Remove: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take a service off sale.",
+            discussion: "Calls under way are finished; refunds and receipts stay fetchable."
+        )
+        @Argument(help: "Its name.") var name: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.DELETE, "/api/services/\(name.urlSegment)")
+            if options.json { Output.json(answer) } else { Output.line("\(name) is no longer on sale") }
+        }
+    }
+}
+
+extension String {
+    /// The text as one segment of a URL's path.
+    var urlSegment: String {
+        addingPercentEncoding(withAllowedCharacters: .urlPathAllowed.subtracting(CharacterSet(charactersIn: "/?#"))) ?? self
+    }
+}

@@ -1,0 +1,173 @@
+import ArgumentParser
+import CanonicalJSON
+import Foundation
+import Node
+
+struct WalletCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wallet",
+        abstract: "The node's ecash: fund it, hold it, send it, receive it.",
+        discussion: """
+            Examples:
+              mintmark wallet fund 1000sat            buy ecash at the node's own mint over Lightning
+              mintmark wallet balance
+              mintmark wallet send 21sat              prints a token that anyone can redeem: treat it as cash
+              mintmark wallet receive cashuB…
+            """,
+        subcommands: [Fund.self, Balance.self, Send.self, Receive.self, History.self, Restore.self, PayInvoice.self]
+    )
+}
+
+extension WalletCommand {
+    struct Fund: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Buy ecash at a mint over Lightning.",
+            discussion: """
+                With a Lightning backend of its own the node pays the mint's invoice at once; without one, or with \
+                --invoice, it prints the invoice and waits for somebody to pay it.
+                  mintmark wallet fund 1000sat
+                  mintmark wallet fund 1000sat --mint https://mint.example/mint --invoice
+                """
+        )
+        @Argument(help: "How much, such as 1000sat.") var amount: Amount
+        @Option(help: "The mint's address. Default: the node's own mint.") var mint: String?
+        @Flag(help: "Print the invoice for somebody else to pay, and wait.") var invoice = false
+        @Option(help: "How long to wait for the payment, in seconds.") var wait = 600
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
+            if let mint { body["mint"] = .string(mint) }
+            if invoice { body["payInvoice"] = false }
+            var quote = try await node.call(.POST, "/api/wallet/fund", .object(body))
+            let id = try quote.string("id")
+            if quote["state"]?.stringValue != "issued", !options.json {
+                Output.note("Pay this invoice\(quote["testMoney"]?.boolValue == true ? " (TEST MONEY)" : ""):")
+                Output.line(try quote.string("invoice"))
+            }
+            let deadline = Date.now.addingTimeInterval(TimeInterval(wait))
+            while quote["state"]?.stringValue == "unpaid" || quote["state"]?.stringValue == "paid" {
+                guard Date.now < deadline else {
+                    throw Failure("not paid within \(wait) s; once paid, it is claimed when the node runs", .pending)
+                }
+                try await Task.sleep(for: .seconds(1))
+                quote = try await node.call(.POST, "/api/wallet/fund/\(id)")
+            }
+            guard quote["state"]?.stringValue == "issued" else {
+                throw Failure("the mint's invoice was not paid: \(quote.shown("state"))")
+            }
+            if options.json { return Output.json(quote) }
+            let note = quote["testMoney"]?.boolValue == true ? " of TEST MONEY" : ""
+            Output.line("\(quote.shown("amount")) \(quote.shown("unit"))\(note) received from \(quote.shown("mint"))")
+        }
+    }
+
+    struct Balance: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "What the wallet holds, per mint.")
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.GET, "/api/wallet/balance")
+            if options.json { return Output.json(answer) }
+            let rows = try answer.array("mints").map { mint in
+                ["mint", "unit", "available", "locked", "pending"].map(mint.shown)
+            }
+            if rows.isEmpty { return Output.line("The wallet is empty. Fund it: mintmark wallet fund 1000sat") }
+            Output.table(["MINT", "UNIT", "AVAILABLE", "LOCKED TO SELLERS", "PENDING"], rows)
+            if answer["testMoney"]?.boolValue == true { Output.line("All of it is TEST MONEY.") }
+        }
+    }
+
+    struct Send: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a token to hand over.",
+            discussion: """
+                The token is the money: whoever redeems it first has it. Lock it to a public key with --lock.
+                  mintmark wallet send 21sat
+                  mintmark wallet send 21sat --lock 02c0ffee…
+                """
+        )
+        @Argument(help: "How much, such as 21sat.") var amount: Amount
+        @Option(help: "The mint whose ecash to send.") var mint: String?
+        @Option(help: "Lock it to this secp256k1 public key (66 hex digits).") var lock: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
+            if let mint { body["mint"] = .string(mint) }
+            if let lock { body["lock"] = .string(lock) }
+            let answer = try await node.call(.POST, "/api/wallet/send", .object(body))
+            if options.json { Output.json(answer) } else { Output.line(try answer.string("token")) }
+        }
+    }
+
+    struct Receive: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Redeem a token (cashuA or cashuB) at its mint.",
+            discussion: """
+                  mintmark wallet receive cashuB…
+                  mintmark wallet receive - < token.txt
+                """
+        )
+        @Argument(help: "The token, or - to read it from standard input.") var token: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let text = token == "-" ? (readLine() ?? "") : token
+            let body: JSONValue = ["token": .string(text.trimmingCharacters(in: .whitespacesAndNewlines))]
+            let answer = try await node.call(.POST, "/api/wallet/receive", body)
+            if options.json { return Output.json(answer) }
+            Output.line("\(answer.shown("amount")) \(answer.shown("unit")) received from \(answer.shown("mint"))")
+        }
+    }
+
+    struct History: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "What came and went, latest first.")
+        @Option(help: "How many lines, 1 to 1000.") var limit = 50
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.GET, "/api/wallet/history?limit=\(limit)")
+            if options.json { return Output.json(answer) }
+            let rows = try answer.array("entries").map { entry in
+                ["at", "kind", "state", "amount", "unit", "mint", "reference"].map(entry.shown)
+            }
+            Output.table(["AT", "KIND", "STATE", "AMOUNT", "UNIT", "MINT", "REFERENCE"], rows)
+        }
+    }
+
+    struct Restore: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Find the ecash that the 12 words hold at a mint (NUT-13).",
+            discussion: "  mintmark wallet restore --mint https://mint.example/mint"
+        )
+        @Option(help: "The mint's address. Default: the node's own mint.") var mint: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let body: JSONValue = mint.map { ["mint": .string($0)] } ?? [:]
+            let answer = try await node.call(.POST, "/api/wallet/restore", body, timeoutSeconds: 600)
+            if options.json { return Output.json(answer) }
+            Output.line("\(answer.shown("amount")) \(answer.shown("unit")) found at \(answer.shown("mint"))")
+        }
+    }
+
+    struct PayInvoice: NodeCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "pay-invoice",
+            abstract: "Pay a Lightning invoice with ecash (melt).",
+            discussion: "  mintmark wallet pay-invoice lnbc…"
+        )
+        @Argument(help: "The BOLT11 invoice.") var invoice: String
+        @Option(help: "The mint to pay from.") var mint: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            var body: JSONObject = ["invoice": .string(invoice)]
+            if let mint { body["mint"] = .string(mint) }
+            let answer = try await node.call(.POST, "/api/wallet/pay-invoice", .object(body))
+            if options.json { return Output.json(answer) }
+            Output.line("paid \(answer.shown("amount")) \(answer.shown("unit")), fee \(answer.shown("fee"))")
+        }
+    }
+}
