@@ -1,0 +1,27 @@
+internal import Foundation
+internal import Storage
+
+/// The names of what lies in a data directory.
+public enum NodeFiles {
+    public static let vault = "vault.json"
+    public static let database = "node.sqlite"
+    /// Gossip, listings and search will live here, apart from the money, so that a flood cannot fill its disk.
+    public static let passphrase = "passphrase"
+    public static let operatorToken = "operator-token"
+    public static let socket = "node.sock"
+
+    /// The longest path that a Unix socket can have here.
+    static let maximumSocketPathBytes = 100
+
+    /// Whether a node was made in the folder.
+    public static func exists(in directory: String) -> Bool {
+        FileManager.default.fileExists(atPath: directory + "/" + vault)
+    }
+
+    public static func socketPath(in directory: String) -> String { directory + "/" + socket }
+
+    /// Whether a node is at work in the folder and listens on its socket.
+    public static func isRunning(in directory: String) -> Bool {
+        DataDirectory.isHeld(path: directory) && FileManager.default.fileExists(atPath: socketPath(in: directory))
+    }
+}

@@ -1,0 +1,101 @@
+internal import Foundation
+internal import Hummingbird
+internal import HummingbirdTLS
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import ServiceLifecycle
+
+/// The node's two doors: the public one over TCP and the operator's Unix socket.
+enum Servers {
+    /// Longest request line and header bytes together; over it the connection is refused with 431 by NIO.
+    static let idleTimeoutSeconds: Int64 = 120
+
+    static func publicServer<Responder: HTTPResponder>(
+        _ responder: Responder,
+        configuration: NodeConfiguration,
+        logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) async -> Void
+    ) throws(ConfigurationError) -> some Service where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
+        Application(
+            responder: responder,
+            server: try serverBuilder(configuration),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                serverName: nil,
+                backlog: 1024,
+                reuseAddress: true
+            ),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? configuration.port) },
+            logger: logger
+        )
+    }
+
+    /// The operator's socket: mode 0600 in a folder of mode 0700, so no token is needed there.
+    static func operatorServer<Responder: HTTPResponder>(
+        _ responder: Responder,
+        path: String,
+        logger: Logger,
+        onListening: @escaping @Sendable () async -> Void
+    ) throws(ConfigurationError) -> some Service where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
+        guard path.utf8.count <= NodeFiles.maximumSocketPathBytes else {
+            throw ConfigurationError(
+                "\(path) is too long for a socket (\(NodeFiles.maximumSocketPathBytes) bytes at most): choose a data"
+                    + " directory with a shorter path"
+            )
+        }
+        // What a killed process left; the directory's lock says that nobody listens there.
+        unlink(path)
+        return Application(
+            responder: responder,
+            server: .http1(configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds))),
+            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path), serverName: nil),
+            onServerRunning: { _ in
+                chmod(path, 0o600)
+                await onListening()
+            },
+            logger: logger
+        )
+    }
+
+    private static func serverBuilder(_ configuration: NodeConfiguration) throws(ConfigurationError) -> HTTPServerBuilder {
+        let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds)))
+        guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
+            return plain
+        }
+        do {
+            let chain = try NIOSSLCertificate.fromPEMFile(certificatePath)
+            let key = try NIOSSLPrivateKey(file: keyPath, format: .pem)
+            var tls = TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain.map { .certificate($0) },
+                privateKey: .privateKey(key)
+            )
+            tls.minimumTLSVersion = .tlsv12
+            tls.applicationProtocols = ["http/1.1"]
+            return try .tls(plain, tlsConfiguration: tls)
+        } catch {
+            throw ConfigurationError(
+                "the TLS certificate \(certificatePath) and key \(keyPath) cannot be used (PEM is expected): \(error)"
+            )
+        }
+    }
+
+    /// Says what to do about a server that could not start.
+    static func explain(_ error: any Error, configuration: NodeConfiguration) -> any Error {
+        guard let error = error as? IOError else { return error }
+        let address = "\(configuration.host):\(configuration.port)"
+        switch error.errnoCode {
+        case EADDRINUSE:
+            return ConfigurationError(
+                "\(address) is in use by another program: stop it, or choose another with --port (http.port)"
+            )
+        case EACCES:
+            return ConfigurationError("this user may not listen on \(address): choose a port above 1023")
+        case EADDRNOTAVAIL:
+            return ConfigurationError("this machine has no address \(configuration.host): correct http.host")
+        default:
+            return ConfigurationError("the node cannot listen on \(address): \(error.localizedDescription)")
+        }
+    }
+}
