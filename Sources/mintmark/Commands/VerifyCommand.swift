@@ -1,0 +1,170 @@
+import ArgumentParser
+import CanonicalJSON
+import Encodings
+import Foundation
+import Passports
+import Receipts
+import SignedDocuments
+import Storage
+
+struct VerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Check a passport, a receipt or a status list, with no network and no node.",
+        discussion: """
+            It says every reason why a document does not hold, and exits with 2 then. What a file alone cannot tell \
+            (has the passport been revoked since?) is said; give the issuer's status lists with --status to check it.
+              mintmark verify passport.json
+              mintmark verify passport.json --issuer did:key:z6Mk… --status list-1.json --status list-2.json
+              mintmark verify receipt.json --seller did:key:z6Mk…
+              mintmark passport show ID --json | mintmark verify -
+            """
+    )
+
+    @Argument(help: "The document: JSON, or a header's base64url. - reads standard input.") var file: String
+    @Option(help: "Count only this issuer's passports (did:key). May be repeated.") var issuer: [String] = []
+    @Option(help: "A status list credential to look the passport up in. May be repeated.") var status: [String] = []
+    @Option(help: "The seller that a receipt must be from (did:key).") var seller: String?
+    @Option(help: "Check as of this instant (RFC 3339) instead of now.") var at: String?
+    @Flag(help: "Print one JSON value instead of text.") var json = false
+
+    func run() throws {
+        do {
+            let now = try at.map { try Timestamp(rfc3339: $0) } ?? WallClock.system.now()
+            let finding = try check(try Self.object(try Self.read(file)), now: now)
+            report(finding)
+            if !finding.reasons.isEmpty { Foundation.exit(ExitStatus.refused.rawValue) }
+        } catch {
+            Failure.end(error, json: json)
+        }
+    }
+
+    /// What was found: facts for people, and why the document does not hold.
+    private struct Finding {
+        let kind: String
+        let facts: [(String, String)]
+        let reasons: [(code: String, message: String)]
+        var unchecked: String?
+    }
+
+    private func check(_ document: JSONObject, now: Timestamp) throws -> Finding {
+        let types = document["type"]?.arrayValue?.compactMap(\.stringValue) ?? [document["type"]?.stringValue ?? ""]
+        if types.contains("AgentPassportCredential") { return try passport(document, now: now) }
+        if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
+        if let receipt = try? Receipt(document: document) { return try self.receipt(receipt, now: now) }
+        throw Failure("this is not a passport, a receipt or a status list (its type is \(types.joined(separator: ", ")))")
+    }
+
+    private func passport(_ document: JSONObject, now: Timestamp) throws -> Finding {
+        let passport: Passport
+        do {
+            passport = try Passport(document: document)
+        } catch {
+            return Finding(kind: "passport", facts: [], reasons: [(error.code.rawValue, error.message)])
+        }
+        var lists: [String: VerifiedStatusList] = [:]
+        for path in status {
+            let object = try Self.object(try Self.read(path))
+            guard let url = object["id"]?.stringValue else { throw Failure("\(path) names no id", .usage) }
+            lists[url] = try StatusListCredential.verify(object, url: url)
+        }
+        let verifier = PassportVerifier(
+            trustedIssuers: issuer.isEmpty ? nil : Set(try issuer.map { try DIDKey(parsing: $0) }),
+            statusPolicy: status.isEmpty ? .skipped : .required(maximumAgeSeconds: nil)
+        )
+        let verdict = verifier.verify(passport, now: now, statusLists: lists)
+        var finding = Finding(
+            kind: "passport",
+            facts: [
+                ("passport", passport.id), ("agent", "\(passport.name) (\(passport.agentID))"),
+                ("key", passport.subject.string), ("issuer", passport.issuer.string),
+                ("capabilities", passport.capabilities.joined(separator: ", ")),
+                ("valid", "\(passport.validFrom.rfc3339) to \(passport.validUntil.rfc3339)"),
+            ],
+            reasons: verdict.reasons.map { ($0.code.rawValue, $0.message) }
+        )
+        if status.isEmpty { finding.unchecked = "whether it has been revoked or suspended since (give --status)" }
+        return finding
+    }
+
+    private func statusList(_ document: JSONObject, now: Timestamp) -> Finding {
+        guard let url = document["id"]?.stringValue else {
+            return Finding(kind: "status list", facts: [], reasons: [("malformed", "it names no id")])
+        }
+        do {
+            let list = try StatusListCredential.verify(document, url: url)
+            return Finding(
+                kind: "status list",
+                facts: [
+                    ("list", list.url), ("issuer", list.issuer.string), ("purpose", list.purpose.rawValue),
+                    ("sequence", String(list.sequence)),
+                    ("valid", "\(list.validFrom.rfc3339) to \(list.validUntil.rfc3339)"),
+                ],
+                reasons: list.reason(now: now, maximumAgeSeconds: nil).map { [($0.code.rawValue, $0.message)] } ?? []
+            )
+        } catch {
+            return Finding(kind: "status list", facts: [], reasons: [(error.code.rawValue, error.message)])
+        }
+    }
+
+    private func receipt(_ receipt: Receipt, now: Timestamp) throws -> Finding {
+        let expected = Receipt.Expectation(seller: try seller.map { try DIDKey(parsing: $0) })
+        let verdict = receipt.verdict(now: now, expecting: expected)
+        let claims = receipt.claims
+        return Finding(
+            kind: "receipt",
+            facts: [
+                ("receipt", claims.id), ("seller", claims.seller.did.string),
+                ("buyer", claims.buyer.map { $0.agentID ?? $0.did.string } ?? "did not say"),
+                ("call", "\(claims.service): \(claims.method) \(claims.target)"),
+                ("paid", "\(claims.amount) \(claims.unit)"), ("outcome", claims.outcome.rawValue),
+                ("answered", claims.respondedAt.rfc3339),
+            ],
+            reasons: verdict.reasons.map { ($0.code.rawValue, $0.message) }
+        )
+    }
+
+    private func report(_ finding: Finding) {
+        if json {
+            var object: JSONObject = [
+                "ok": .bool(finding.reasons.isEmpty), "kind": .string(finding.kind),
+                "reasons": .array(
+                    finding.reasons.map { ["code": .string($0.code), "message": .string($0.message)] }
+                ),
+            ]
+            for (label, value) in finding.facts { object[label] = .string(value) }
+            if let unchecked = finding.unchecked { object["unchecked"] = .string(unchecked) }
+            return Output.json(.object(object))
+        }
+        Output.facts(finding.facts)
+        for reason in finding.reasons { Output.line("NOT VALID: \(reason.message) (\(reason.code))") }
+        if finding.reasons.isEmpty { Output.line("The \(finding.kind) holds.") }
+        if let unchecked = finding.unchecked { Output.line("Not checked: \(unchecked).") }
+    }
+
+    // MARK: Reading
+
+    private static let maximumBytes = 1 << 20
+
+    static func read(_ path: String) throws -> [UInt8] {
+        let handle: FileHandle
+        if path == "-" {
+            handle = .standardInput
+        } else {
+            guard let file = FileHandle(forReadingAtPath: path) else { throw Failure("\(path) cannot be read", .usage) }
+            handle = file
+        }
+        let data = try handle.read(upToCount: maximumBytes + 1) ?? Data()
+        guard data.count <= maximumBytes else { throw Failure("\(path) is larger than 1 MiB", .usage) }
+        return [UInt8](data)
+    }
+
+    /// A JSON object, as it is or as base64url.
+    static func object(_ bytes: [UInt8]) throws -> JSONObject {
+        let text = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        let plain = text.hasPrefix("{") ? Array(text.utf8) : (try? Base64URL.decode(text)) ?? []
+        guard !plain.isEmpty else { throw Failure("this is neither a JSON object nor the base64url of one", .usage) }
+        guard let object = try JSONValue.parse(plain).objectValue else { throw Failure("this is no JSON object", .usage) }
+        return object
+    }
+}
