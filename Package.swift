@@ -200,8 +200,8 @@ let package = Package(
             path: "Tests/Support/TestSupport",
             swiftSettings: house
         ),
-        tests(of: "Encodings", on: .ground),
-        tests(of: "CanonicalJSON", on: .ground, ["Encodings"]),
+        tests(of: "Encodings", on: .ground, ["CanonicalJSON"]),
+        tests(of: "CanonicalJSON", on: .ground, ["Encodings", "COpenSSL"]),
         tests(of: "Cryptography", on: .ground, ["Encodings", "COpenSSL", "CanonicalJSON"]),
         tests(of: "SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
