@@ -1,0 +1,181 @@
+/// The price of one call: whole units, never a fraction.
+public struct Price: Sendable, Hashable, CustomStringConvertible {
+    /// In the smallest part of `unit`; 0 is free. At most ``maximumAmount``.
+    public var amount: UInt64
+    /// `sat`, `usd` (cents) …, as NUT-01 names them.
+    public var unit: String
+
+    /// 2^53 − 1: exact in every JSON reader.
+    public static let maximumAmount: UInt64 = (1 << 53) - 1
+
+    public init(amount: UInt64, unit: String = "sat") {
+        self.amount = amount
+        self.unit = unit
+    }
+
+    public var isFree: Bool { amount == 0 }
+    public var description: String { "\(amount) \(unit)" }
+}
+
+/// What is wrong with a price list.
+public struct PriceError: Error, Sendable, Equatable, CustomStringConvertible {
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public var rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        public static let badPattern = Code(rawValue: "bad-pattern")
+        public static let badMethod = Code(rawValue: "bad-method")
+        public static let badAmount = Code(rawValue: "bad-amount")
+        public static let tooManyRules = Code(rawValue: "too-many-rules")
+        public static let contradiction = Code(rawValue: "contradiction")
+    }
+    public var code: Code
+    public var message: String
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+    public var description: String { message }
+}
+
+/// A price for some methods on some paths ([CALL-11]).
+///
+/// A pattern is a path whose last segment may be `*` (this path and everything under it) and whose other segments may be
+/// `*` (any one segment): `/today`, `/v1/*`, `/users/*/photo`, `/*`.
+public struct PriceRule: Sendable, Hashable {
+    /// Upper-case method names; empty means any method.
+    public let methods: Set<String>
+    public let pathPattern: String
+    public let price: Price
+
+    let segments: [Segment]
+    let matchesBelow: Bool
+
+    enum Segment: Sendable, Hashable {
+        case literal(String)
+        case any
+    }
+
+    /// - Throws: ``PriceError`` where a method, the pattern or the amount can't be.
+    public init(methods: Set<String> = [], pathPattern: String, price: Price) throws(PriceError) {
+        for method in methods {
+            guard !method.isEmpty, method.utf8.count <= 32, method.utf8.allSatisfy(Self.isUpperToken) else {
+                throw PriceError(.badMethod, "\"\(method)\" is no HTTP method; write it in capitals, such as GET.")
+            }
+        }
+        guard price.amount <= Price.maximumAmount else {
+            throw PriceError(.badAmount, "A price is at most \(Price.maximumAmount); \(price.amount) is more.")
+        }
+        guard !price.unit.isEmpty, price.unit.utf8.count <= 16 else {
+            throw PriceError(.badAmount, "A price needs a unit of 1 to 16 characters, such as sat.")
+        }
+        var pattern = pathPattern
+        var matchesBelow = false
+        if pattern == "/*" || pattern.hasSuffix("/*") {
+            matchesBelow = true
+            pattern.removeLast(2)
+        }
+        let segments: [Segment]
+        if pattern.isEmpty {
+            segments = []
+        } else {
+            do {
+                segments = try RequestPath(pattern).segments.map { $0 == "*" ? .any : .literal($0) }
+            } catch {
+                throw PriceError(.badPattern, "The path pattern \"\(pathPattern)\" can't be used: \(error.message)")
+            }
+        }
+        for case .literal(let text) in segments where text.contains("*") {
+            throw PriceError(.badPattern, "In \"\(pathPattern)\" a * must stand alone between slashes.")
+        }
+        self.methods = methods
+        self.pathPattern = pathPattern
+        self.price = price
+        self.segments = segments
+        self.matchesBelow = matchesBelow
+    }
+
+    private static func isUpperToken(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || byte == UInt8(ascii: "-")
+    }
+
+    func matches(path: RequestPath) -> Bool {
+        let given = path.segments
+        guard matchesBelow ? given.count >= segments.count : given.count == segments.count else { return false }
+        return zip(segments, given).allSatisfy { pattern, text in
+            switch pattern {
+            case .any: true
+            // Many upstreams route without regard to case; a price must not depend on it.
+            case .literal(let literal):
+                literal.utf8.elementsEqual(text.utf8) || literal.lowercased() == text.lowercased()
+            }
+        }
+    }
+
+    /// The order of "longest match wins": exact before below, more segments, more literals, then a named method.
+    var specificity: (Int, Int, Int, Int) {
+        let literals = segments.count { $0 != .any }
+        return (segments.count, literals, matchesBelow ? 0 : 1, methods.isEmpty ? 0 : 1)
+    }
+}
+
+/// The prices of one service.
+public struct PriceList: Sendable, Hashable {
+    /// The most rules a service may have.
+    public static let maximumRules = 256
+
+    /// As given, in the seller's order.
+    public let rules: [PriceRule]
+    private let ranked: [PriceRule]
+
+    /// - Throws: ``PriceError`` `too-many-rules`; `contradiction` where two rules give one call two prices.
+    public init(_ rules: [PriceRule]) throws(PriceError) {
+        guard rules.count <= Self.maximumRules else {
+            throw PriceError(.tooManyRules, "A service has at most \(Self.maximumRules) price rules.")
+        }
+        for (index, rule) in rules.enumerated() {
+            for other in rules[..<index]
+            where other.segments == rule.segments && other.matchesBelow == rule.matchesBelow
+                && other.price != rule.price
+            {
+                let overlap =
+                    other.methods.isEmpty == rule.methods.isEmpty
+                    && (rule.methods.isEmpty || !other.methods.isDisjoint(with: rule.methods))
+                guard !overlap else {
+                    throw PriceError(
+                        .contradiction,
+                        "\"\(rule.pathPattern)\" has two prices: \(other.price) and \(rule.price)."
+                    )
+                }
+            }
+        }
+        self.rules = rules
+        ranked = rules.sorted { $0.specificity > $1.specificity }
+    }
+
+    /// One price for everything.
+    public init(flat price: Price) throws(PriceError) {
+        try self.init([PriceRule(pathPattern: "/*", price: price)])
+    }
+
+    /// The price of a call, by the most specific rule; nil where nothing is for sale under that name ([CALL-11]).
+    ///
+    /// HEAD costs what GET costs unless a rule names HEAD: it makes the upstream do the same work.
+    public func price(method: String, path: RequestPath) -> Price? {
+        let asked = method.uppercased()
+        let matching = ranked.filter { $0.matches(path: path) }
+        func first(_ method: String, orAny: Bool) -> PriceRule? {
+            matching.first { $0.methods.contains(method) || (orAny && $0.methods.isEmpty) }
+        }
+        if asked == "HEAD", !matching.contains(where: { $0.methods.contains("HEAD") }) {
+            return first("GET", orAny: true)?.price
+        }
+        return first(asked, orAny: true)?.price
+    }
+
+    /// The methods for sale on a path, for `Allow` in a 405; empty where the path is unknown, nil where any method is.
+    public func methods(path: RequestPath) -> Set<String>? {
+        let matching = ranked.filter { $0.matches(path: path) }
+        if matching.contains(where: { $0.methods.isEmpty }) { return nil }
+        return matching.reduce(into: []) { $0.formUnion($1.methods) }
+    }
+}
