@@ -1,0 +1,153 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Encodings
+internal import Storage
+
+/// One exchange with a mint that moves money. It is on disk, whole, before the first byte leaves, and it is sent again
+/// unchanged until its outcome is known.
+struct Operation: Sendable {
+    enum Kind: String, Sendable {
+        /// Our coins for other coins of ours; some may be for sending.
+        case swap
+        /// Our coins for coins locked to a seller.
+        case lock
+        /// A token from somebody else.
+        case receive
+        /// Coins locked to a key of this node's seller side.
+        case redeem
+        /// Locked coins that were never given out, after their locktime.
+        case refund
+        /// A paid quote for coins (NUT-04).
+        case mint
+        /// Coins for a Lightning payment (NUT-05).
+        case melt
+    }
+
+    enum State: String, Sendable { case planned, done, refused, disputed }
+
+    var id: String
+    var kind: Kind
+    var mint: MintURL
+    var unit: CurrencyUnit
+    var state: State = .planned
+    /// With the witness where the coin is locked.
+    var inputs: [Proof]
+    /// Whether the inputs stand in our own table, held by this operation.
+    var ownsInputs: Bool
+    var plan: OutputPlan
+    var quote: String?
+    /// What it was done for: at most one operation with the same reference ends well.
+    var reference: String?
+    var inputSum: UInt64
+    /// What a melt pays out, without fees.
+    var meltAmount: UInt64 = 0
+    /// The input fee; for a melt, the most that can go in fees.
+    var fee: UInt64
+    var reason: String?
+    var plannedAt: Timestamp
+}
+
+extension Operation {
+    static let columns = """
+        id, kind, mint, unit, state, inputs, owns_inputs, plan, quote, reference, input_sum, melt_amount, fee, reason, planned_at
+        """
+
+    init(row: Row) throws {
+        guard let kind = Kind(rawValue: try row.text(1)), let state = State(rawValue: try row.text(4)) else {
+            throw WalletError(.corrupt, "an operation of the wallet is of an unknown kind or state")
+        }
+        id = try row.text(0)
+        self.kind = kind
+        mint = try MintURL(stored: row.text(2))
+        unit = try CurrencyUnit(row.text(3))
+        self.state = state
+        let limits = JSONLimits.walletTable
+        guard let entries = try JSONValue.parse(Array(row.text(5).utf8), limits: limits).arrayValue else {
+            throw WalletError(.corrupt, "an operation of the wallet has no list of inputs")
+        }
+        inputs = try entries.map { try Proof(json: $0) }
+        ownsInputs = try row.bool(6)
+        plan = try OutputPlan(json: JSONValue.parse(Array(row.text(7).utf8), limits: limits))
+        quote = try row.optionalText(8)
+        reference = try row.optionalText(9)
+        inputSum = try row.uint64(10)
+        meltAmount = try row.uint64(11)
+        fee = try row.uint64(12)
+        reason = try row.optionalText(13)
+        plannedAt = Timestamp(millisecondsSince1970: try row.int64(14))
+    }
+
+    /// Writes the intent. The caller's transaction also holds the inputs and takes the counters.
+    func insert(in connection: Connection) throws {
+        let inputsJSON = JSONValue.array(inputs.map(\.json)).serialized()
+        try connection.execute(
+            "INSERT INTO wallet_operations (\(Self.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            .text(id),
+            .text(kind.rawValue),
+            .text(mint.string),
+            .text(unit.name),
+            .text(state.rawValue),
+            .text(String(decoding: inputsJSON, as: UTF8.self)),
+            .bool(ownsInputs),
+            .text(String(decoding: plan.json.serialized(), as: UTF8.self)),
+            .optional(quote),
+            .optional(reference),
+            try .amount(inputSum),
+            try .amount(meltAmount),
+            try .amount(fee),
+            .optional(reason),
+            .integer(plannedAt.millisecondsSince1970)
+        )
+    }
+
+    /// Ends a planned operation. A done one keeps no secrets of its inputs.
+    /// - Returns: false where somebody else ended it before; then nothing may be booked.
+    func end(_ state: State, reason: String?, at now: Timestamp, in connection: Connection) throws -> Bool {
+        let keepsInputs = state != .done
+        try connection.execute(
+            """
+            UPDATE wallet_operations SET state = ?, reason = ?, ended_at = ?, inputs = CASE WHEN ? THEN inputs ELSE '[]' END
+            WHERE id = ? AND state = 'planned'
+            """,
+            .text(state.rawValue),
+            .optional(reason.map { String($0.prefix(1000)) }),
+            .integer(now.millisecondsSince1970),
+            .bool(keepsInputs),
+            .text(id)
+        )
+        return connection.changes == 1
+    }
+
+    static func find(_ id: String, in connection: Connection) throws -> Operation? {
+        try connection.first("SELECT \(columns) FROM wallet_operations WHERE id = ?", .text(id)).map(Operation.init(row:))
+    }
+
+    /// The newest operation made for `reference` that was not refused.
+    static func find(reference: String, in connection: Connection) throws -> Operation? {
+        try connection.first(
+            """
+            SELECT \(columns) FROM wallet_operations WHERE reference = ? AND state <> 'refused'
+            ORDER BY planned_at DESC LIMIT 1
+            """,
+            .text(reference)
+        ).map(Operation.init(row:))
+    }
+
+    /// Operations whose outcome is not known, oldest first.
+    static func planned(limit: Int = 1000, in connection: Connection) throws -> [Operation] {
+        try connection.rows(
+            "SELECT \(columns) FROM wallet_operations WHERE state = 'planned' ORDER BY planned_at LIMIT ?",
+            .int(limit)
+        ).map(Operation.init(row:))
+    }
+}
+
+extension JSONLimits {
+    /// What we wrote ourselves: larger than what a stranger may send.
+    static let walletTable = JSONLimits(
+        maximumBytes: 16 << 20,
+        maximumDepth: 16,
+        maximumValues: 1_000_000,
+        acceptsUInt64: true
+    )
+}

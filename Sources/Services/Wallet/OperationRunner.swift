@@ -1,0 +1,245 @@
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import Logging
+internal import Paywall
+internal import Storage
+internal import Synchronization
+
+/// What came of an operation.
+struct OperationResult: Sendable {
+    var operation: Operation
+    /// Its new coins, with what becomes of them.
+    var coins: [StoredCoin]
+    /// For a melt: proof that the invoice was paid.
+    var preimage: String?
+}
+
+/// Carries operations out, and finishes those whose outcome was not known. Every step is safe to repeat.
+final class OperationRunner: Sendable {
+    let database: Database
+    let book: MintBook
+    let maker: OutputMaker
+    let keys: WalletKeys
+    let clock: WallClock
+    let logger: Logger
+    private let attempts: Int
+    private let pause: @Sendable (Int) async -> Void
+    private let running = Mutex<Set<String>>([])
+
+    /// - Parameters:
+    ///   - attempts: how often an operation is sent in one go while nothing is heard.
+    ///   - pause: waits so many milliseconds.
+    init(
+        database: Database,
+        book: MintBook,
+        maker: OutputMaker,
+        keys: WalletKeys,
+        clock: WallClock,
+        logger: Logger,
+        attempts: Int,
+        pause: @escaping @Sendable (Int) async -> Void
+    ) {
+        self.database = database
+        self.book = book
+        self.maker = maker
+        self.keys = keys
+        self.clock = clock
+        self.logger = logger
+        self.attempts = attempts
+        self.pause = pause
+    }
+
+    /// Sends a planned operation until its outcome is known, and books it. Goes on where the caller is cancelled,
+    /// since what has left cannot be called back.
+    /// - Parameter isFresh: nothing of it was sent before.
+    /// - Throws: a code that says nothing moved, or `outcomeUnknown`; then `resume` goes on with it.
+    func run(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
+        guard running.withLock({ $0.insert(operation.id).inserted }) else {
+            throw WalletError(.outcomeUnknown, "this is being carried out already; ask again in a moment")
+        }
+        let task = Task {
+            defer { _ = running.withLock { $0.remove(operation.id) } }
+            return try await carryOut(operation, isFresh: isFresh)
+        }
+        return try await task.value
+    }
+
+    /// Finishes what can be finished of the planned operations.
+    /// - Returns: how many ended, and how many are still unknown.
+    func resume() async throws -> (ended: Int, unknown: Int) {
+        let planned = try await database.read { connection in try Operation.planned(in: connection) }
+        var ended = 0
+        var unknown = 0
+        for operation in planned {
+            do {
+                _ = try await run(operation, isFresh: false)
+                ended += 1
+            } catch let error as WalletError {
+                if error.code == .outcomeUnknown || error.code == .mintUnreachable { unknown += 1 } else { ended += 1 }
+                logger.notice(
+                    "an operation of the wallet was taken up again",
+                    metadata: ["operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)"]
+                )
+            }
+        }
+        return (ended, unknown)
+    }
+
+    private func carryOut(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
+        let made = try maker.outputs(of: operation)
+        let exchange = Exchange(
+            operation: operation,
+            made: made,
+            outputs: try made.map { try $0.secret.output() },
+            keyset: try await book.terms(operation.mint).keyset(operation.plan.keyset),
+            client: await book.client(operation.mint)
+        )
+        var mayHaveLeft = !isFresh
+        for attempt in 1... {
+            do {
+                return try await finish(exchange, with: try await exchange.send(keys: signingKeys(for: operation)))
+            } catch let error as MintAPIError {
+                switch error.kind {
+                case .refused:
+                    return try await settle(exchange, refusal: error)
+                case .notSent where !mayHaveLeft:
+                    try await refuse(exchange.operation, reason: error.message)
+                    throw WalletError(error, mint: operation.mint)
+                case .notSent, .unknown:
+                    if error.kind == .unknown { mayHaveLeft = true }
+                    guard attempt < attempts else { throw Self.unknown(operation, error.message) }
+                    await pause(min(10_000, 200 << min(attempt, 6)))
+                }
+            }
+        }
+        throw Self.unknown(operation, "no answer")
+    }
+
+    /// The keys that may have to sign inputs of our own, or of tokens locked to us.
+    private func signingKeys(for operation: Operation) throws -> [Secp256k1.Scalar] {
+        switch operation.kind {
+        case .receive: [try keys.receiving()]
+        case .swap, .lock, .redeem, .refund, .mint, .melt: []
+        }
+    }
+
+    // MARK: After a refusal
+
+    /// Finds out what a refusal means: a replay of something that went through is refused too.
+    private func settle(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
+        let operation = exchange.operation
+        do {
+            switch operation.kind {
+            case .mint: return try await settleMint(exchange, refusal: refusal)
+            case .melt: return try await settleMelt(exchange, refusal: refusal)
+            case .swap, .lock, .receive, .redeem, .refund: return try await settleSwap(exchange, refusal: refusal)
+            }
+        } catch let error as MintAPIError {
+            // The question itself found no answer.
+            throw Self.unknown(operation, error.message)
+        }
+    }
+
+    private func settleSwap(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
+        let operation = exchange.operation
+        let states = try await exchange.inputStates()
+        if states.contains(where: { $0.state == .pending }) {
+            throw Self.unknown(operation, "the mint says that the coins are in use: \(refusal.message)")
+        }
+        let spent = states.filter { $0.state == .spent }
+        // A swap is all or nothing: if one input is unspent, ours did not happen.
+        if spent.count == states.count, let coins = try await exchange.restoredOutputs() {
+            return try await finish(exchange, with: Exchange.Answer(signatures: coins, needsDLEQ: false))
+        }
+        try await refuse(operation, reason: refusal.message, spent: spent.map(\.hashedSecret))
+        if !spent.isEmpty {
+            let part = spent.count == states.count ? "the coins were" : "\(spent.count) of \(states.count) coins were"
+            throw WalletError(.tokenSpent, "\(part) spent before, by somebody else", mintCode: refusal.code, cause: refusal)
+        }
+        throw WalletError(refusal, mint: operation.mint)
+    }
+
+    private func settleMint(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
+        let operation = exchange.operation
+        let quote = try await exchange.client.mintQuote(operation.quote ?? "")
+        if quote.state == .issued, let coins = try await exchange.restoredOutputs() {
+            return try await finish(exchange, with: Exchange.Answer(signatures: coins, needsDLEQ: false))
+        }
+        try await refuse(operation, reason: refusal.message)
+        throw WalletError(refusal, mint: operation.mint)
+    }
+
+    private func settleMelt(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
+        let operation = exchange.operation
+        let quote = try await exchange.client.meltQuote(operation.quote ?? "")
+        switch quote.state {
+        case .paid:
+            return try await finish(exchange, with: try await exchange.meltAnswer(quote))
+        case .pending:
+            throw Self.unknown(operation, "the mint is still paying the invoice")
+        default:
+            let states = try await exchange.inputStates()
+            guard !states.contains(where: { $0.state == .pending }) else {
+                throw Self.unknown(operation, "the mint still holds the coins of this payment")
+            }
+            let spent = states.filter { $0.state == .spent }.map(\.hashedSecret)
+            try await refuse(operation, reason: refusal.message, spent: spent)
+            throw WalletError(
+                .paymentFailed,
+                "the mint \(operation.mint) did not pay the invoice: \(refusal.message)",
+                mintCode: refusal.code,
+                cause: refusal
+            )
+        }
+    }
+
+    private static func unknown(_ operation: Operation, _ why: String) -> WalletError {
+        WalletError(
+            .outcomeUnknown,
+            "it is not known yet whether \(operation.mint) did it (\(why)); the wallet asks again by itself"
+        )
+    }
+
+    // MARK: Booking
+
+    /// Turns the mint's signatures into coins and books them with everything that hangs on the operation.
+    private func finish(_ exchange: Exchange, with answer: Exchange.Answer) async throws -> OperationResult {
+        let operation = exchange.operation
+        let coins: [StoredCoin]
+        do {
+            coins = try exchange.coins(from: answer)
+        } catch let error as CashuError {
+            try await dispute(operation, reason: error.message)
+            throw WalletError(
+                .mintDishonest,
+                "the mint \(operation.mint) answered with signatures that do not verify: \(error.message)",
+                cause: error
+            )
+        }
+        let now = clock.now()
+        let result = OperationResult(operation: operation, coins: coins, preimage: answer.preimage)
+        try await database.write { connection in
+            try OperationBooking(operation: operation, at: now).finish(coins, preimage: answer.preimage, in: connection)
+        }
+        return result
+    }
+
+    private func refuse(_ operation: Operation, reason: String, spent: [[UInt8]] = []) async throws {
+        let now = clock.now()
+        try await database.write { connection in
+            try OperationBooking(operation: operation, at: now).refuse(reason: reason, spent: spent, in: connection)
+        }
+    }
+
+    private func dispute(_ operation: Operation, reason: String) async throws {
+        let now = clock.now()
+        logger.error(
+            "a mint's answer does not verify; its coins are set aside",
+            metadata: ["operation": "\(operation.id)", "mint": "\(operation.mint)", "reason": "\(reason)"]
+        )
+        try await database.write { connection in
+            try OperationBooking(operation: operation, at: now).dispute(reason: reason, in: connection)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+
+/// An output of an operation, made from the seed.
+struct MadeOutput: Sendable {
+    var secret: BlindingSecret
+    var use: CoinUse
+    var lock: CoinLock?
+}
+
+/// Makes an operation's outputs from its plan. The same plan gives the same outputs, in the same order, always.
+struct OutputMaker: Sendable {
+    private let secrets: DeterministicSecrets
+    private let lockSeed: [UInt8]
+
+    /// - Parameter seed: the 64 bytes of BIP-39.
+    init(seed: [UInt8]) throws {
+        secrets = try DeterministicSecrets(seed: seed)
+        lockSeed = Sealing.deriveKey(from: seed, label: "mintmark/wallet/locked-outputs/1")
+    }
+
+    /// The operation's outputs, in the order in which they go to the mint: by amount, so that it can't tell payment
+    /// from change (NUT-03).
+    func outputs(of operation: Operation) throws -> [MadeOutput] {
+        let plan = operation.plan
+        var made: [MadeOutput] = []
+        var counter = plan.firstCounter
+        for group in plan.groups {
+            for amount in group.amounts {
+                let secret: BlindingSecret
+                if let lock = group.lock {
+                    secret = try lockedSecret(amount, lock: lock, plan: plan, operation: operation.id, index: made.count)
+                } else {
+                    let derived = try secrets.derive(keyset: plan.keyset, counter: counter)
+                    secret = BlindingSecret(
+                        amount: amount,
+                        keysetID: plan.keyset,
+                        secret: derived.secret,
+                        blindingFactor: derived.blindingFactor
+                    )
+                    counter += 1
+                }
+                made.append(MadeOutput(secret: secret, use: group.use, lock: group.lock))
+            }
+        }
+        return made.enumerated()
+            .sorted { ($0.element.secret.amount, $0.offset) < ($1.element.secret.amount, $1.offset) }
+            .map(\.element)
+    }
+
+    /// A locked coin's nonce and blinding factor come from the operation's id: they need no counter, so that a pool
+    /// leaves no gap in the counters that a restore walks (NUT-13).
+    private func lockedSecret(
+        _ amount: UInt64,
+        lock: CoinLock,
+        plan: OutputPlan,
+        operation: String,
+        index: Int
+    ) throws -> BlindingSecret {
+        let place = Array("\(operation)/\(index)".utf8)
+        let nonce = Hashing.hmacSHA256(key: lockSeed, Array("nonce/".utf8) + place)
+        let factor = Hashing.hmacSHA256(key: lockSeed, Array("factor/".utf8) + place)
+        return BlindingSecret(
+            amount: amount,
+            keysetID: plan.keyset,
+            secret: try Self.secretText(lock, nonce: nonce),
+            blindingFactor: try Secp256k1.Scalar(reducing: factor)
+        )
+    }
+
+    /// The NUT-10 secret of a lock.
+    static func secretText(_ lock: CoinLock, nonce: [UInt8]) throws -> String {
+        let condition = try P2PKCondition(
+            keys: [Secp256k1.Point(compressed: lock.key)],
+            locktime: lock.locktime.flatMap { UInt64(exactly: $0) },
+            refundKeys: lock.refundKey.map { [try Secp256k1.Point(compressed: $0)] }
+        )
+        return try condition.secret(nonce: Hex.encode(nonce)).serialized()
+    }
+}
+
+/// The wallet's own keys, from the seed.
+struct WalletKeys: Sendable {
+    private let seed: [UInt8]
+
+    init(seed: [UInt8]) { self.seed = seed }
+
+    /// The key that people may lock tokens for us to.
+    func receiving() throws -> Secp256k1.Scalar {
+        try key("mintmark/wallet/receiving-key/1")
+    }
+
+    /// The key that gets leftovers back from a seller's pool. One a seller, so that two sellers can't tell that they
+    /// have the same customer.
+    func refund(seller: [UInt8]) throws -> Secp256k1.Scalar {
+        try key("mintmark/wallet/refund-key/1/\(Hex.encode(seller))")
+    }
+
+    private func key(_ label: String) throws -> Secp256k1.Scalar {
+        try Secp256k1.Scalar(reducing: Sealing.deriveKey(from: seed, label: label))
+    }
+
+    /// Tells seeds apart without telling anything of them.
+    var fingerprint: [UInt8] { Sealing.deriveKey(from: seed, label: "mintmark/wallet/fingerprint/1", count: 16) }
+}

@@ -1,0 +1,168 @@
+public import Storage
+
+/// The wallet's tables, all prefixed with `wallet_`. Secrets of coins stand here as they are: the file's mode and the
+/// data directory's are what guards them, as with cash in a till.
+public enum WalletTables {
+    public static let migrations = [
+        Migration(id: "wallet-1", sql: coins),
+        Migration(id: "wallet-2", sql: movements),
+        Migration(id: "wallet-3", sql: payments),
+    ]
+
+    private static let coins = """
+        CREATE TABLE wallet_meta (
+            name TEXT PRIMARY KEY,
+            value BLOB NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_mints (
+            url TEXT PRIMARY KEY,
+            info TEXT NOT NULL,
+            fetched_at INTEGER NOT NULL,
+            clock_skew INTEGER,
+            added_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_keysets (
+            mint TEXT NOT NULL REFERENCES wallet_mints (url),
+            id BLOB NOT NULL,
+            unit TEXT NOT NULL,
+            active INTEGER NOT NULL,
+            json TEXT NOT NULL,
+            PRIMARY KEY (mint, id)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_counters (
+            keyset BLOB PRIMARY KEY,
+            next INTEGER NOT NULL CHECK (next >= 0)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_proofs (
+            y BLOB PRIMARY KEY,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            keyset BLOB NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            fee_ppk INTEGER NOT NULL,
+            secret TEXT NOT NULL,
+            c BLOB NOT NULL,
+            dleq BLOB,
+            seller BLOB,
+            locktime INTEGER,
+            state TEXT NOT NULL CHECK (state IN ('unspent', 'reserved', 'sent', 'spent')),
+            holder TEXT,
+            made_by TEXT NOT NULL,
+            changed_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_proofs_available ON wallet_proofs (mint, unit, seller, amount) WHERE state = 'unspent';
+        CREATE INDEX wallet_proofs_held ON wallet_proofs (holder) WHERE holder IS NOT NULL;
+        """
+
+    private static let movements = """
+        CREATE TABLE wallet_operations (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('planned', 'done', 'refused', 'disputed')),
+            inputs TEXT NOT NULL,
+            owns_inputs INTEGER NOT NULL,
+            plan TEXT NOT NULL,
+            quote TEXT,
+            reference TEXT,
+            input_sum INTEGER NOT NULL,
+            melt_amount INTEGER NOT NULL DEFAULT 0,
+            fee INTEGER NOT NULL,
+            reason TEXT,
+            planned_at INTEGER NOT NULL,
+            ended_at INTEGER
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_operations_planned ON wallet_operations (planned_at) WHERE state = 'planned';
+        CREATE INDEX wallet_operations_reference ON wallet_operations (reference) WHERE reference IS NOT NULL;
+        CREATE TABLE wallet_fundings (
+            quote TEXT NOT NULL,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            invoice TEXT NOT NULL,
+            expiry INTEGER,
+            state TEXT NOT NULL CHECK (state IN ('open', 'paying', 'issued', 'expired')),
+            created_at INTEGER NOT NULL,
+            PRIMARY KEY (mint, quote)
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_fundings_open ON wallet_fundings (created_at) WHERE state IN ('open', 'paying');
+        CREATE TABLE wallet_tokens (
+            id TEXT PRIMARY KEY,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL,
+            token TEXT NOT NULL,
+            reference TEXT UNIQUE,
+            state TEXT NOT NULL CHECK (state IN ('sent', 'claimed', 'reclaimed')),
+            created_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_tokens_open ON wallet_tokens (created_at) WHERE state = 'sent';
+        CREATE TABLE wallet_redemptions (
+            y BLOB PRIMARY KEY,
+            operation TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('pending', 'redeemed', 'failed')),
+            reason TEXT
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_redemptions_operation ON wallet_redemptions (operation);
+        CREATE TABLE wallet_history (
+            sequence INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            change INTEGER NOT NULL,
+            fee INTEGER NOT NULL,
+            reference TEXT NOT NULL,
+            UNIQUE (kind, reference)
+        ) STRICT;
+        """
+
+    private static let payments = """
+        CREATE TABLE wallet_payments (
+            id TEXT PRIMARY KEY,
+            idempotency_key TEXT NOT NULL UNIQUE,
+            agent TEXT NOT NULL,
+            method TEXT NOT NULL,
+            url TEXT NOT NULL,
+            headers TEXT NOT NULL,
+            body BLOB,
+            body_kind TEXT NOT NULL,
+            body_digest BLOB,
+            seller BLOB NOT NULL,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            payment_digest BLOB NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('sent', 'pending', 'served', 'refused', 'refunding', 'refunded', 'reclaimed')),
+            status INTEGER,
+            code TEXT,
+            receipt_id TEXT,
+            receipt TEXT,
+            receipt_state TEXT NOT NULL DEFAULT 'none',
+            refund TEXT,
+            returned INTEGER NOT NULL DEFAULT 0,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            created_at INTEGER NOT NULL,
+            changed_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_payments_open ON wallet_payments (created_at) WHERE state IN ('sent', 'pending', 'refunding');
+        CREATE INDEX wallet_payments_agent ON wallet_payments (agent, unit, created_at);
+        CREATE TABLE wallet_prices (
+            origin TEXT NOT NULL,
+            method TEXT NOT NULL,
+            path TEXT NOT NULL,
+            request TEXT NOT NULL,
+            price INTEGER,
+            learned_at INTEGER NOT NULL,
+            PRIMARY KEY (origin, method, path)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_pools (
+            seller BLOB NOT NULL,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            next_calls INTEGER NOT NULL CHECK (next_calls > 0),
+            PRIMARY KEY (seller, mint, unit)
+        ) WITHOUT ROWID, STRICT;
+        """
+}
