@@ -24,13 +24,13 @@ struct Exchange: Sendable {
     func send(keys: [Secp256k1.Scalar]) async throws -> Answer {
         switch operation.kind {
         case .mint:
-            let request = MintRequest(quote: operation.quote ?? "", outputs: outputs)
+            let request = try MintRequest(quote: operation.requiredQuote(), outputs: outputs)
             return Answer(signatures: try await checked(client.mint(request)))
         case .melt:
-            let request = MeltRequest(
-                quote: operation.quote ?? "",
+            let request = try MeltRequest(
+                quote: operation.requiredQuote(),
                 inputs: operation.inputs,
-                outputs: outputs.isEmpty ? nil : outputs
+                outputs: outputs
             )
             return try await meltAnswer(requirePaid(client.melt(request)))
         case .swap, .lock, .receive, .redeem, .refund:

@@ -14,11 +14,11 @@ public protocol MintAPI: Sendable {
     func swap(_ request: SwapRequest) async throws(MintAPIError) -> [BlindSignature]
     /// NUT-04 and 23.
     func requestMintQuote(_ request: MintQuoteRequest) async throws(MintAPIError) -> MintQuote
-    func mintQuote(_ id: String) async throws(MintAPIError) -> MintQuote
+    func mintQuote(_ id: QuoteID) async throws(MintAPIError) -> MintQuote
     func mint(_ request: MintRequest) async throws(MintAPIError) -> [BlindSignature]
     /// NUT-05 and 23.
     func requestMeltQuote(_ request: MeltQuoteRequest) async throws(MintAPIError) -> MeltQuote
-    func meltQuote(_ id: String) async throws(MintAPIError) -> MeltQuote
+    func meltQuote(_ id: QuoteID) async throws(MintAPIError) -> MeltQuote
     func melt(_ request: MeltRequest) async throws(MintAPIError) -> MeltQuote
     /// NUT-07. One state a `Y`, in order.
     func checkState(_ ys: [[UInt8]]) async throws(MintAPIError) -> [ProofState]

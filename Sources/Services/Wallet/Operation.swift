@@ -35,7 +35,7 @@ struct Operation: Sendable {
     /// Whether the inputs stand in our own table, held by this operation.
     var ownsInputs: Bool
     var plan: OutputPlan
-    var quote: String?
+    var quote: QuoteID?
     /// What it was done for: at most one operation with the same reference ends well.
     var reference: String?
     var inputSum: UInt64
@@ -48,6 +48,12 @@ struct Operation: Sendable {
 }
 
 extension Operation {
+    /// The quote of a mint or melt.
+    func requiredQuote() throws(WalletError) -> QuoteID {
+        guard let quote else { throw WalletError(.corrupt, "an operation of the wallet has lost its quote") }
+        return quote
+    }
+
     static let columns = """
         id, kind, mint, unit, state, inputs, owns_inputs, plan, quote, reference, input_sum, melt_amount, fee, reason, planned_at
         """
@@ -68,7 +74,7 @@ extension Operation {
         inputs = try entries.map { try Proof(json: $0) }
         ownsInputs = try row.bool(6)
         plan = try OutputPlan(json: JSONValue.parse(Array(row.text(7).utf8), limits: limits))
-        quote = try row.optionalText(8)
+        quote = try row.optionalText(8).map { try QuoteID($0) }
         reference = try row.optionalText(9)
         inputSum = try row.uint64(10)
         meltAmount = try row.uint64(11)
@@ -90,7 +96,7 @@ extension Operation {
             .text(String(decoding: inputsJSON, as: UTF8.self)),
             .bool(ownsInputs),
             .text(String(decoding: plan.json.serialized(), as: UTF8.self)),
-            .optional(quote),
+            .optional(quote?.string),
             .optional(reference),
             try .amount(inputSum),
             try .amount(meltAmount),

@@ -108,7 +108,7 @@ struct OperationBooking: Sendable {
             try connection.execute(
                 "UPDATE wallet_fundings SET state = 'issued' WHERE mint = ? AND quote = ?",
                 .text(operation.mint.string),
-                .optional(operation.quote)
+                .optional(operation.quote?.string)
             )
             try note(.funded, change: Int64(operation.inputSum), fee: fee, in: connection)
         case .melt:

@@ -162,7 +162,7 @@ final class OperationRunner: Sendable {
 
     private func settleMint(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
         let operation = exchange.operation
-        let quote = try await exchange.client.mintQuote(operation.quote ?? "")
+        let quote = try await exchange.client.mintQuote(operation.requiredQuote())
         if quote.state == .issued, let coins = try await exchange.restoredOutputs() {
             return try await finish(exchange, with: Exchange.Answer(signatures: coins, needsDLEQ: false))
         }
@@ -172,7 +172,7 @@ final class OperationRunner: Sendable {
 
     private func settleMelt(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
         let operation = exchange.operation
-        let quote = try await exchange.client.meltQuote(operation.quote ?? "")
+        let quote = try await exchange.client.meltQuote(operation.requiredQuote())
         switch quote.state {
         case .paid:
             return try await finish(exchange, with: try await exchange.meltAnswer(quote))

@@ -49,6 +49,11 @@ struct OutputMaker: Sendable {
             .map(\.element)
     }
 
+    /// The seed's secrets for consecutive counters, for a restore; the mint fills the amounts in (NUT-09).
+    func plainSecrets(keyset: KeysetID, from counter: UInt64, count: UInt64) throws -> [BlindingSecret] {
+        try secrets.outputs(amounts: Array(repeating: 0, count: Int(count)), keyset: keyset, counter: counter)
+    }
+
     /// A locked coin's nonce and blinding factor come from the operation's id: they need no counter, so that a pool
     /// leaves no gap in the counters that a restore walks (NUT-13).
     private func lockedSecret(

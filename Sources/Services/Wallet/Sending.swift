@@ -1,0 +1,150 @@
+public import Cashu
+internal import Encodings
+internal import Ledger
+internal import Storage
+
+/// A lock for a token that is sent (NUT-11).
+public struct TokenLock: Sendable {
+    /// The receiver's key, 33 bytes compressed.
+    public var key: [UInt8]
+    /// Seconds since 1970 after which `refundKey` can take it back; nil: never.
+    public var locktime: Int64?
+    /// Who may take it back after the locktime. With a locktime and no refund key anyone could, so it is required.
+    public var refundKey: [UInt8]?
+
+    public init(key: [UInt8], locktime: Int64? = nil, refundKey: [UInt8]? = nil) {
+        self.key = key
+        self.locktime = locktime
+        self.refundKey = refundKey
+    }
+}
+
+extension Wallet {
+    /// Takes `amount` out of the wallet as a token for somebody else.
+    /// - Parameters:
+    ///   - lock: only this key can spend it.
+    ///   - reference: calling again with the same reference gives the same token and takes nothing more.
+    /// - Throws: `insufficientFunds`; `outcomeUnknown`: then the token appears in `sentTokens` later.
+    public func send(
+        _ amount: UInt64,
+        at mint: MintURL,
+        unit: CurrencyUnit = .sat,
+        lock: TokenLock? = nil,
+        reference: String? = nil
+    ) async throws -> SentToken {
+        guard amount > 0, amount <= UInt64(Int64.max) else {
+            throw WalletError(.invalidArgument, "an amount to send must be above zero")
+        }
+        let coinLock = try lock.map(Self.checked)
+        if let reference, let token = try await tokenSent(for: reference) { return token }
+        if coinLock == nil, let token = try await sendExact(amount, at: mint, unit: unit, reference: reference) {
+            return token
+        }
+        let result = try await perform(at: mint, unit: unit) { planner, connection in
+            let group = OutputGroup(use: .send, amounts: try planner.keyset.split(amount), lock: coinLock)
+            return try planner.spend(.swap, groups: [group], reference: reference, in: connection)
+        }
+        return try await token(result.operation.id)
+    }
+
+    private static func checked(_ lock: TokenLock) throws -> CoinLock {
+        guard lock.locktime == nil || lock.refundKey != nil else {
+            throw WalletError(.invalidArgument, "a lock with a time needs a refund key, else anyone can take it then")
+        }
+        guard lock.locktime ?? 0 >= 0, lock.refundKey == nil || lock.locktime != nil else {
+            throw WalletError(.invalidArgument, "a refund key needs the time from which it counts")
+        }
+        let coinLock = CoinLock(key: lock.key, refundKey: lock.refundKey, locktime: lock.locktime)
+        do {
+            _ = try OutputMaker.secretText(coinLock, nonce: [0])
+        } catch {
+            throw WalletError(.invalidArgument, "the key to lock to is not a compressed point: \(error)", cause: error)
+        }
+        return coinLock
+    }
+
+    /// The token made for a reference before, also where its making has to be finished first.
+    private func tokenSent(for reference: String) async throws -> SentToken? {
+        let found = try await database.read { connection in
+            (
+                try TokenStore.find(reference: reference, in: connection),
+                try Operation.find(reference: reference, in: connection)
+            )
+        }
+        if let token = found.0 { return token }
+        guard let operation = found.1, operation.state == .planned else { return nil }
+        do {
+            _ = try await runner.run(operation, isFresh: false)
+        } catch let error as WalletError where error.code != .outcomeUnknown && error.code != .mintUnreachable {
+            return nil
+        }
+        return try await database.read { connection in try TokenStore.find(reference: reference, in: connection) }
+    }
+
+    /// Coins that make the amount as they are need no trip to the mint.
+    private func sendExact(
+        _ amount: UInt64,
+        at mint: MintURL,
+        unit: CurrencyUnit,
+        reference: String?
+    ) async throws -> SentToken? {
+        let now = clock.now()
+        return try await database.write { connection in
+            let coins = try CoinStore.available(mint: mint, unit: unit, in: connection)
+            guard let chosen = CoinSelection.exact(coins, target: amount), chosen.count <= 200 else { return nil }
+            let id = WalletID.random()
+            var proofs: [Proof] = []
+            for coin in chosen {
+                guard let stored = try CoinStore.find(coin.y, in: connection) else { return nil }
+                proofs.append(stored.proof)
+            }
+            try CoinStore.move(chosen.map(\.y), from: .unspent, to: .sent, holder: id, at: now, in: connection)
+            try TokenStore.insert(
+                id: id,
+                mint: mint,
+                unit: unit,
+                proofs: proofs,
+                reference: reference,
+                at: now,
+                in: connection
+            )
+            var booking = Booking(reference: id, kind: "send", unit: unit.name, at: now)
+            booking.move(amount, from: WalletAccounts.ecash(mint), to: WalletAccounts.external)
+            try LedgerStore.post(booking.transfers, in: connection)
+            try History.note(
+                .sent,
+                mint: mint,
+                unit: unit,
+                change: -Int64(amount),
+                fee: 0,
+                reference: id,
+                at: now,
+                in: connection
+            )
+            return try TokenStore.find(id, in: connection)
+        }
+    }
+
+    private func token(_ id: String) async throws -> SentToken {
+        guard let token = try await database.read({ connection in try TokenStore.find(id, in: connection) }) else {
+            throw WalletError(.corrupt, "the token that was just made is not in the wallet's tables")
+        }
+        return token
+    }
+
+    /// Tokens that left and that nobody claimed yet, as far as we know, oldest first.
+    public func sentTokens() async throws -> [SentToken] {
+        try await database.read { connection in try TokenStore.open(limit: 1000, in: connection) }
+    }
+
+    /// Gives back money for a call that was not served, out of the seller's wallet. The same reference always gives the
+    /// same token, so that a refund is paid once.
+    public func refundToken(
+        _ amount: UInt64,
+        at mint: MintURL,
+        unit: CurrencyUnit = .sat,
+        reference: String
+    ) async throws -> String {
+        try await send(amount, at: mint, unit: unit, reference: "seller-refund:" + reference).token
+    }
+}
