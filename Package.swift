@@ -143,7 +143,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Paywall", "Receipts",
-                "Storage", httpClient, httpTypes, nioCore, logging,
+                "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(

@@ -1,4 +1,5 @@
 internal import Cashu
+internal import Cryptography
 internal import Encodings
 internal import Storage
 
@@ -33,7 +34,9 @@ enum CoinStore {
         y, mint, unit, keyset, amount, fee_ppk, secret, c, dleq, seller, locktime, state, holder
         """
 
-    static func insert(_ coin: StoredCoin, madeBy operation: String, at now: Timestamp, in connection: Connection) throws {
+    static func insert(_ coin: StoredCoin, madeBy operation: String, at now: Timestamp, in connection: Connection)
+        throws
+    {
         try connection.execute(
             """
             INSERT INTO wallet_proofs (\(columns), made_by, changed_at)
@@ -199,6 +202,22 @@ enum Counters {
             """,
             .blob(keyset.bytes),
             try .amount(next)
+        )
+    }
+}
+
+extension DLEQProof {
+    /// `e ‖ s ‖ r`, 96 bytes.
+    fileprivate var storedBytes: [UInt8] { challenge + response + (blindingFactor ?? []) }
+
+    fileprivate init(storedBytes bytes: [UInt8]) throws(WalletError) {
+        guard bytes.count == 64 || bytes.count == 96 else {
+            throw WalletError(.corrupt, "a coin of the wallet has a broken proof of its signature")
+        }
+        self.init(
+            challenge: Array(bytes[0..<32]),
+            response: Array(bytes[32..<64]),
+            blindingFactor: bytes.count == 96 ? Array(bytes[64...]) : nil
         )
     }
 }

@@ -1,6 +1,7 @@
 public import Cashu
 public import Encodings
 internal import Lightning
+internal import Logging
 internal import Storage
 
 /// An invoice that puts money into the wallet once it is paid.
@@ -96,7 +97,9 @@ extension Wallet {
 
     /// An invoice in sat must not ask for more than its quote says.
     private func requireInvoice(_ text: String, asksFor amount: UInt64, unit: CurrencyUnit, mint: MintURL) throws {
-        guard unit == .sat || unit == .msat, let invoice = try? BOLT11Invoice(text), let asked = invoice.amountMsat else {
+        guard unit == .sat || unit == .msat, let invoice = try? BOLT11Invoice(decoding: text),
+            let asked = invoice.amountMsat
+        else {
             return
         }
         let (expected, overflow) = amount.multipliedReportingOverflow(by: unit == .sat ? 1000 : 1)
@@ -199,13 +202,16 @@ extension Wallet {
         maximumFeeMsat: UInt64 = 10_000
     ) async throws -> Funding {
         guard let lightning else {
-            throw WalletError(.invalidArgument, "this node has no Lightning backend: ask for an invoice and pay it elsewhere")
+            throw WalletError(
+                .invalidArgument,
+                "this node has no Lightning backend: ask for an invoice and pay it elsewhere"
+            )
         }
         var funding = try await requestInvoice(amount, at: mint, unit: unit)
         try await setState(of: funding, .paying)
         let invoice: BOLT11Invoice
         do {
-            invoice = try BOLT11Invoice(funding.invoice)
+            invoice = try BOLT11Invoice(decoding: funding.invoice)
         } catch {
             try await setState(of: funding, .expired)
             throw WalletError(.mintDishonest, "\(mint) gave an invoice that cannot be read: \(error)", cause: error)
@@ -260,7 +266,10 @@ extension Wallet {
                 _ = try await collect(funding)
                 collected += 1
             } catch let error as WalletError {
-                logger.debug("a funding is still open", metadata: ["quote": "\(funding.quote)", "why": "\(error.message)"])
+                logger.debug(
+                    "a funding is still open",
+                    metadata: ["quote": "\(funding.quote)", "why": "\(error.message)"]
+                )
             }
         }
         return collected

@@ -3,6 +3,7 @@ internal import CanonicalJSON
 public import Cashu
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOPosix
 
 /// Mints over HTTP(S), on one client with its connection pool.
 public struct HTTPMintConnector: MintConnector {
@@ -78,7 +79,9 @@ public struct HTTPMint: MintAPI {
     }
 
     public func requestMintQuote(_ request: MintQuoteRequest) async throws(MintAPIError) -> MintQuote {
-        try await post("/v1/mint/quote/bolt11", request.json) { try MintQuote(json: Self.withAmount($0, request.amount)) }
+        try await post("/v1/mint/quote/bolt11", request.json) {
+            try MintQuote(json: Self.withAmount($0, request.amount))
+        }
     }
 
     public func mintQuote(_ id: QuoteID) async throws(MintAPIError) -> MintQuote {
@@ -98,7 +101,9 @@ public struct HTTPMint: MintAPI {
     }
 
     public func melt(_ request: MeltRequest) async throws(MintAPIError) -> MeltQuote {
-        try await post("/v1/melt/bolt11", request.json, timeoutSeconds: limits.meltTimeoutSeconds) { try MeltQuote(json: $0) }
+        try await post("/v1/melt/bolt11", request.json, timeoutSeconds: limits.meltTimeoutSeconds) {
+            try MeltQuote(json: $0)
+        }
     }
 
     public func checkState(_ ys: [[UInt8]]) async throws(MintAPIError) -> [ProofState] {
@@ -165,12 +170,16 @@ public struct HTTPMint: MintAPI {
     static func answer<T>(status: Int, body: [UInt8], read: (JSONValue) throws -> T) throws(MintAPIError) -> T {
         let json: JSONValue
         do {
-            json = try JSONValue.parse(body, limits: JSONLimits(maximumBytes: 4 << 20, maximumDepth: 16, acceptsUInt64: true))
+            json = try JSONValue.parse(
+                body,
+                limits: JSONLimits(maximumBytes: 4 << 20, maximumDepth: 16, acceptsUInt64: true)
+            )
         } catch {
             throw MintAPIError(.unknown, "its answer with status \(status) is not JSON: \(error.message)")
         }
         guard (200..<300).contains(status) else {
-            guard (400..<500).contains(status), status != 408, status != 429, json["detail"] != nil || json["code"] != nil
+            guard (400..<500).contains(status), status != 408, status != 429,
+                json["detail"] != nil || json["code"] != nil
             else { throw MintAPIError(.unknown, "it answered with status \(status)") }
             let error = MintError(json: json)
             let code = json["code"] == nil ? 0 : error.code.rawValue

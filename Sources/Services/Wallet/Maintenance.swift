@@ -2,6 +2,7 @@ public import Cashu
 internal import Cryptography
 internal import Encodings
 internal import Ledger
+internal import Logging
 internal import Paywall
 internal import Storage
 
@@ -158,7 +159,10 @@ extension Wallet {
         guard !states.isEmpty, states.allSatisfy({ $0.state == .spent }) else { return false }
         let now = clock.now()
         try await database.write { connection in
-            try connection.execute("UPDATE wallet_tokens SET state = 'claimed' WHERE id = ? AND state = 'sent'", .text(token.id))
+            try connection.execute(
+                "UPDATE wallet_tokens SET state = 'claimed' WHERE id = ? AND state = 'sent'",
+                .text(token.id)
+            )
             for y in ys { try CoinStore.mark(y, .spent, at: now, in: connection) }
         }
         return true
@@ -277,10 +281,13 @@ extension Wallet {
             )
             for row in rows {
                 let account =
-                    try row.optionalBlob(2).map(WalletAccounts.locked) ?? WalletAccounts.ecash(MintURL(stored: row.text(0)))
+                    try row.optionalBlob(2).map(WalletAccounts.locked)
+                    ?? WalletAccounts.ecash(MintURL(stored: row.text(0)))
                 held["\(account.name) in \(try row.text(1))", default: 0] += try row.uint64(3)
             }
-            let accounts = try LedgerStore.accounts(prefix: "wallet:", in: connection).filter { $0.account.kind == .asset }
+            let accounts = try LedgerStore.accounts(prefix: "wallet:", in: connection).filter {
+                $0.account.kind == .asset
+            }
             for account in accounts {
                 let name = "\(account.account.name) in \(account.unit)"
                 let coins = held.removeValue(forKey: name) ?? 0

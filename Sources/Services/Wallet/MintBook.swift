@@ -93,7 +93,10 @@ actor MintBook {
             throw WalletError(error, mint: mint)
         }
         guard listed.count <= Self.maximumKeysets else {
-            throw WalletError(.mintUnsuitable, "the mint \(mint) lists \(listed.count) keysets, which is more than \(Self.maximumKeysets)")
+            throw WalletError(
+                .mintUnsuitable,
+                "the mint \(mint) lists \(listed.count) keysets, which is more than \(Self.maximumKeysets)"
+            )
         }
         let known = try await storedTerms(mint)?.keysets ?? [:]
         var keysets: [KeysetID: Keyset] = [:]
@@ -102,7 +105,9 @@ actor MintBook {
         }
         // The mint wrote its time somewhere between our asking and our hearing.
         let middle = sentAt.adding(milliseconds: heardAt.milliseconds(since: sentAt) / 2)
-        let offset = info.time.flatMap { Int64(exactly: $0) }.map { Timestamp(secondsSince1970: $0).milliseconds(since: middle) }
+        let offset = info.time.flatMap { Int64(exactly: $0) }.map {
+            Timestamp(secondsSince1970: $0).milliseconds(since: middle)
+        }
         let fresh = MintTerms(
             mint: mint,
             fetchedAt: sentAt,
@@ -134,7 +139,10 @@ actor MintBook {
         if try connection.first("SELECT 1 FROM wallet_mints WHERE url = ?", .text(terms.mint.string)) == nil {
             let count = try connection.first("SELECT count(*) FROM wallet_mints")?.int(0) ?? 0
             guard count < maximumMints else {
-                throw WalletError(.invalidArgument, "the wallet holds \(maximumMints) mints, which is the most it takes")
+                throw WalletError(
+                    .invalidArgument,
+                    "the wallet holds \(maximumMints) mints, which is the most it takes"
+                )
             }
         }
         try connection.execute(

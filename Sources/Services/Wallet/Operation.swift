@@ -125,7 +125,9 @@ extension Operation {
     }
 
     static func find(_ id: String, in connection: Connection) throws -> Operation? {
-        try connection.first("SELECT \(columns) FROM wallet_operations WHERE id = ?", .text(id)).map(Operation.init(row:))
+        try connection.first("SELECT \(columns) FROM wallet_operations WHERE id = ?", .text(id)).map(
+            Operation.init(row:)
+        )
     }
 
     /// The newest operation made for `reference` that was not refused.

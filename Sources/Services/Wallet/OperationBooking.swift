@@ -1,4 +1,5 @@
 internal import Cashu
+internal import Cryptography
 internal import Encodings
 internal import Ledger
 internal import Storage
@@ -82,7 +83,12 @@ struct OperationBooking: Sendable {
         switch operation.kind {
         case .swap:
             if sent > 0 { try storeToken(coins.filter { $0.state == .sent }, in: connection) }
-            try note(sent > 0 ? .sent : .swapped, change: -Int64(try Amounts.adding(sent, fee)), fee: fee, in: connection)
+            try note(
+                sent > 0 ? .sent : .swapped,
+                change: -Int64(try Amounts.adding(sent, fee)),
+                fee: fee,
+                in: connection
+            )
         case .lock:
             try note(.locked, change: -Int64(fee), fee: fee, in: connection)
         case .refund:
@@ -112,7 +118,12 @@ struct OperationBooking: Sendable {
             )
             try note(.funded, change: Int64(operation.inputSum), fee: fee, in: connection)
         case .melt:
-            try note(.paidInvoice, change: -Int64(try Amounts.adding(operation.meltAmount, fee)), fee: fee, in: connection)
+            try note(
+                .paidInvoice,
+                change: -Int64(try Amounts.adding(operation.meltAmount, fee)),
+                fee: fee,
+                in: connection
+            )
             if let preimage {
                 try connection.execute(
                     "UPDATE wallet_operations SET reason = ? WHERE id = ?",
@@ -154,7 +165,9 @@ struct OperationBooking: Sendable {
     func refuse(reason: String, spent: [[UInt8]], in connection: Connection) throws {
         guard try operation.end(.refused, reason: reason, at: at, in: connection) else { return }
         if operation.ownsInputs {
-            let gone = try spent.compactMap { try CoinStore.find($0, in: connection) }.filter { $0.holder == operation.id }
+            let gone = try spent.compactMap { try CoinStore.find($0, in: connection) }.filter {
+                $0.holder == operation.id
+            }
             _ = try release(to: .unspent, in: connection)
             try writeOff(gone, to: WalletAccounts.external, kind: "spent-elsewhere", in: connection)
         }

@@ -79,7 +79,9 @@ final class OperationRunner: Sendable {
                 if error.code == .outcomeUnknown || error.code == .mintUnreachable { unknown += 1 } else { ended += 1 }
                 logger.notice(
                     "an operation of the wallet was taken up again",
-                    metadata: ["operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)"]
+                    metadata: [
+                        "operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)",
+                    ]
                 )
             }
         }
@@ -155,7 +157,12 @@ final class OperationRunner: Sendable {
         try await refuse(operation, reason: refusal.message, spent: spent.map(\.hashedSecret))
         if !spent.isEmpty {
             let part = spent.count == states.count ? "the coins were" : "\(spent.count) of \(states.count) coins were"
-            throw WalletError(.tokenSpent, "\(part) spent before, by somebody else", mintCode: refusal.code, cause: refusal)
+            throw WalletError(
+                .tokenSpent,
+                "\(part) spent before, by somebody else",
+                mintCode: refusal.code,
+                cause: refusal
+            )
         }
         throw WalletError(refusal, mint: operation.mint)
     }

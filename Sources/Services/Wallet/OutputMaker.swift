@@ -30,7 +30,13 @@ struct OutputMaker: Sendable {
             for amount in group.amounts {
                 let secret: BlindingSecret
                 if let lock = group.lock {
-                    secret = try lockedSecret(amount, lock: lock, plan: plan, operation: operation.id, index: made.count)
+                    secret = try lockedSecret(
+                        amount,
+                        lock: lock,
+                        plan: plan,
+                        operation: operation.id,
+                        index: made.count
+                    )
                 } else {
                     let derived = try secrets.derive(keyset: plan.keyset, counter: counter)
                     secret = BlindingSecret(

@@ -1,6 +1,7 @@
 public import Cashu
 internal import Encodings
 internal import Lightning
+internal import Paywall
 internal import Storage
 
 /// A Lightning invoice paid out of ecash.
@@ -26,7 +27,7 @@ extension Wallet {
     ) async throws -> PaidInvoice {
         let invoice: BOLT11Invoice
         do {
-            invoice = try BOLT11Invoice(text)
+            invoice = try BOLT11Invoice(decoding: text)
         } catch {
             throw WalletError(.invalidArgument, "this is not an invoice: \(error)", cause: error)
         }
@@ -55,7 +56,8 @@ extension Wallet {
         return PaidInvoice(amount: quote.amount, fee: spent - quote.amount, unit: unit, preimage: result.preimage)
     }
 
-    private func check(_ quote: MeltQuote, asked: UInt64, unit: CurrencyUnit, maximumFee: UInt64, mint: MintURL) throws {
+    private func check(_ quote: MeltQuote, asked: UInt64, unit: CurrencyUnit, maximumFee: UInt64, mint: MintURL) throws
+    {
         guard quote.unit == unit, quote.amount > 0, quote.state == .unpaid else {
             throw WalletError(.mintRefused, "\(mint) answered with a quote that is not for this payment")
         }
@@ -63,7 +65,10 @@ extension Wallet {
             let size: UInt64 = unit == .sat ? 1000 : 1
             let fair = asked / size + (asked % size == 0 ? 0 : 1)
             guard quote.amount <= fair else {
-                throw WalletError(.mintDishonest, "\(mint) wants \(quote.amount) \(unit) for an invoice over \(asked) msat")
+                throw WalletError(
+                    .mintDishonest,
+                    "\(mint) wants \(quote.amount) \(unit) for an invoice over \(asked) msat"
+                )
             }
         }
         guard quote.feeReserve <= maximumFee else {

@@ -8,7 +8,9 @@ enum PaymentStore {
 
     /// Notes that a refund's coins are in the wallet.
     /// - Returns: false where the operation is no refund of a payment.
-    static func refundArrived(_ operation: Operation, gain: Int64, at now: Timestamp, in connection: Connection) throws -> Bool {
+    static func refundArrived(_ operation: Operation, gain: Int64, at now: Timestamp, in connection: Connection) throws
+        -> Bool
+    {
         guard let reference = operation.reference, reference.hasPrefix(refundPrefix) else { return false }
         try connection.execute(
             """

@@ -1,6 +1,7 @@
 public import Cashu
 public import Cryptography
 internal import Encodings
+internal import Paywall
 internal import Storage
 
 /// What a token brought.
@@ -101,7 +102,9 @@ extension Wallet {
     }
 
     /// Swaps coins that came from outside, in as many exchanges as it takes.
-    func claim(_ proofs: [Proof], at mint: MintURL, unit: CurrencyUnit, reference: String?) async throws -> ReceivedToken {
+    func claim(_ proofs: [Proof], at mint: MintURL, unit: CurrencyUnit, reference: String?) async throws
+        -> ReceivedToken
+    {
         var received = ReceivedToken(mint: mint, unit: unit, amount: 0, fee: 0)
         for batch in proofs.chunks(of: configuration.maximumInputs) {
             let result = try await perform(at: mint, unit: unit) { planner, connection in
@@ -144,6 +147,8 @@ extension String {
 extension Array {
     /// The elements in order, in pieces of at most `size`.
     func chunks(of size: Int) -> [[Element]] {
-        stride(from: 0, to: count, by: Swift.max(1, size)).map { Array(self[$0..<Swift.min($0 + Swift.max(1, size), count)]) }
+        stride(from: 0, to: count, by: Swift.max(1, size)).map {
+            Array(self[$0..<Swift.min($0 + Swift.max(1, size), count)])
+        }
     }
 }

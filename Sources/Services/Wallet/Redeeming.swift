@@ -1,6 +1,7 @@
 public import Cashu
 public import Cryptography
 internal import Encodings
+internal import Logging
 internal import Storage
 
 /// What came of redeeming a batch of coins that were locked to us. Every coin stands in exactly one list.

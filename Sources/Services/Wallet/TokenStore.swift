@@ -54,7 +54,9 @@ enum TokenStore {
     }
 
     static func find(reference: String, in connection: Connection) throws -> SentToken? {
-        try connection.first("SELECT \(columns) FROM wallet_tokens WHERE reference = ?", .text(reference)).map(token(row:))
+        try connection.first("SELECT \(columns) FROM wallet_tokens WHERE reference = ?", .text(reference)).map(
+            token(row:)
+        )
     }
 
     /// Tokens that nobody has spent yet, as far as we know, oldest first.
