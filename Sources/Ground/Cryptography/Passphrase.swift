@@ -25,7 +25,7 @@ extension Sealing {
         /// Most memory that parameters may ask for, so that a changed file cannot exhaust the machine: 256 MiB.
         public static let maximumMemoryBytes = 256 << 20
 
-        /// Fresh parameters with a random salt and the default cost: 32 MiB, three times over, about a quarter of a
+        /// Fresh parameters with a random salt and the default cost: 32 MiB, three times over, about a fifth of a
         /// second (OWASP's N = 2^15, r = 8, p = 3: as hard to guess as 128 MiB once, at a quarter of the memory).
         public init() {
             salt = SecureRandom.bytes(16)

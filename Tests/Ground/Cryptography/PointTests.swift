@@ -77,6 +77,75 @@ import Testing
         }
     }
 
+    @Test func theDoubleProductIsTheSumOfBoth() throws {
+        let curve = OpenSSLCurve.secp256k1
+        var random = SeededRandom(seed: 47)
+        let edges = try [ScalarTests.one, ScalarTests.orderMinusOne].map { try Scalar(bytes: hex($0)) }
+        for round in 0..<60 {
+            let a = round < 2 ? edges[round] : try Self.randomScalar(&random)
+            let b = round == 2 || round == 3 ? edges[round - 2] : try Self.randomScalar(&random)
+            let point = Point(multiplyingGeneratorBy: try Self.randomScalar(&random))
+            let product = try #require(curve.multiply(b.bytes, point: point.compressed) as [UInt8]?)
+            let multiple = try #require(curve.multiply(a.bytes) as [UInt8]?)
+            #expect(
+                try point.multiplied(byPublic: b, addingPublicMultipleOfGenerator: a).compressed
+                    == curve.add(product, multiple)
+            )
+        }
+        // b·P = −a·G: infinity.
+        let (k, b) = (try Self.randomScalar(&random), try Self.randomScalar(&random))
+        let a = try k.multiplied(by: b).negated()
+        #expect {
+            try Point(multiplyingGeneratorBy: k).multiplied(byPublic: b, addingPublicMultipleOfGenerator: a)
+        } throws: { error in
+            (error as? CryptographyError)?.code == .invalidPoint
+        }
+    }
+
+    /// Points whose x lies between the group order and the field's prime exist, and a peer can choose one.
+    @Test func theDoubleProductTakesAnXAboveTheOrder() throws {
+        let curve = OpenSSLCurve.secp256k1
+        var random = SeededRandom(seed: 48)
+        let (a, b) = (try Self.randomScalar(&random), try Self.randomScalar(&random))
+        var found = 0
+        for offset in 0..<UInt8(20) {
+            var x = try hex(ScalarTests.order)
+            x[31] += offset
+            guard let point = Point(compressedOrNil: [3] + x) else { continue }
+            let product = try #require(curve.multiply(b.bytes, point: point.compressed) as [UInt8]?)
+            let multiple = try #require(curve.multiply(a.bytes) as [UInt8]?)
+            #expect(
+                try point.multiplied(byPublic: b, addingPublicMultipleOfGenerator: a).compressed
+                    == curve.add(product, multiple)
+            )
+            found += 1
+        }
+        #expect(found > 3)
+    }
+
+    @Test func manyThreadsShareTheContext() async throws {
+        let secret = try Scalar(bytes: hex(ScalarTests.orderMinusOne))
+        let results = await withTaskGroup(of: [[UInt8]].self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    (UInt8(1)...40).map { number in
+                        var bytes = [UInt8](repeating: 0, count: 32)
+                        bytes[31] = number
+                        guard let scalar = try? Scalar(bytes: bytes) else { return [] }
+                        let point = Point(multiplyingGeneratorBy: scalar)
+                        let signature = Secp256k1.ECDSA.sign(digest: bytes, key: scalar)
+                        return point.compressed + ((try? point.multiplied(bySecret: secret).compressed) ?? [])
+                            + signature
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(results.count == 8)
+        #expect(Set(results).count == 1)
+        #expect(results[0].allSatisfy { $0.count == 33 + 33 + 64 })
+    }
+
     @Test func blindingIsUndone() throws {
         var random = SeededRandom(seed: 42)
         for _ in 0..<20 {

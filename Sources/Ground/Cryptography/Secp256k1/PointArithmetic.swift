@@ -44,6 +44,7 @@ extension Secp256k1.Point {
                 capacity: points.count
             ) { terms in
                 for index in points.indices {
+                    // A `Point` is laid out as its one field.
                     let term = UnsafeRawPointer(points.baseAddress! + index)
                     terms.initializeElement(at: index, to: term.assumingMemoryBound(to: secp256k1_pubkey.self))
                 }
@@ -105,6 +106,35 @@ extension Secp256k1.Point {
             throw CryptographyError(.invalidPoint, "the sum of the two points is the point at infinity")
         }
         return Self(parsed: sum)
+    }
+
+    /// scalar · self + generatorScalar · G in one pass, three quarters of the cost of the two products, in a time that
+    /// depends on the scalars: for public scalars only, such as the two of a DLEQ proof (NUT-12). `invalidPoint` where
+    /// the sum is infinity.
+    ///
+    /// libsecp256k1 offers this double product only inside the recovery of an ECDSA key, Q = r⁻¹(s·R − z·G). With
+    /// R = self, r = x(R), s = scalar · r and z = −generatorScalar · r that is the wanted sum.
+    public func multiplied(
+        byPublic scalar: Secp256k1.Scalar,
+        addingPublicMultipleOfGenerator generatorScalar: Secp256k1.Scalar
+    ) throws(CryptographyError) -> Self {
+        let encoded = compressed
+        // An x from the group order up to the field's prime stands for another r. Nobody meets one by chance (2^-128),
+        // but a peer may choose it: then the plain way serves.
+        guard let r = try? Secp256k1.Scalar(bytes: Array(encoded[1...])) else {
+            return try multiplied(byPublic: scalar).adding(publicMultipleOfGenerator: generatorScalar)
+        }
+        let s = try scalar.multiplied(by: r)
+        let z = try generatorScalar.multiplied(by: r).negated()
+        do {
+            return try Secp256k1.ECDSA.recover(
+                signature: r.bytes + s.bytes,
+                recoveryID: encoded[0] & 1,
+                digest: z.bytes
+            )
+        } catch {
+            throw CryptographyError(.invalidPoint, "the sum of the two products is the point at infinity")
+        }
     }
 }
 
