@@ -2,7 +2,7 @@
 ///
 /// Maps keep the order their pairs were inserted or read in. Equality is by value and type: texts by code units (never by
 /// Unicode's canonical equivalence), floats by bit pattern, maps in order.
-public indirect enum CBOR: Sendable {
+public enum CBOR: Sendable {
     /// 0 … 2⁶⁴−1.
     case unsigned(UInt64)
     /// The value −1−n.
@@ -12,7 +12,7 @@ public indirect enum CBOR: Sendable {
     case array([CBOR])
     case map([CBORPair])
     /// A tag number and the item it qualifies.
-    case tagged(UInt64, CBOR)
+    indirect case tagged(UInt64, CBOR)
     case bool(Bool)
     case null
     case undefined
@@ -53,14 +53,6 @@ extension CBOR: Equatable {
         case (.simple(let a), .simple(let b)): a == b
         default: false
         }
-    }
-}
-
-extension String {
-    /// Whether both hold the same UTF-8 bytes; `==` would also call canonically equivalent texts equal.
-    package func hasSameCodeUnits(as other: String) -> Bool {
-        // Equal bytes are always `==`, and that check is a memory comparison for most texts.
-        self == other && utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
     }
 }
 

@@ -118,7 +118,7 @@ extension CBOR {
         }
 
         private func utf8(_ bytes: [UInt8]) throws(EncodingError) -> String {
-            guard let text = String(validating: bytes, as: UTF8.self) else {
+            guard let text = String(strictUTF8: bytes) else {
                 throw malformed("a text is not valid UTF-8")
             }
             return text
