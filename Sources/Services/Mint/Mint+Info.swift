@@ -56,6 +56,9 @@ extension Mint {
         return body
     }
 
+    /// All keysets, with their public keys; for a wallet in the same process and for tests.
+    package var allKeysets: [Keyset] { ring.all.map(\.keyset) }
+
     /// The active keysets, with their public keys; for a wallet in the same process and for tests.
     package var activeKeysets: [Keyset] { ring.all.filter(\.info.isActive).map(\.keyset) }
 }

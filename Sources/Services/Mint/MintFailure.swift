@@ -25,7 +25,7 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
     }
 
     /// Sorts what was thrown anywhere in the mint.
-    package init(_ error: any Error) {
+    package init(sorting error: any Error) {
         switch error {
         case let failure as MintFailure: self = failure
         case let refusal as MintError: self.init(refusal)

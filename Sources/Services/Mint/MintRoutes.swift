@@ -80,7 +80,7 @@ public struct MintRoutes: Sendable {
     }
 
     private func refuse(_ error: any Error) -> Response {
-        let failure = MintFailure(error)
+        let failure = MintFailure(sorting: error)
         mint.metrics.refused(failure)
         if failure.status == 500 || failure.status == 503 {
             mint.logger.error(

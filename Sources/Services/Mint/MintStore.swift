@@ -75,6 +75,11 @@ package struct BlankOutput: Sendable, Equatable {
 package struct StoredProofState: Sendable, Equatable {
     package var state: ProofState.State
     package var witness: String?
+
+    package init(state: ProofState.State, witness: String?) {
+        self.state = state
+        self.witness = witness
+    }
 }
 
 /// A promise to issue ecash once an invoice is paid (NUT-04, NUT-23).
