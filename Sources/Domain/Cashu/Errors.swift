@@ -146,6 +146,9 @@ public enum CashuLimits {
     public static let secretBytes = 1024
     /// UTF-8 bytes of a witness.
     public static let witnessBytes = 1024
+    /// Signature checks for the conditions of one transaction: some 0.3 s of one core, and enough for a thousand
+    /// inputs that each need several signatures.
+    public static let signatureChecks = 10_000
     /// Keys in a keyset.
     public static let keysPerKeyset = 256
     /// Characters of a serialized token.

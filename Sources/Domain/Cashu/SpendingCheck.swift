@@ -29,10 +29,11 @@ public enum SpendingCheck {
             try verifyTogether(conditions, inputs: inputs, outputs: outputs, quote: quote, now: now)
             return
         }
+        var budget = CashuLimits.signatureChecks
         for (input, locked) in zip(inputs, conditions) {
             guard let locked else { continue }
             let message = SpendingMessage.inputs(input)
-            try verify(locked.condition, witness: input.witness, message: message, now: now)
+            try verify(locked.condition, witness: input.witness, message: message, now: now, budget: &budget)
         }
     }
 
@@ -79,7 +80,8 @@ public enum SpendingCheck {
             }
         }
         let message = SpendingMessage.all(inputs: inputs, outputs: outputs, quote: quote)
-        try verify(first.condition, witness: input.witness, message: message, now: now)
+        var budget = CashuLimits.signatureChecks
+        try verify(first.condition, witness: input.witness, message: message, now: now, budget: &budget)
     }
 
     /// The main path holds at all times; after the locktime the refund path is added, or, without a `refund` tag, no
@@ -88,7 +90,8 @@ public enum SpendingCheck {
         _ condition: P2PKCondition,
         witness text: String?,
         message: [UInt8],
-        now: UInt64
+        now: UInt64,
+        budget: inout Int
     ) throws(MintError) {
         let hasExpired = condition.hasExpired(now: now)
         if hasExpired, condition.refundKeys == nil { return }
@@ -102,11 +105,20 @@ public enum SpendingCheck {
             throw refusal("the witness of a locked proof can't be read: \(error)")
         }
         let needed = condition.requiredSignatures
-        let signers = witness.signers(among: condition.keys, message: message, enough: needed)
+        let signers = witness.signers(among: condition.keys, message: message, enough: needed, budget: &budget)
         if signers >= needed { return }
         if hasExpired, let refundKeys = condition.refundKeys {
             let refundNeeded = condition.requiredRefundSignatures
-            if witness.signers(among: refundKeys, message: message, enough: refundNeeded) >= refundNeeded { return }
+            let refunders = witness.signers(
+                among: refundKeys,
+                message: message,
+                enough: refundNeeded,
+                budget: &budget
+            )
+            if refunders >= refundNeeded { return }
+        }
+        guard budget > 0 else {
+            throw refusal("the conditions need too many signature checks; spend fewer locked proofs at once")
         }
         throw refusal("a locked proof needs valid signatures of \(needed) different key(s); \(signers) found")
     }

@@ -63,17 +63,25 @@ public struct P2PKWitness: Hashable, Sendable {
     }
 
     /// How many different keys (by x coordinate) among `keys` have a valid signature on `message`; stops at `enough`.
-    public func signers(among keys: [Secp256k1.Point], message: [UInt8], enough: Int) -> Int {
+    ///
+    /// - Parameter budget: how many checks may still be made; counts down, and at 0 no further signature counts.
+    public func signers(
+        among keys: [Secp256k1.Point],
+        message: [UInt8],
+        enough: Int,
+        budget: inout Int
+    ) -> Int {
         let digest = Hashing.sha256(message)
         var remaining = keys.map(\.xOnly)
         var count = 0
         for signature in Set(signatures) where count < enough {
-            let signer = remaining.firstIndex { key in
-                Secp256k1.Schnorr.isValid(signature: signature, message: digest, publicKeyX: key)
-            }
-            if let signer {
-                remaining.remove(at: signer)
-                count += 1
+            for (place, key) in remaining.enumerated() where budget > 0 {
+                budget -= 1
+                if Secp256k1.Schnorr.isValid(signature: signature, message: digest, publicKeyX: key) {
+                    remaining.remove(at: place)
+                    count += 1
+                    break
+                }
             }
         }
         return count

@@ -122,6 +122,26 @@ struct SpendingTests {
         #expect(!isSpendable([proof]))
     }
 
+    @Test("a transaction that would need too many signature checks is refused, not computed")
+    func checksAreBounded() throws {
+        var fixture = LockFixture()
+        let condition = try P2PKCondition(keys: Array(fixture.points[0...4]), requiredSignatures: 5)
+        let proof = try fixture.proof(condition)
+        let message = SpendingMessage.inputs(proof)
+        var signed = proof
+        for key in fixture.keys[0...4] { signed = try signed.signed(by: key) }
+        let witness = try P2PKWitness(try #require(signed.witness))
+        var enough = 25
+        #expect(witness.signers(among: condition.keys, message: message, enough: 5, budget: &enough) == 5)
+        #expect(enough >= 10)
+        var few = 4
+        #expect(witness.signers(among: condition.keys, message: message, enough: 5, budget: &few) < 5)
+        #expect(few == 0)
+        var costly = proof
+        costly.witness = P2PKWitness(signatures: (0..<7).map { [UInt8](repeating: $0, count: 64) }).serialized()
+        #expect(!isSpendable(Array(repeating: signed, count: 20) + Array(repeating: costly, count: 3)))
+    }
+
     @Test("the lock that NUT-18 asks for and the lock that is made are the same")
     func written() throws {
         let fixture = LockFixture()

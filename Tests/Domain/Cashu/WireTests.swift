@@ -104,6 +104,27 @@ struct WireTests {
         #expect(throws: CashuError.self) { try Proof(json: proof.json) }
     }
 
+    @Test("no damaged request crashes a decoder, and what is read is read the same again", arguments: 1...4)
+    func damaged(seed: UInt64) throws {
+        var mint = try TestMint(seed: seed)
+        let request = SwapRequest(inputs: [try mint.proof(2)], outputs: [try mint.output(2).output()])
+        let melt = MeltRequest(quote: try QuoteID("q-1"), inputs: request.inputs, outputs: request.outputs)
+        for bytes in [request.json.serialized(), melt.json.serialized()] {
+            for _ in 0..<400 {
+                var changed = bytes
+                for _ in 0..<Int.random(in: 1...3, using: &mint.random) {
+                    let place = Int.random(in: 0..<changed.count, using: &mint.random)
+                    changed[place] = UInt8.random(in: 0x20...0x7E, using: &mint.random)
+                }
+                guard let json = try? JSONValue.parse(changed, limits: JSONLimits(acceptsUInt64: true)) else {
+                    continue
+                }
+                if let read = try? SwapRequest(json: json) { #expect(try SwapRequest(json: wire(read.json)) == read) }
+                if let read = try? MeltRequest(json: json) { #expect(try MeltRequest(json: wire(read.json)) == read) }
+            }
+        }
+    }
+
     @Test("a mint quote says its state in both ways, and is read from either")
     func mintQuotes() throws {
         var quote = MintQuote(
