@@ -119,7 +119,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Storage", httpClient, nioCore, logging,
+                "Storage", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, logging,
             ]
         ),
         room(

@@ -1,0 +1,99 @@
+public import CanonicalJSON
+
+/// Why the identity service did not do what was asked. Nothing of the refused work is kept.
+public struct IdentityError: Error, Sendable, CustomStringConvertible {
+    /// An extensible set of reasons, with the HTTP status each answers.
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public let rawValue: String
+
+        public init(rawValue: String) {
+            self.rawValue = rawValue
+        }
+
+        /// A field of the request is missing or out of bounds.
+        public static let invalidRequest = Code(rawValue: "invalid-request")
+        /// No agent of that id or name.
+        public static let agentNotFound = Code(rawValue: "agent-not-found")
+        /// An agent of that name, or with that key, is registered already.
+        public static let agentExists = Code(rawValue: "agent-exists")
+        /// The agent's key was revoked, or the agent is suspended.
+        public static let agentNotActive = Code(rawValue: "agent-not-active")
+        /// The agent holds its own key: this node cannot sign for it.
+        public static let keyNotHeld = Code(rawValue: "key-not-held")
+        /// The challenge is unknown, used or too old.
+        public static let challengeUnknown = Code(rawValue: "challenge-unknown")
+        /// The signature over the challenge does not verify.
+        public static let possessionNotProven = Code(rawValue: "possession-not-proven")
+        /// The key is not the one the agent committed to, or it committed to none.
+        public static let keyNotCommitted = Code(rawValue: "key-not-committed")
+        /// The key was revoked and can never serve again.
+        public static let keyRevoked = Code(rawValue: "key-revoked")
+        /// No passport of that id.
+        public static let passportNotFound = Code(rawValue: "passport-not-found")
+        /// The passport has lapsed or is revoked: its state can't be changed any more.
+        public static let passportFinal = Code(rawValue: "passport-final")
+        /// A stated limit is reached.
+        public static let limitReached = Code(rawValue: "limit-reached")
+        /// There is no vault, or there is one already.
+        public static let vaultMissing = Code(rawValue: "vault-missing")
+        public static let vaultExists = Code(rawValue: "vault-exists")
+        /// The passphrase does not open the vault.
+        public static let wrongPassphrase = Code(rawValue: "wrong-passphrase")
+        /// The vault's file is damaged, or of a newer version.
+        public static let vaultUnreadable = Code(rawValue: "vault-unreadable")
+        /// A defect of this program, such as a row it cannot read again.
+        public static let internalFailure = Code(rawValue: "internal")
+
+        /// The HTTP status of a problem with this code.
+        public var status: Int {
+            switch self {
+            case .invalidRequest: 400
+            case .challengeUnknown, .possessionNotProven: 401
+            case .keyNotCommitted, .keyRevoked, .keyNotHeld: 403
+            case .agentNotFound, .passportNotFound: 404
+            case .agentExists, .agentNotActive, .passportFinal: 409
+            case .limitReached: 503
+            default: 500
+            }
+        }
+    }
+
+    public var code: Code
+    /// A sentence for the operator; holds no secret.
+    public var message: String
+    public var cause: (any Error)?
+
+    public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    public var description: String { "\(message) (\(code.rawValue))" }
+
+    /// As an HTTP answer.
+    public var problem: ProblemDetails {
+        ProblemDetails(
+            code: code.rawValue,
+            title: Self.titles[code] ?? "Identity",
+            status: code.status,
+            detail: message
+        )
+    }
+
+    private static let titles: [Code: String] = [
+        .invalidRequest: "The request is not well formed",
+        .agentNotFound: "No such agent",
+        .agentExists: "The agent is registered already",
+        .agentNotActive: "The agent is not active",
+        .keyNotHeld: "The node does not hold this key",
+        .challengeUnknown: "The challenge is not known",
+        .possessionNotProven: "Possession of the key is not proven",
+        .keyNotCommitted: "The key was not committed to",
+        .keyRevoked: "The key is revoked",
+        .passportNotFound: "No such passport",
+        .passportFinal: "The passport's state is final",
+        .limitReached: "A limit is reached",
+        .internalFailure: "Internal error",
+    ]
+}

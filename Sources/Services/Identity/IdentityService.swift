@@ -1,0 +1,88 @@
+public import Encodings
+public import Logging
+public import Storage
+
+/// All of identity, put together: what Node composes and mounts.
+public struct IdentityService: Sendable {
+    public let vault: KeyVault
+    public let office: PassportOffice
+    public let registry: AgentRegistry
+    public let cache: StatusListCache
+    public let gate: PassportGate
+    private let fetcher: HTTPStatusListFetcher?
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - database: with ``IdentitySchema/migrations``.
+    ///   - fetcher: how others' lists are fetched; `nil`: over HTTP.
+    public init(
+        database: Database,
+        vault: KeyVault,
+        configuration: IdentityConfiguration,
+        clock: WallClock,
+        logger: Logger,
+        fetcher: (any StatusListFetching)? = nil
+    ) async throws {
+        self.vault = vault
+        self.logger = logger
+        let office = try await PassportOffice(
+            database: database,
+            signer: vault.node,
+            configuration: configuration,
+            clock: clock
+        )
+        // Made only now that nothing can fail any more: a client must be shut down once it is there.
+        let lists = fetcher ?? HTTPStatusListFetcher(allowsLocalLists: configuration.allowsLocalLists)
+        self.fetcher = fetcher == nil ? lists as? HTTPStatusListFetcher : nil
+        let cache = StatusListCache(
+            database: database,
+            fetcher: lists,
+            clock: clock,
+            logger: logger
+        )
+        self.office = office
+        self.cache = cache
+        registry = AgentRegistry(database: database, vault: vault, office: office)
+        gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)
+    }
+
+    /// One round of housekeeping: renews passports that are due and forgets those that lapsed long ago. Failures are
+    /// logged and tried again in the next round.
+    public func maintain() async {
+        do {
+            let (renewed, failures) = try await registry.renewDue()
+            if !renewed.isEmpty { logger.info("passports renewed", metadata: ["count": "\(renewed.count)"]) }
+            for failure in failures {
+                logger.error(
+                    "passport not renewed",
+                    metadata: ["agent": "\(failure.agent)", "error": "\(failure.error)"]
+                )
+            }
+            let purged = try await office.purgeLapsed()
+            if purged > 0 { logger.info("lapsed passports forgotten", metadata: ["count": "\(purged)"]) }
+        } catch {
+            logger.error("identity housekeeping failed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Does ``maintain()`` at once and then every so often, until its task is cancelled.
+    public func run(everySeconds interval: Int64 = 30) async {
+        while !Task.isCancelled {
+            await maintain()
+            do {
+                try await Task.sleep(for: .seconds(interval))
+            } catch {
+                return
+            }
+        }
+    }
+
+    /// Closes the client that fetches lists. Call once, after ``run(everySeconds:)`` and all checks have ended.
+    public func shutdown() async {
+        do {
+            try await fetcher?.shutdown()
+        } catch {
+            logger.error("the status list client did not close", metadata: ["error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,66 @@
+/// Which status list URLs may be fetched. Lists are fetched for trusted issuers only; this keeps even those from making
+/// the node ask its own network.
+struct ListURLPolicy: Sendable {
+    /// Whether loopback and private hosts are allowed, plain http on loopback included.
+    var allowsLocal: Bool
+
+    /// A sentence why not, or `nil` where the URL may be fetched.
+    func refusal(_ url: String) -> String? {
+        guard let mark = url.utf8.firstRange(of: Array("://".utf8)) else { return "it is no absolute URL" }
+        let scheme = url[..<mark.lowerBound].lowercased()
+        let rest = url[mark.upperBound...]
+        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        guard !authority.isEmpty, !authority.contains("@") else { return "it names no host, or a user" }
+        let host = Self.host(of: authority).lowercased()
+        let isLoopback =
+            host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]" || host.hasPrefix("127.")
+        switch scheme {
+        case "https": break
+        case "http":
+            guard isLoopback, allowsLocal else {
+                return "plain http is taken on loopback only, where the configuration allows it"
+            }
+        default: return "its scheme is not https"
+        }
+        if allowsLocal { return nil }
+        if isLoopback { return "loopback addresses are not allowed by the configuration" }
+        if host.hasPrefix("[") { return Self.isGlobalIPv6(host) ? nil : "its address is private" }
+        // A host whose last label does not begin with a letter is an address, however it is written.
+        guard let last = host.split(separator: ".").last?.utf8.first, (0x61...0x7A).contains(last) else {
+            return Self.isGlobalIPv4(host) ? nil : "its address is private, or oddly written"
+        }
+        return nil
+    }
+
+    private static func host(of authority: Substring) -> String {
+        if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
+            return String(authority[...end])
+        }
+        return String(authority.prefix { $0 != ":" })
+    }
+
+    private static func isGlobalIPv4(_ host: String) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { part in String(part).count <= 3 ? UInt8(part) : nil }
+        guard parts.count == 4, numbers.count == 4, zip(parts, numbers).allSatisfy({ $0 == String($1) }) else {
+            return false
+        }
+        switch (numbers[0], numbers[1]) {
+        case (0, _), (10, _), (127, _), (169, 254), (172, 16...31), (192, 168), (100, 64...127), (198, 18...19):
+            return false
+        case (192, 0) where numbers[2] == 0: return false
+        case (224..., _): return false
+        default: return true
+        }
+    }
+
+    /// Global unicast (2000::/3), and no form that wraps an IPv4 address of 6to4 or Teredo.
+    private static func isGlobalIPv6(_ host: String) -> Bool {
+        let text = host.dropFirst().dropLast()
+        guard let first = text.split(separator: ":", omittingEmptySubsequences: false).first,
+            let group = UInt16(first, radix: 16)
+        else { return false }
+        return (0x2000...0x3FFF).contains(group) && group != 0x2002 && !(group == 0x2001 && text.hasPrefix("2001:0:"))
+            && !text.hasPrefix("2001::") && !text.contains(".")
+    }
+}

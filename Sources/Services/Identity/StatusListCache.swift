@@ -1,0 +1,185 @@
+public import Encodings
+public import Logging
+public import Passports
+public import Storage
+import Synchronization
+
+/// Other issuers' status lists: fetched when needed, kept while they serve, and never older than one seen before.
+///
+/// The highest sequence seen of each list is on the disk before the list is used, so that not even a restart lets an older
+/// one in. At most ``maximumLists`` are in memory; one fetch a list at a time.
+public final class StatusListCache: Sendable {
+    /// The most lists kept in memory: 32 MiB in all at the very most.
+    public static let maximumLists = 256
+    /// The most lists whose sequence is remembered. Only lists of trusted issuers get here.
+    static let maximumSeen: Int64 = 100_000
+    /// A list that could not be had is not asked for again for so long.
+    static let retryMilliseconds: Int64 = 2_000
+
+    private struct Entry: Sendable {
+        var state: StatusListState
+        var etag: String?
+        /// When to ask again.
+        var refreshAt: Timestamp
+        var lastUsed: Timestamp
+    }
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var running: [String: Task<StatusListState, Never>] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let database: Database
+    private let fetcher: any StatusListFetching
+    private let clock: WallClock
+    private let logger: Logger
+
+    /// - Parameter database: with ``IdentitySchema/migrations``.
+    public init(database: Database, fetcher: any StatusListFetching, clock: WallClock, logger: Logger) {
+        self.database = database
+        self.fetcher = fetcher
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// What is known of a list now. Fetches it where no copy serves.
+    public func state(of url: String) async -> StatusListState {
+        let now = clock.now()
+        enum Next {
+            case known(StatusListState)
+            case wait(Task<StatusListState, Never>)
+        }
+        let next: Next = state.withLock { state in
+            if let entry = state.entries[url], now < entry.refreshAt, now >= entry.lastUsed.adding(seconds: -60) {
+                state.entries[url]?.lastUsed = now
+                return .known(entry.state)
+            }
+            if let task = state.running[url] { return .wait(task) }
+            let task = Task { await self.refresh(url) }
+            state.running[url] = task
+            return .wait(task)
+        }
+        switch next {
+        case .known(let known): return known
+        case .wait(let task): return await task.value
+        }
+    }
+
+    private func refresh(_ url: String) async -> StatusListState {
+        let old = state.withLock { $0.entries[url] }
+        let entry = await fetched(url, old: old)
+        state.withLock { state in
+            state.running[url] = nil
+            if state.entries.count >= Self.maximumLists, state.entries[url] == nil,
+                let leastUsed = state.entries.min(by: { $0.value.lastUsed < $1.value.lastUsed })?.key
+            {
+                state.entries[leastUsed] = nil
+            }
+            state.entries[url] = entry
+        }
+        return entry.state
+    }
+
+    private func fetched(_ url: String, old: Entry?) async -> Entry {
+        var kept: VerifiedStatusList?
+        if case .list(let list)? = old?.state { kept = list }
+        do {
+            let answer = try await fetcher.fetch(url, etag: kept == nil ? nil : old?.etag)
+            let now = clock.now()
+            switch answer {
+            case .notModified:
+                guard let kept else {
+                    throw StatusListFetchError(description: "\(url) says its list is unchanged, but none is at hand")
+                }
+                return serve(kept, etag: old?.etag, now: now)
+            case .document(let bytes, let etag):
+                let list = try StatusListCredential.verify(bytes: bytes, url: url)
+                try await remember(list, now: now)
+                return serve(list, etag: etag, now: now)
+            }
+        } catch let reason as PassportReason {
+            logger.warning("status list refused", metadata: ["url": "\(url)", "reason": "\(reason)"])
+            return refused(reason)
+        } catch {
+            logger.warning("status list not to be had", metadata: ["url": "\(url)", "error": "\(error)"])
+            // The copy at hand still says what it says; the verifier looks at its age and end on every call.
+            if let kept { return retry(.list(kept), etag: old?.etag) }
+            return refused(PassportReason(.statusUnavailable, "the status list at \(url) could not be had"))
+        }
+    }
+
+    private func serve(_ list: VerifiedStatusList, etag: String?, now: Timestamp) -> Entry {
+        Entry(
+            state: .list(list),
+            etag: etag,
+            refreshAt: min(
+                now.adding(milliseconds: list.ttlMilliseconds),
+                max(list.validUntil, now.adding(seconds: 1))
+            ),
+            lastUsed: now
+        )
+    }
+
+    private func refused(_ reason: PassportReason) -> Entry { retry(.refused(reason), etag: nil) }
+
+    private func retry(_ state: StatusListState, etag: String?) -> Entry {
+        let now = clock.now()
+        return Entry(
+            state: state,
+            etag: etag,
+            refreshAt: now.adding(milliseconds: Self.retryMilliseconds),
+            lastUsed: now
+        )
+    }
+
+    /// Holds a list against the highest sequence seen, and remembers its own on the disk.
+    ///
+    /// - Throws: `PassportReason` with `.statusRolledBack` or `.statusEquivocated`.
+    private func remember(_ list: VerifiedStatusList, now: Timestamp) async throws {
+        let digest = list.contentDigest
+        try await database.write { connection in
+            let row = try connection.first(
+                "SELECT sequence, content_digest FROM identity_lists_seen WHERE url = ?",
+                .text(list.url)
+            )
+            if let row {
+                let seen = try row.uint64(0)
+                guard list.sequence >= seen else {
+                    throw PassportReason(
+                        .statusRolledBack,
+                        "the status list at \(list.url) has sequence \(list.sequence), after \(seen) was seen"
+                    )
+                }
+                if list.sequence == seen {
+                    guard try row.blob(1) == digest else {
+                        throw PassportReason(
+                            .statusEquivocated,
+                            "the status list at \(list.url) shows two contents under sequence \(seen)"
+                        )
+                    }
+                    return
+                }
+            } else {
+                let count = try connection.first("SELECT count(*) FROM identity_lists_seen")?.int64(0) ?? 0
+                guard count < Self.maximumSeen else {
+                    throw PassportReason(
+                        .statusUnavailable,
+                        "\(Self.maximumSeen) status lists are remembered, the most there may be"
+                    )
+                }
+            }
+            try connection.execute(
+                """
+                INSERT INTO identity_lists_seen (url, sequence, content_digest, seen_at) VALUES (?, ?, ?, ?)
+                ON CONFLICT (url) DO UPDATE SET sequence = excluded.sequence,
+                    content_digest = excluded.content_digest, seen_at = excluded.seen_at
+                """,
+                .text(list.url),
+                try .amount(list.sequence),
+                .blob(digest),
+                .integer(now.millisecondsSince1970)
+            )
+        }
+    }
+}

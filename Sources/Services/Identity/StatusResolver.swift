@@ -1,0 +1,25 @@
+public import Encodings
+public import Passports
+import SignedDocuments
+
+/// Finds the lists a passport names: this node's own in memory, others through the cache.
+public struct StatusResolver: Sendable {
+    let office: PassportOffice
+    let cache: StatusListCache
+
+    public init(office: PassportOffice, cache: StatusListCache) {
+        self.office = office
+        self.cache = cache
+    }
+
+    /// What is known of each list, by URL. For a passport whose signature was checked and whose issuer is trusted: others
+    /// could name any URL they like.
+    public func states(for passport: Passport, now: Timestamp) async -> [String: StatusListState] {
+        var states: [String: StatusListState] = [:]
+        let isOwn = passport.issuer == office.issuer
+        for entry in passport.status where states[entry.listURL] == nil {
+            states[entry.listURL] = isOwn ? office.localState(entry, now: now) : await cache.state(of: entry.listURL)
+        }
+        return states
+    }
+}
