@@ -51,8 +51,8 @@ struct InvoicePrefix: Hashable, Sendable {
         if let last = digits.last, !isDigit(last) {
             multiplier = digits.removeLast()
         }
-        // 2.1e18 msat is 21 digits in pico-bitcoin.
-        guard !digits.isEmpty, digits.count <= 21, digits.allSatisfy(isDigit), digits[0] != UInt8(ascii: "0") else {
+        // All the bitcoin there will be is 2.1e19 pico-bitcoin: 20 digits.
+        guard !digits.isEmpty, digits.count <= 20, digits.allSatisfy(isDigit), digits[0] != UInt8(ascii: "0") else {
             throw invalid("its amount is not a positive decimal number with at most one multiplier (m, u, n, p)")
         }
         let unit: UInt64

@@ -36,7 +36,7 @@ public struct LightningError: Error, Sendable, CustomStringConvertible {
         // What went wrong on the way to the backend.
         /// No connection; nothing was sent.
         public static let unreachable = Code(rawValue: "backend-unreachable")
-        /// Sent, but no answer in time. Never used by `pay`.
+        /// Sent, but no answer in time. By `pay` only where the backend says that the call came too late to start.
         public static let timedOut = Code(rawValue: "backend-timed-out")
         public static let unauthorized = Code(rawValue: "backend-unauthorized")
         /// The backend is full (accounts, open invoices) or overloaded; try again later.

@@ -72,6 +72,11 @@ public final class SimulatedNetwork: Sendable {
         }
     }
 
+    /// What payers have paid in fees so far, in msat.
+    public func feesMsat() async throws(LightningError) -> UInt64 {
+        try await read { try LedgerStore.balance(of: Self.fees, unit: Self.unit, in: $0) }
+    }
+
     // MARK: The database
 
     func write<T: Sendable>(
