@@ -221,8 +221,8 @@ let package = Package(
             of: "LightningBackends",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, hummingbird, nioCore,
-                logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Lightning", "Storage", httpClient, nioCore, nioPosix,
+                nioHTTP1, logging,
             ]
         ),
         tests(

@@ -9,13 +9,24 @@ internal import NIOHTTP1
 
 /// An account at a simulated network that is reached over HTTP. TEST MONEY only.
 public struct SimulatedBackend: LightningBackend {
+    /// For the `HTTPClient` of this backend. With another configuration a network that is not there is noticed only
+    /// after the client's own connect time-out, and until then a payment counts as `pending`.
+    public static var httpConfiguration: HTTPClient.Configuration {
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: HTTPClient.Configuration.Timeout(connect: .seconds(5))
+        )
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return configuration
+    }
+
     private let connection: SimulatedConnection
     private let clock: WallClock
 
     /// - Parameters:
     ///   - url: of the network, such as `http://127.0.0.1:8700`; `http` or `https`, with no query.
     ///   - token: of an account, open or to be opened, see `SimulatedNetwork.newToken`.
-    ///   - httpClient: shut down by its owner.
+    ///   - httpClient: made with `httpConfiguration`, and shut down by its owner.
     ///   - timeoutSeconds: for each request, 1 to 300. A payment that takes longer is `pending`.
     /// - Throws: `invalidRequest` where the address is none.
     public init(

@@ -124,6 +124,8 @@ struct SimulatedConnection: Sendable {
     /// Whether no byte of the request can have left: the connection was never there.
     private static func meansNothingWasSent(_ error: any Error) -> Bool {
         if error is NIOConnectionError { return true }
+        // Only a connection that is being made can be refused; a reset may come after the request.
+        if let error = error as? IOError, error.errnoCode == ECONNREFUSED { return true }
         if let error = error as? ChannelError, case .connectTimeout = error { return true }
         guard let error = error as? HTTPClientError else { return false }
         return [.connectTimeout, .tlsHandshakeTimeout, .alreadyShutdown].contains(error)

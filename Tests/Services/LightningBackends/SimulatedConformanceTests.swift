@@ -51,6 +51,9 @@ struct SimulatedConformanceTests {
     }
 }
 
+/// Kept for the whole run, as a node keeps its own.
+private let client = HTTPClient(configuration: SimulatedBackend.httpConfiguration)
+
 func httpBackend(
     _ url: String,
     _ token: String,
@@ -60,7 +63,7 @@ func httpBackend(
     try SimulatedBackend(
         url: url,
         token: token,
-        httpClient: HTTPClient.shared,
+        httpClient: client,
         clock: clock.wall,
         logger: Logger(label: "test"),
         timeoutMilliseconds: timeoutMilliseconds

@@ -2,7 +2,6 @@ import AsyncHTTPClient
 import Encodings
 import Lightning
 import Logging
-import Storage
 import Synchronization
 import TestSupport
 import Testing
@@ -41,17 +40,17 @@ final class SimulatedTestNetwork: Sendable {
         _ clock: TestClock,
         _ terms: SimulatedNetwork.Terms
     ) throws -> SimulatedNetwork {
-        let database = try Database(
+        try SimulatedNetwork(
             path: folder.path + "/simulated.sqlite",
-            migrations: SimulatedNetwork.migrations,
-            logger: Logger(label: "test")
+            clock: clock.wall,
+            logger: Logger(label: "test"),
+            terms: terms
         )
-        return SimulatedNetwork(database: database, clock: clock.wall, terms: terms)
     }
 
     /// Closes the database and opens it anew, as after the process ended between two steps.
     func reopen() async throws {
-        await network.database.close()
+        await network.close()
         let fresh = try Self.open(folder, clock, terms)
         current.withLock { $0 = fresh }
     }

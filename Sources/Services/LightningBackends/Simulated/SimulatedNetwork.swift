@@ -1,7 +1,7 @@
-internal import Cryptography
 public import Encodings
 internal import Ledger
 public import Lightning
+public import Logging
 public import Storage
 
 /// A simulated Lightning network: TEST MONEY in one database, for trying, demonstrating and testing with no chain, no
@@ -52,6 +52,22 @@ public final class SimulatedNetwork: Sendable {
         self.clock = clock
         self.terms = terms
     }
+
+    /// Opens the network's own database, or creates it.
+    /// - Parameter path: the file; its folder must exist.
+    /// - Throws: `StorageError` with a sentence that says what to do.
+    public convenience init(
+        path: String,
+        clock: WallClock,
+        logger: Logger,
+        terms: Terms = Terms()
+    ) throws(StorageError) {
+        let database = try Database(path: path, migrations: Self.migrations, logger: logger)
+        self.init(database: database, clock: clock, terms: terms)
+    }
+
+    /// Writes what is queued and closes the database.
+    public func close() async { await database.close() }
 
     static func holdings(_ account: String) -> Account { Account("simulated:account:\(account)", .liability) }
 
