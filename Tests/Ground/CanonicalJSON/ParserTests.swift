@@ -160,6 +160,9 @@ struct ParserTests {
         #expect(refusal("[{\"a\":[1]}]", limits: JSONLimits(maximumDepth: 2)) == .depth)
         #expect(refusal("1", limits: JSONLimits(maximumDepth: 0)) == nil)
         #expect(refusal("[]", limits: JSONLimits(maximumDepth: 0)) == .depth)
+        let bytes = [UInt8]("[1,2,3]".utf8)
+        #expect(code { _ = try JSONValue.parse(bytes, limits: JSONLimits(maximumBytes: 7)) } == nil)
+        #expect(code { _ = try JSONValue.parse(bytes, limits: JSONLimits(maximumBytes: 6)) } == .size)
         let slice = [UInt8]("xx[1]yy".utf8)[2..<5]
         #expect(code { _ = try JSONValue.parse(slice) } == nil)
         #expect(code { _ = try JSONValue.parse(slice, limits: JSONLimits(maximumBytes: 2)) } == .size)

@@ -76,6 +76,22 @@ struct TimestampTests {
         }
     }
 
+    @Test("The days around each end of February and of the year are read and written alike for four eras")
+    func calendar() throws {
+        for year in 0..<1600 {
+            let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+            let digits = String(repeating: "0", count: 4 - "\(year)".count) + "\(year)"
+            var previous: Timestamp?
+            for (date, daysBefore) in [("02-28", 0), (isLeap ? "02-29" : "03-01", 1), ("12-30", 0), ("12-31", 1)] {
+                let text = "\(digits)-\(date)T00:00:00Z"
+                let instant = try Timestamp(rfc3339: text)
+                #expect(instant.rfc3339 == text)
+                if let previous, daysBefore == 1 { #expect(instant.milliseconds(since: previous) == 86_400_000) }
+                previous = instant
+            }
+        }
+    }
+
     @Test("Arithmetic saturates at the ends and never traps")
     func saturates() {
         let end = Timestamp(millisecondsSince1970: .max)
