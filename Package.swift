@@ -179,9 +179,9 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Storage",
-                "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird, httpTypes, nioCore, nioPosix,
-                nioHTTP1, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
+                "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird, httpTypes, nioCore,
+                nioPosix, nioHTTP1, logging,
             ],
             path: "Sources/Benchmarks",
             swiftSettings: house
@@ -230,7 +230,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Storage", "Workers", hummingbird, httpClient, nioCore,
+                "Storage", "Workers", hummingbird, httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
         tests(

@@ -20,12 +20,17 @@ final class MintFixture: Sendable {
     let folder: TemporaryFolder
     let time: TestTime
     let lightning: TestLightning
-    let workers = WorkerPool(threads: 2)
+    let workers: WorkerPool
     let configuration: MintConfiguration
     private let open = Mutex<(database: Database, mint: Mint)?>(nil)
     private let random = Mutex(SeededRandom(seed: 42))
 
-    init(_ configuration: MintConfiguration = MintConfiguration()) async throws {
+    init(
+        _ configuration: MintConfiguration = MintConfiguration(),
+        workers threads: Int = 2,
+        queueLimit: Int = 4096
+    ) async throws {
+        workers = WorkerPool(threads: threads, queueLimit: queueLimit)
         folder = try TemporaryFolder()
         let time = TestTime()
         self.time = time

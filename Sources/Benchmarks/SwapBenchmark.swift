@@ -1,0 +1,250 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import Foundation
+internal import Hummingbird
+internal import Lightning
+internal import Logging
+internal import Mint
+internal import NIOCore
+internal import Storage
+internal import Synchronization
+internal import Workers
+
+/// How many swaps the mint makes a second over HTTP, durable, while the load generator shares its cores.
+struct SwapBenchmark {
+    /// nutshell 0.21.0 with SQLite on two cores, 32 clients: swaps a second 1→1 and 8→8.
+    static let nutshell: [Int: Double] = [1: 105, 8: 24]
+
+    var clients = 32
+    /// Inputs and outputs of each swap.
+    var width = 1
+    var swaps = 30_000
+
+    func run() async throws -> [Measure] {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mintmark-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+        let database = try Database(
+            path: folder.appending(path: "node.sqlite").path,
+            migrations: Mint.migrations,
+            logger: logger
+        )
+        let workers = WorkerPool(threads: 2)
+        let mint = try await Mint(
+            database: database,
+            seed: SecureRandom.bytes(32),
+            lightning: try PrepaidLightning(),
+            workers: workers,
+            clock: .system,
+            configuration: MintConfiguration(units: [.init(unit: .sat, maximumAmount: 100_000_000)]),
+            logger: logger
+        )
+        let measures = try await serve(mint, logger: logger) { port in
+            try await load(mint, port: port)
+        }
+        let audit = try await mint.audit()
+        guard audit.isSound else { throw BenchmarkError(audit.findings.joined(separator: "; ")) }
+        await workers.stop()
+        await database.close()
+        return measures
+    }
+
+    private func load(_ mint: Mint, port: Int) async throws -> [Measure] {
+        let warmUp = max(swaps / 10, clients)
+        let requests = try await prepare(mint, count: swaps + warmUp)
+        let ceiling = try cryptoCeiling(mint)
+        let generator = LoadGenerator(port: port, connections: clients)
+        _ = try await generator.run(Array(requests.prefix(warmUp)))
+        let before = cpuSeconds()
+        let result = try await generator.run(Array(requests.dropFirst(warmUp)))
+        let cpu = cpuSeconds() - before
+        guard result.failures == 0 else { throw BenchmarkError("\(result.failures) of \(swaps) swaps were refused") }
+        let name = "swap-\(width)-\(width)"
+        return [
+            Measure(
+                name: "\(name)-http-durable-\(clients)-clients",
+                value: result.perSecond,
+                unit: "1/s",
+                yardstick: Self.nutshell[width]
+            ),
+            Measure(name: "\(name)-p50", value: result.percentile(0.5), unit: "ms"),
+            Measure(name: "\(name)-p99", value: result.percentile(0.99), unit: "ms"),
+            Measure(
+                name: "\(name)-cpu-with-load-generator",
+                value: cpu / Double(swaps) * 1e6,
+                unit: "us",
+                yardstick: 1e6 / ceiling
+            ),
+            Measure(name: "\(name)-crypto-ceiling-one-core", value: ceiling, unit: "1/s"),
+        ]
+    }
+
+    /// Serves the mint on a port of its own while `work` runs.
+    private func serve<T: Sendable>(
+        _ mint: Mint,
+        logger: Logger,
+        _ work: @escaping @Sendable (Int) async throws -> T
+    ) async throws -> T {
+        let router = Router()
+        MintRoutes(mint).add(to: router.group("mint"))
+        let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        let application = Application(
+            router: router,
+            configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { channel in
+                if let bound = channel.localAddress?.port { port.yield(bound) }
+            },
+            logger: logger
+        )
+        return try await withThrowingTaskGroup(of: T?.self) { group in
+            group.addTask {
+                try await application.run()
+                return nil
+            }
+            group.addTask {
+                for await bound in ports { return try await work(bound) }
+                throw BenchmarkError("the server did not start")
+            }
+            defer { group.cancelAll() }
+            while let result = try await group.next() {
+                if let result { return result }
+            }
+            throw BenchmarkError("the server ended before the load")
+        }
+    }
+
+    // MARK: Requests made beforehand
+
+    /// Real ecash: quotes, payments, mint requests, unblinding; and for each swap its outputs.
+    private func prepare(_ mint: Mint, count: Int) async throws -> [ByteBuffer] {
+        let keyset = try keyset(of: mint)
+        var requests: [ByteBuffer] = []
+        requests.reserveCapacity(count)
+        var missing = count * width
+        var proofs: [Proof] = []
+        while missing > 0 {
+            let batch = min(missing, 960)
+            proofs += try await issue(mint, keyset, count: batch)
+            missing -= batch
+        }
+        for index in 0..<count {
+            let inputs = Array(proofs[(index * width)..<((index + 1) * width)])
+            let outputs = try (0..<width).map { _ in try output(keyset).output() }
+            let body = SwapRequest(inputs: inputs, outputs: outputs).json.serialized()
+            requests.append(LoadGenerator.post("/mint/v1/swap", body))
+        }
+        return requests
+    }
+
+    private func keyset(of mint: Mint) throws -> Keyset {
+        guard let keyset = mint.activeKeysets.first else { throw BenchmarkError("the mint has no keyset") }
+        return keyset
+    }
+
+    private func output(_ keyset: Keyset) throws -> BlindingSecret {
+        BlindingSecret(
+            amount: 1,
+            keysetID: keyset.id,
+            secret: Hex.encode(SecureRandom.bytes(32)),
+            blindingFactor: .random()
+        )
+    }
+
+    private func issue(_ mint: Mint, _ keyset: Keyset, count: Int) async throws -> [Proof] {
+        let quote = try await mint.requestMintQuote(MintQuoteRequest(amount: UInt64(count), unit: .sat))
+        let secrets = try (0..<count).map { _ in try output(keyset) }
+        let request = MintRequest(quote: quote.quote, outputs: try secrets.map { try $0.output() })
+        let answer = try await mint.mint(request.json.serialized())
+        let response = try SignaturesResponse(json: JSONValue.parse(answer))
+        let key = try keyset.key(for: 1)
+        return try zip(secrets, response.signatures).map { secret, signature in
+            Proof(
+                amount: 1,
+                keysetID: keyset.id,
+                secret: secret.secret,
+                signature: try BlindDH.unblind(
+                    blindedSignature: signature.blindedSignature,
+                    blindingFactor: secret.blindingFactor,
+                    mintKey: key
+                )
+            )
+        }
+    }
+
+    // MARK: Yardsticks
+
+    /// Swaps a second of one core that does nothing but their curve arithmetic.
+    private func cryptoCeiling(_ mint: Mint) throws -> Double {
+        let keys = try MintKeyset(seed: SecureRandom.bytes(32), unit: .sat, counter: 0)
+        let secret = try output(keys.keyset)
+        let message = try secret.output()
+        let signature = try keys.sign(message)
+        let proof = try secret.proof(from: signature, keyset: keys.keyset)
+        let rounds = max(1000 / width, 100)
+        let clock = ContinuousClock()
+        let elapsed = try clock.measure {
+            for _ in 0..<(rounds * width) {
+                _ = try keys.verify(proof)
+                _ = try keys.sign(message)
+            }
+        }.components
+        return Double(rounds) / (Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
+    }
+
+    private func cpuSeconds() -> Double {
+        var usage = rusage()
+        // RUSAGE_SELF, which Linux and Darwin import as different types.
+        getrusage(0, &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+}
+
+struct BenchmarkError: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// A backend whose every invoice is paid the moment it is made.
+private struct PrepaidLightning: LightningBackend {
+    let network = LightningNetwork.simulated
+    private let key: Secp256k1.Scalar
+
+    init() throws { key = .random() }
+
+    func nodeID() async throws(LightningError) -> [UInt8] {
+        Secp256k1.Point(multiplyingGeneratorBy: key).compressed
+    }
+
+    func balanceMsat() async throws(LightningError) -> UInt64 { 0 }
+
+    func createInvoice(
+        amountMsat: UInt64,
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        let contents = InvoiceContents(
+            currency: network.currency,
+            amountMsat: amountMsat,
+            timestamp: Timestamp(secondsSince1970: WallClock.system.now().secondsSince1970),
+            paymentHash: SecureRandom.bytes(32),
+            paymentSecret: SecureRandom.bytes(32),
+            purpose: .text(description),
+            expirySeconds: UInt64(expirySeconds)
+        )
+        return try BOLT11Invoice.sign(contents, key: key)
+    }
+
+    func invoiceStatus(paymentHash: [UInt8]) async throws(LightningError) -> InvoiceStatus {
+        .paid(amountMsat: LightningLimits.maximumAmountMsat, at: WallClock.system.now())
+    }
+
+    func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
+        .failed(PaymentFailure(.noRoute, "this backend only receives"))
+    }
+
+    func paymentStatus(paymentHash: [UInt8]) async throws(LightningError) -> PaymentOutcome? { nil }
+}
