@@ -9,6 +9,8 @@ public import Encodings
 /// - `pay` is idempotent by payment hash. While a payment is pending or after it settled, another call moves no
 ///   money and answers with that payment. After `failed`, another call is a new attempt.
 /// - What `pay` throws, that call has not started. It says nothing of earlier calls: ask `paymentStatus`.
+/// - No backend starts to pay an expired invoice. So where `pay` throws `expired` and `paymentStatus`, asked after that,
+///   answers nil, no earlier call can start any more either: then, and only then, nothing stands for `failed`.
 /// - `settled` comes with the preimage, checked against the payment hash.
 public protocol LightningBackend: Sendable {
     /// The network whose money this is.

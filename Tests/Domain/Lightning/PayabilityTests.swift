@@ -53,7 +53,7 @@ struct PayabilityTests {
         #expect(!LightningPreimage([1]).proves(Hashing.sha256([1])))
     }
 
-    @Test("a backend of another network than the configured one is refused")
+    @Test("[SIM-4] a backend of another network than the configured one is refused")
     func networks() throws {
         for configured in LightningNetwork.allCases {
             for backend in LightningNetwork.allCases {
@@ -75,7 +75,7 @@ struct PayabilityTests {
         #expect(error?.message.contains("TEST MONEY") == true)
     }
 
-    @Test("every network but mainnet says TEST MONEY, and the simulated one looks like no public network")
+    @Test("[SIM-2] every network but mainnet says TEST MONEY, and the simulated one looks like no public network")
     func notices() {
         for network in LightningNetwork.allCases {
             #expect((network.testMoneyNotice?.hasPrefix("TEST MONEY") ?? false) == (network != .mainnet))

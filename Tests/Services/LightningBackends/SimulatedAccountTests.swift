@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Simulated network: accounts, invoices, bounds")
 struct SimulatedAccountTests {
-    @Test("a token opens one account, fills it once, and alone gives access")
+    @Test("[SIM-1] a token opens one account, fills it once, and alone gives access")
     func tokens() async throws {
         let test = try SimulatedTestNetwork()
         let token = SimulatedNetwork.newToken()
@@ -28,7 +28,7 @@ struct SimulatedAccountTests {
         #expect(try await test.network.audit() == [])
     }
 
-    @Test("tokens are not in the database's files")
+    @Test("[SIM-1] tokens are not in the database's files")
     func quietTokens() async throws {
         let test = try SimulatedTestNetwork()
         let token = try await test.account("quiet")
@@ -47,7 +47,7 @@ struct SimulatedAccountTests {
         #expect(error?.code == .invalidRequest)
     }
 
-    @Test("the network has a number of accounts and no more")
+    @Test("[SIM-11] the network has a number of accounts and no more")
     func accountLimit() async throws {
         var terms = SimulatedNetwork.Terms()
         terms.maximumAccounts = 2
@@ -61,7 +61,7 @@ struct SimulatedAccountTests {
         #expect(try await test.backend(token).balanceMsat() == 0)
     }
 
-    @Test("unpaid invoices have a limit; paid and forgotten ones make room")
+    @Test("[SIM-11] unpaid invoices have a limit; paid and forgotten ones make room")
     func invoiceLimit() async throws {
         var terms = SimulatedNetwork.Terms()
         terms.maximumUnpaidInvoices = 3
@@ -96,7 +96,7 @@ struct SimulatedAccountTests {
         #expect(stillFull?.code == .limitReached)
     }
 
-    @Test("failed payments are remembered up to a limit, and forgetting one never lets it pay for nothing")
+    @Test("[SIM-11] failed payments are remembered up to a limit, and forgetting one never lets it pay for nothing")
     func failedLimit() async throws {
         var terms = SimulatedNetwork.Terms()
         terms.maximumFailedPayments = 2
@@ -133,7 +133,7 @@ struct SimulatedAccountTests {
         #expect(try await test.network.audit() == [])
     }
 
-    @Test("a full ledger takes no more payments, and says so")
+    @Test("[SIM-11] a full ledger takes no more payments, and says so")
     func ledgerLimit() async throws {
         var terms = SimulatedNetwork.Terms()
         terms.maximumTransfers = 2
@@ -162,7 +162,7 @@ struct SimulatedAccountTests {
         #expect(try SimulatedNetwork.fee(for: amount, terms: terms) == fee)
     }
 
-    @Test("random payments among many accounts, with faults and crashes, conserve every msat")
+    @Test("[SIM-10] random payments among many accounts, with faults and crashes, conserve every msat")
     func conservation() async throws {
         var random = SeededRandom(seed: 402)
         var terms = SimulatedNetwork.Terms()

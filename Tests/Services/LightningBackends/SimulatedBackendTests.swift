@@ -22,7 +22,7 @@ struct SimulatedBackendTests {
 
     /// Each of these may stand before a payment that was made after all.
     @Test(
-        "an answer that settles nothing is pending, never failed and never an error",
+        "[SIM-8] an answer that settles nothing is pending, never failed and never an error",
         arguments: [
             .hangUp, .hangUpHalfway, .silence,
             .response(status: 200, type: "application/json", body: ""),
@@ -51,7 +51,7 @@ struct SimulatedBackendTests {
         try await server.close()
     }
 
-    @Test("the network's own refusal started nothing, and says why")
+    @Test("[SIM-8] the network's own refusal started nothing, and says why")
     func refused() async throws {
         let body =
             #"{"type":"urn:mintmark:problem:amount-required","title":"x","status":400,"#
@@ -176,7 +176,7 @@ struct SimulatedServerTests {
         )
     }
 
-    @Test("every answer says TEST MONEY, and every refusal is a problem with its reason")
+    @Test("[SIM-3] every answer says TEST MONEY, and every refusal is a problem with its reason")
     func answers() async throws {
         let test = try SimulatedTestNetwork()
         let token = try await test.account("me")

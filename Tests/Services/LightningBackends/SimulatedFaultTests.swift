@@ -62,7 +62,7 @@ struct SimulatedFaultTests {
         return false
     }
 
-    @Test("a hanging payment holds its money, through crashes, until it settles")
+    @Test("[SIM-5] [SIM-10] a hanging payment holds its money, through crashes, until it settles")
     func hangThenSettle() async throws {
         let pair = try await pair()
         let invoice = try await invoice(pair.payee)
@@ -88,7 +88,7 @@ struct SimulatedFaultTests {
         try await expectBalances(pair, start - 1_007, start + 1_000)
     }
 
-    @Test("a hanging payment that is turned down gives everything back, and may be tried again")
+    @Test("[SIM-6] a hanging payment that is turned down gives everything back, and may be tried again")
     func hangThenFail() async throws {
         let pair = try await pair()
         let invoice = try await invoice(pair.payee)
@@ -179,7 +179,7 @@ struct SimulatedFaultTests {
         try await expectBalances(pair, 0, 2 * start - 7)
     }
 
-    @Test("of two payers of one invoice one pays; the other gets everything back")
+    @Test("[SIM-7] of two payers of one invoice one pays; the other gets everything back")
     func twoPayers() async throws {
         let pair = try await pair()
         let second = try await test.account("second payer")
@@ -203,7 +203,7 @@ struct SimulatedFaultTests {
         try await expectBalances(pair, start, start + 1_000)
     }
 
-    @Test("a payment that arrives at or after the expiry goes back to the payer")
+    @Test("[SIM-7] a payment that arrives at or after the expiry goes back to the payer")
     func arrivesLate() async throws {
         let pair = try await pair()
         let invoice = try await invoice(pair.payee, expirySeconds: 10)
@@ -219,7 +219,7 @@ struct SimulatedFaultTests {
         try await expectBalances(pair, start, start)
     }
 
-    @Test("a request that was too long on its way starts nothing")
+    @Test("[SIM-9] a request that was too long on its way starts nothing")
     func startBefore() async throws {
         let pair = try await pair()
         let invoice = try await invoice(pair.payee)

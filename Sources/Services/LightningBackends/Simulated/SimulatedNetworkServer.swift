@@ -25,6 +25,8 @@ internal import Synchronization
 ///
 /// Errors are RFC 9457 problems. One below 500 means that nothing was started.
 public struct SimulatedNetworkServer: Sendable {
+    /// Over it, new connections wait until others end.
+    static let maximumConnections = 2000
     /// Payments whose answer is waited for at a time; beyond it the answer is `pending` at once.
     static let maximumWaiting = 1000
     /// How long a payment's answer is held back at most.
@@ -51,9 +53,11 @@ public struct SimulatedNetworkServer: Sendable {
     public func run(onReady: @escaping @Sendable (Int) async -> Void) async throws {
         let application = Application(
             router: router(),
+            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port),
-                serverName: "mintmark TEST MONEY network"
+                serverName: "mintmark TEST MONEY network",
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.maximumConnections, logger: logger)
             ),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? 0) },
             logger: logger
