@@ -38,6 +38,7 @@ let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -127,7 +128,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", httpClient, hummingbird,
-                httpTypes, nioCore, nioPosix, nioHTTP1, logging,
+                hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(

@@ -2,6 +2,7 @@ internal import CanonicalJSON
 internal import Encodings
 internal import HTTPTypes
 internal import Hummingbird
+internal import HummingbirdCore
 internal import Lightning
 public import Logging
 internal import NIOCore
