@@ -17,7 +17,7 @@ public enum SecureRandom {
 
     /// Fills the buffer with one call to the kernel per 256 bytes (the call's maximum). Where the kernel refuses, the
     /// standard library's generator takes over: it never returns weak bytes (it stops the process instead).
-    static func fill(_ buffer: UnsafeMutableRawBufferPointer) {
+    package static func fill(_ buffer: UnsafeMutableRawBufferPointer) {
         var filled = 0
         #if canImport(Glibc) || canImport(Musl)
             while filled < buffer.count, let start = buffer.baseAddress {

@@ -101,7 +101,7 @@ import Testing
             #expect(throws: CryptographyError.self) { try pair.sign(message: wrong) }
             #expect(throws: CryptographyError.self) { try pair.sign(message: message, auxiliary: wrong) }
         }
-        for wrong in [[], pair.publicKey.compressed, Array(pair.publicKeyX.dropLast())] {
+        for wrong in [[], pair.publicKey.compressed, Array(pair.publicKeyX.dropLast()), pair.publicKeyX + [0]] {
             #expect(!Schnorr.isValid(signature: signature, message: message, publicKeyX: wrong))
         }
     }

@@ -120,7 +120,7 @@ extension Secp256k1 {
         private static func subtract(_ first: UInt64, _ second: UInt64, borrow: Bool) -> (UInt64, Bool) {
             let (partial, overflow) = first.subtractingReportingOverflow(second)
             let (result, overflowAgain) = partial.subtractingReportingOverflow(borrow ? 1 : 0)
-            return (result, overflow != overflowAgain)
+            return (result, overflow || overflowAgain)
         }
     }
 }
