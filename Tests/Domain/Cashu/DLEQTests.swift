@@ -116,14 +116,21 @@ struct DLEQTests {
         #expect(try !second.hasValidDLEQ(mintKey: mint.keyset.keyset.key(for: 2)))
     }
 
-    @Test("different outputs get different nonces: no two challenges share one")
+    @Test("different outputs get different nonces, the same output the same one: none is ever used for two challenges")
     func noncesDiffer() throws {
         var mint = try TestMint()
-        var seen: Set<[UInt8]> = []
+        let key = try mint.keyset.keyset.key(for: 1)
+        var nonces: Set<Secp256k1.Point> = []
         for _ in 0..<20 {
-            let dleq = try #require(try mint.keyset.sign(mint.output(1).output()).dleq)
-            #expect(seen.insert(dleq.challenge).inserted)
-            #expect(seen.insert(dleq.response).inserted)
+            let output = try mint.output(1).output()
+            let dleq = try #require(try mint.keyset.sign(output).dleq)
+            #expect(try mint.keyset.sign(output).dleq == dleq)
+            // R1 = sG − eA is the nonce's point.
+            let challenge = try Secp256k1.Scalar(bytes: dleq.challenge)
+            let response = try Secp256k1.Scalar(bytes: dleq.response)
+            let nonce = try Secp256k1.Point(multiplyingGeneratorBy: response)
+                .subtracting(key.multiplied(byPublic: challenge))
+            #expect(nonces.insert(nonce).inserted)
         }
     }
 
