@@ -144,7 +144,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Paywall", "Receipts",
-                "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(

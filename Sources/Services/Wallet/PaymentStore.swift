@@ -1,10 +1,257 @@
-internal import Cashu
-internal import Encodings
+internal import CanonicalJSON
+public import Cashu
+public import Encodings
+internal import Ledger
 internal import Storage
+
+/// One paid call, from before its money left to its end.
+public struct PaymentRecord: Sendable {
+    public enum State: String, Sendable {
+        /// On its way; the answer is awaited.
+        case sent
+        /// Sent, and not known what became of it. Taken up at start and by `resume`.
+        case pending
+        case served
+        /// Not taken; the coins are back in the pool.
+        case refused
+        /// A refund is being claimed.
+        case refunding
+        case refunded
+    }
+
+    public var id: String
+    public var idempotencyKey: String
+    public var agent: String
+    public var method: String
+    public var url: String
+    public var mint: MintURL
+    public var unit: CurrencyUnit
+    public var amount: UInt64
+    public var state: State
+    /// The HTTP status of the answer, where there was one.
+    public var status: Int?
+    /// Why it stands as it does, in one word, where there is something to say.
+    public var code: String?
+    public var receiptID: String?
+    /// The seller's signed receipt, as JSON.
+    public var receipt: String?
+    /// Whether the receipt was checked: `none`, `verified`, or what is wrong with it.
+    public var receiptState: String
+    /// What came back, after fees.
+    public var returned: UInt64
+    public var createdAt: Timestamp
+    public var changedAt: Timestamp
+
+    var headers: [(name: String, value: String)]
+    var body: [UInt8]?
+    var bodyKind: BodyKind
+    var bodyDigest: [UInt8]?
+    /// Empty where the coins are not locked.
+    var seller: [UInt8]
+    var paymentDigest: [UInt8]
+    var refund: String?
+
+    enum BodyKind: String, Sendable {
+        case none
+        /// In the table; can be sent again after a crash.
+        case kept
+        /// Too long, or a stream: only the process that sent it can send it again.
+        case unkept
+    }
+
+    var summary: PaymentSummary { PaymentSummary(id: id, amount: amount, unit: unit, mint: mint) }
+}
 
 /// The table `wallet_payments`.
 enum PaymentStore {
     static let refundPrefix = "refund:"
+
+    private static let columns = """
+        id, idempotency_key, agent, method, url, headers, body, body_kind, body_digest, seller, mint, unit, amount,
+        payment_digest, state, status, code, receipt_id, receipt, receipt_state, refund, returned, created_at,
+        changed_at
+        """
+
+    static func insert(_ payment: PaymentRecord, in connection: Connection) throws {
+        let headers = JSONValue.array(payment.headers.map { .array([.string($0.name), .string($0.value)]) })
+        try connection.execute(
+            """
+            INSERT INTO wallet_payments (\(columns))
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            .text(payment.id),
+            .text(payment.idempotencyKey),
+            .text(payment.agent),
+            .text(payment.method),
+            .text(payment.url),
+            .text(String(decoding: headers.serialized(), as: UTF8.self)),
+            .optional(payment.body),
+            .text(payment.bodyKind.rawValue),
+            .optional(payment.bodyDigest),
+            .blob(payment.seller),
+            .text(payment.mint.string),
+            .text(payment.unit.name),
+            try .amount(payment.amount),
+            .blob(payment.paymentDigest),
+            .text(payment.state.rawValue),
+            .optional(payment.status.map(Int64.init)),
+            .optional(payment.code),
+            .optional(payment.receiptID),
+            .optional(payment.receipt),
+            .text(payment.receiptState),
+            .optional(payment.refund),
+            try .amount(payment.returned),
+            .integer(payment.createdAt.millisecondsSince1970),
+            .integer(payment.changedAt.millisecondsSince1970)
+        )
+    }
+
+    private static func payment(row: Row) throws -> PaymentRecord {
+        guard let state = PaymentRecord.State(rawValue: try row.text(14)),
+            let bodyKind = PaymentRecord.BodyKind(rawValue: try row.text(7))
+        else { throw WalletError(.corrupt, "a payment of the wallet is in an unknown state") }
+        let headers = try JSONValue.parse(Array(row.text(5).utf8), limits: .walletTable).arrayValue ?? []
+        return PaymentRecord(
+            id: try row.text(0),
+            idempotencyKey: try row.text(1),
+            agent: try row.text(2),
+            method: try row.text(3),
+            url: try row.text(4),
+            mint: try MintURL(stored: row.text(10)),
+            unit: try CurrencyUnit(row.text(11)),
+            amount: try row.uint64(12),
+            state: state,
+            status: try row.optionalInt64(15).map { Int($0) },
+            code: try row.optionalText(16),
+            receiptID: try row.optionalText(17),
+            receipt: try row.optionalText(18),
+            receiptState: try row.text(19),
+            returned: try row.uint64(21),
+            createdAt: Timestamp(millisecondsSince1970: try row.int64(22)),
+            changedAt: Timestamp(millisecondsSince1970: try row.int64(23)),
+            headers: headers.compactMap { pair in
+                guard let name = pair[0]?.stringValue, let value = pair[1]?.stringValue else { return nil }
+                return (name, value)
+            },
+            body: try row.optionalBlob(6),
+            bodyKind: bodyKind,
+            bodyDigest: try row.optionalBlob(8),
+            seller: try row.blob(9),
+            paymentDigest: try row.blob(13),
+            refund: try row.optionalText(20)
+        )
+    }
+
+    static func find(_ id: String, in connection: Connection) throws -> PaymentRecord? {
+        try connection.first("SELECT \(columns) FROM wallet_payments WHERE id = ?", .text(id)).map(payment(row:))
+    }
+
+    static func find(idempotencyKey: String, in connection: Connection) throws -> PaymentRecord? {
+        try connection.first("SELECT \(columns) FROM wallet_payments WHERE idempotency_key = ?", .text(idempotencyKey))
+            .map(payment(row:))
+    }
+
+    /// Payments that are not settled, oldest first.
+    static func open(limit: Int = 500, in connection: Connection) throws -> [PaymentRecord] {
+        try connection.rows(
+            """
+            SELECT \(columns) FROM wallet_payments WHERE state IN ('sent', 'pending', 'refunding')
+            ORDER BY created_at LIMIT ?
+            """,
+            .int(limit)
+        ).map(payment(row:))
+    }
+
+    static func recent(limit: Int, in connection: Connection) throws -> [PaymentRecord] {
+        try connection.rows("SELECT \(columns) FROM wallet_payments ORDER BY created_at DESC LIMIT ?", .int(limit))
+            .map(payment(row:))
+    }
+
+    /// What an agent spent since a moment, leaving out what came back.
+    static func spent(by agent: String, unit: CurrencyUnit, since: Timestamp, in connection: Connection) throws
+        -> UInt64
+    {
+        try connection.first(
+            """
+            SELECT coalesce(sum(amount), 0) FROM wallet_payments
+            WHERE agent = ? AND unit = ? AND created_at > ? AND state NOT IN ('refused', 'refunded')
+            """,
+            .text(agent),
+            .text(unit.name),
+            .integer(since.millisecondsSince1970)
+        )?.uint64(0) ?? 0
+    }
+
+    /// Moves an open payment to another state.
+    /// - Returns: false where it is settled already.
+    static func settle(
+        _ id: String,
+        _ state: PaymentRecord.State,
+        status: Int?,
+        code: String?,
+        at now: Timestamp,
+        in connection: Connection
+    ) throws -> Bool {
+        let isOpen = state == .sent || state == .pending || state == .refunding
+        try connection.execute(
+            """
+            UPDATE wallet_payments SET state = ?, status = coalesce(?, status), code = ?, changed_at = ?,
+                body = CASE WHEN ? THEN body ELSE NULL END,
+                headers = CASE WHEN ? THEN headers ELSE '[]' END
+            WHERE id = ? AND state IN ('sent', 'pending', 'refunding')
+            """,
+            .text(state.rawValue),
+            .optional(status.map(Int64.init)),
+            .optional(code.map { String($0.prefix(200)) }),
+            .integer(now.millisecondsSince1970),
+            .bool(isOpen),
+            .bool(isOpen),
+            .text(id)
+        )
+        return connection.changes == 1
+    }
+
+    static func setReceipt(_ id: String, receiptID: String?, receipt: String?, state: String, in connection: Connection)
+        throws
+    {
+        try connection.execute(
+            """
+            UPDATE wallet_payments SET receipt_id = coalesce(?, receipt_id), receipt = coalesce(?, receipt),
+                receipt_state = ? WHERE id = ?
+            """,
+            .optional(receiptID),
+            .optional(receipt),
+            .text(String(state.prefix(300))),
+            .text(id)
+        )
+    }
+
+    /// Books a payment's coins as given away and marks them spent.
+    static func give(_ payment: PaymentRecord, at now: Timestamp, in connection: Connection) throws {
+        let coins = try CoinStore.held(by: payment.id, in: connection).filter { $0.state == .reserved }
+        guard !coins.isEmpty else { return }
+        try CoinStore.move(coins.map(\.y), from: .reserved, to: .spent, holder: payment.id, at: now, in: connection)
+        var booking = Booking(reference: payment.id, kind: "call", unit: payment.unit.name, at: now)
+        let from = payment.seller.isEmpty ? WalletAccounts.ecash(payment.mint) : WalletAccounts.locked(payment.seller)
+        booking.move(try Amounts.sum(coins.map(\.proof.amount)), from: from, to: WalletAccounts.external)
+        try LedgerStore.post(booking.transfers, in: connection)
+        try History.note(
+            .paidCall,
+            mint: payment.mint,
+            unit: payment.unit,
+            change: -Int64(payment.amount),
+            fee: 0,
+            reference: payment.id,
+            at: now,
+            in: connection
+        )
+    }
+
+    /// Puts a payment's coins back into the pool.
+    static func takeBack(_ payment: PaymentRecord, at now: Timestamp, in connection: Connection) throws {
+        let coins = try CoinStore.held(by: payment.id, in: connection).filter { $0.state == .reserved }
+        try CoinStore.move(coins.map(\.y), from: .reserved, to: .unspent, holder: nil, at: now, in: connection)
+    }
 
     /// Notes that a refund's coins are in the wallet.
     /// - Returns: false where the operation is no refund of a payment.
@@ -14,7 +261,7 @@ enum PaymentStore {
         guard let reference = operation.reference, reference.hasPrefix(refundPrefix) else { return false }
         try connection.execute(
             """
-            UPDATE wallet_payments SET returned = returned + ?, changed_at = ?,
+            UPDATE wallet_payments SET returned = returned + ?, changed_at = ?, body = NULL, headers = '[]',
                 state = CASE state WHEN 'refunding' THEN 'refunded' ELSE state END
             WHERE id = ?
             """,

@@ -26,7 +26,7 @@ public struct RedemptionReport: Sendable, Equatable {
 }
 
 extension Wallet {
-    /// Redeems coins that buyers locked to `key`: signs, swaps them for coins of ours, and tells what became of each.
+    /// Redeems coins that buyers locked to `key`, or did not lock at all: signs, swaps them for coins of ours, and tells what became of each.
     /// Safe to call again with the same coins after a crash: none is counted twice, and a bad coin sinks only itself.
     /// - Parameter key: the seller's key, that the coins are locked to.
     /// - Throws: `mintUnknown` where the mint was never added. What the mint says stands in the report.
@@ -46,7 +46,8 @@ extension Wallet {
                 report.failed.append(.init(y: y, reason: "its lock asks for a signature over a whole transaction"))
                 continue
             }
-            coins.append(RedeemableCoin(y: y, proof: try proof.signed(by: key)))
+            let signed = try SpendingSigner.sign(inputs: [proof], outputs: [], key: key)
+            coins.append(RedeemableCoin(y: y, proof: signed[0]))
         }
         _ = try await book.terms(mint)
         try await finishEarlier(coins, report: &report)

@@ -134,7 +134,7 @@ public enum WalletTables {
             unit TEXT NOT NULL,
             amount INTEGER NOT NULL CHECK (amount > 0),
             payment_digest BLOB NOT NULL,
-            state TEXT NOT NULL CHECK (state IN ('sent', 'pending', 'served', 'refused', 'refunding', 'refunded', 'reclaimed')),
+            state TEXT NOT NULL CHECK (state IN ('sent', 'pending', 'served', 'refused', 'refunding', 'refunded')),
             status INTEGER,
             code TEXT,
             receipt_id TEXT,
@@ -142,7 +142,6 @@ public enum WalletTables {
             receipt_state TEXT NOT NULL DEFAULT 'none',
             refund TEXT,
             returned INTEGER NOT NULL DEFAULT 0,
-            attempts INTEGER NOT NULL DEFAULT 0,
             created_at INTEGER NOT NULL,
             changed_at INTEGER NOT NULL
         ) WITHOUT ROWID, STRICT;
@@ -153,7 +152,6 @@ public enum WalletTables {
             method TEXT NOT NULL,
             path TEXT NOT NULL,
             request TEXT NOT NULL,
-            price INTEGER,
             learned_at INTEGER NOT NULL,
             PRIMARY KEY (origin, method, path)
         ) WITHOUT ROWID, STRICT;

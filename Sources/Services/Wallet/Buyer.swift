@@ -1,0 +1,243 @@
+public import AsyncHTTPClient
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Paywall
+internal import Storage
+
+/// Calls paid services: learns the price, pays out of the seller's pool, and sees every payment to its end. What is
+/// about to be paid is on disk before it leaves; a payment whose outcome is not known is never made a second time.
+public final class Buyer: Sendable {
+    public let configuration: BuyerConfiguration
+    let wallet: Wallet
+    let client: HTTPClient
+    let pool: SellerPool
+    let prices: PriceBook
+
+    /// - Parameter client: follows no redirects; see `HTTPMint.clientConfiguration`.
+    public init(wallet: Wallet, client: HTTPClient, configuration: BuyerConfiguration = BuyerConfiguration()) {
+        self.wallet = wallet
+        self.client = client
+        self.configuration = configuration
+        pool = SellerPool(wallet: wallet, configuration: configuration)
+        prices = PriceBook(
+            database: wallet.database,
+            clock: wallet.clock,
+            maximumAgeSeconds: configuration.priceAgeSeconds
+        )
+    }
+
+    /// Makes a call and pays for it where it costs something.
+    /// - Throws: `limitExceeded` and `insufficientFunds` before a coin moved; `paymentRefused` with the coins back;
+    ///   `outcomeUnknown` where the seller does not say: `resume` goes on with it; `serviceUnreachable` with nothing paid.
+    public func pay(_ request: PaidRequest) async throws -> PaidResponse {
+        let call = try Call(request, configuration: configuration)
+        if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
+            return try await again(earlier, call)
+        }
+        if let known = try await prices.terms(for: call.priceKey) {
+            do {
+                return try await buy(call, terms: known)
+            } catch let error as WalletError where error.code == .paymentRefused && Self.isAboutPrice(error) {
+                // Nothing was taken: the price has changed since. Ask once more, under the same key.
+                try await prices.forget(call.priceKey)
+            }
+        }
+        let answer: Answer
+        do {
+            answer = try await send(call, payment: nil)
+        } catch let error as SendFailure {
+            throw WalletError(
+                .serviceUnreachable,
+                "\(call.address.origin) gave no answer: \(error.message)",
+                cause: error
+            )
+        }
+        guard answer.status == 402, let challenge = answer.header(NUT24.headerName) else {
+            return PaidResponse(
+                outcome: .free,
+                status: answer.status,
+                headers: answer.headers,
+                body: PaidResponseBody(answer.source),
+                payment: nil
+            )
+        }
+        let terms = try PaymentTerms(challenge: challenge)
+        try await prices.learn(terms, for: call.priceKey)
+        return try await buy(call, terms: terms)
+    }
+
+    private static func isAboutPrice(_ error: WalletError) -> Bool {
+        guard let refusal = error.cause as? SellerRefusal else { return false }
+        return [
+            "payment-required", "amount-too-low", "amount-too-high", "mint-not-accepted", "wrong-unit", "wrong-lock",
+        ]
+        .contains(refusal.code)
+    }
+
+    /// The same key was used before: that call goes on, and no second payment is made.
+    private func again(_ earlier: PaymentRecord, _ call: Call) async throws -> PaidResponse {
+        guard earlier.method == call.request.method, earlier.url == call.address.string,
+            earlier.bodyDigest == call.bodyDigest
+        else {
+            throw WalletError(
+                .invalidArgument,
+                "the idempotency key was used for another call (\(earlier.method) \(earlier.url)): take a new one"
+            )
+        }
+        guard earlier.state == .sent || earlier.state == .pending || earlier.state == .served else {
+            throw WalletError(
+                .invalidArgument,
+                "the call with this idempotency key ended as \(earlier.state.rawValue): take a new key to call again"
+            )
+        }
+        return try await deliver(call, earlier, isFresh: false)
+    }
+
+    // MARK: Paying
+
+    private func buy(_ call: Call, terms: PaymentTerms) async throws -> PaidResponse {
+        let request = call.request
+        guard terms.unit == request.unit else {
+            throw WalletError(
+                .challengeUnusable,
+                "the seller wants \(terms.unit), the call may be paid in \(request.unit)"
+            )
+        }
+        guard terms.amount <= request.maximum else {
+            throw WalletError(
+                .limitExceeded,
+                "the call costs \(terms.amount) \(terms.unit), more than the \(request.maximum) allowed; nothing was paid"
+            )
+        }
+        let payment = try await reserve(call, terms: terms)
+        return try await deliver(call, payment, isFresh: true)
+    }
+
+    /// Holds coins for a call and writes the intent, in one transaction; fills the pool first where it is short.
+    private func reserve(_ call: Call, terms: PaymentTerms) async throws -> PaymentRecord {
+        let held = try await wallet.mints()
+        let usable = terms.mints.filter { held.contains($0) }
+        guard !usable.isEmpty else {
+            let names = terms.mints.prefix(3).map(\.string).joined(separator: ", ")
+            throw WalletError(.mintUnknown, "the seller takes ecash of \(names); this wallet has none of these mints")
+        }
+        var shortage: WalletError?
+        for mint in usable {
+            if let payment = try await reserve(call, terms: terms, at: mint) { return payment }
+        }
+        for mint in usable {
+            let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
+            // Others may be quicker to take what was filled in.
+            for _ in 0..<4 {
+                do {
+                    try await pool.fill(key, amount: terms.amount, budget: try await budget(call, beyond: terms.amount))
+                } catch let error as WalletError where error.code == .insufficientFunds {
+                    shortage = error
+                    break
+                }
+                if let payment = try await reserve(call, terms: terms, at: mint) { return payment }
+            }
+        }
+        throw shortage
+            ?? WalletError(.insufficientFunds, "the coins were taken by other calls: try again")
+    }
+
+    /// What the agent may still spend today beyond this call; nil where it has no limit.
+    private func budget(_ call: Call, beyond amount: UInt64) async throws -> UInt64? {
+        guard let limit = call.request.dailyLimit else { return nil }
+        let request = call.request
+        let since = wallet.clock.now().adding(seconds: -86_400)
+        let spent = try await wallet.database.read { connection in
+            try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
+        }
+        return limit > spent ? limit - spent : 0
+    }
+
+    private func reserve(_ call: Call, terms: PaymentTerms, at mint: MintURL) async throws -> PaymentRecord? {
+        let now = wallet.clock.now()
+        let mintNow = try await wallet.book.terms(mint).mintSeconds(at: now)
+        let minimumLocktime = mintNow + configuration.minimumLockSeconds
+        let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
+        return try await wallet.database.write { connection in
+            if let limit = call.request.dailyLimit {
+                try Self.requireRoom(call.request, amount: terms.amount, limit: limit, at: now, in: connection)
+            }
+            guard
+                let coins = try SellerPool.choose(
+                    key,
+                    amount: terms.amount,
+                    minimumLocktime: minimumLocktime,
+                    in: connection
+                )
+            else { return nil }
+            let payment = call.record(terms: terms, mint: mint, ys: coins.map(\.y), at: now)
+            try CoinStore.move(
+                coins.map(\.y),
+                from: .unspent,
+                to: .reserved,
+                holder: payment.id,
+                at: now,
+                in: connection
+            )
+            try PaymentStore.insert(payment, in: connection)
+            return payment
+        }
+    }
+
+    private static func requireRoom(
+        _ request: PaidRequest,
+        amount: UInt64,
+        limit: UInt64,
+        at now: Timestamp,
+        in connection: Connection
+    ) throws {
+        let since = now.adding(seconds: -86_400)
+        let spent = try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
+        let (total, overflow) = spent.addingReportingOverflow(amount)
+        guard !overflow, total <= limit else {
+            throw WalletError(
+                .limitExceeded,
+                "the agent has spent \(spent) of \(limit) \(request.unit) in 24 hours; \(amount) more would be too much"
+            )
+        }
+    }
+
+    // MARK: What became of it
+
+    /// A payment by its id.
+    public func payment(_ id: String) async throws -> PaymentRecord? {
+        try await wallet.database.read { connection in try PaymentStore.find(id, in: connection) }
+    }
+
+    /// A payment by its idempotency key.
+    public func payment(idempotencyKey: String) async throws -> PaymentRecord? {
+        try await wallet.database.read { connection in
+            try PaymentStore.find(idempotencyKey: idempotencyKey, in: connection)
+        }
+    }
+
+    /// The latest payments, newest first.
+    public func payments(limit: Int = 50) async throws -> [PaymentRecord] {
+        let bounded = min(max(1, limit), 1000)
+        return try await wallet.database.read { connection in try PaymentStore.recent(limit: bounded, in: connection) }
+    }
+
+    /// Payments that are not settled, oldest first.
+    public func openPayments() async throws -> [PaymentRecord] {
+        try await wallet.database.read { connection in try PaymentStore.open(in: connection) }
+    }
+}
+
+/// Why a seller did not take a payment.
+public struct SellerRefusal: Error, Sendable, CustomStringConvertible {
+    /// The seller's own word, such as `amount-too-low`, or `status-404`.
+    public let code: String
+    public let status: Int
+    public let detail: String?
+    public var description: String { "\(status) \(code)" + (detail.map { ": \($0)" } ?? "") }
+}

@@ -1,0 +1,195 @@
+internal import AsyncHTTPClient
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import NIOCore
+internal import NIOHTTP1
+internal import Paywall
+
+/// A call, checked, with what stays the same over all its attempts.
+struct Call: Sendable {
+    static let maximumKeptBody = 1 << 20
+    let request: PaidRequest
+    let address: WebAddress
+    let idempotencyKey: String
+    /// SHA-256 of the body, of no bytes where there is none; nil where it is not known.
+    let bodyDigest: [UInt8]?
+
+    var priceKey: PriceBook.Key {
+        PriceBook.Key(origin: address.origin, method: request.method, path: address.path)
+    }
+
+    init(_ request: PaidRequest, configuration: BuyerConfiguration) throws {
+        address = try WebAddress(request.url, kind: "address of the service", maximumBytes: 8192)
+        try address.requirePrivacy(plainHTTPHosts: configuration.plainHTTPHosts)
+        guard (1...20).contains(request.method.utf8.count), request.method.utf8.allSatisfy(HeaderRule.isToken) else {
+            throw WalletError(.invalidArgument, "\(request.method.prefix(40)) is no HTTP method")
+        }
+        guard request.headers.count <= 100 else {
+            throw WalletError(.invalidArgument, "a call may have at most 100 headers")
+        }
+        for header in request.headers { try HeaderRule.check(header) }
+        guard request.agent.utf8.count <= 256 else {
+            throw WalletError(.invalidArgument, "an agent's name has at most 256 bytes")
+        }
+        let key = request.idempotencyKey ?? WalletID.random()
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw WalletError(.invalidArgument, "an idempotency key has 1 to 255 visible ASCII characters")
+        }
+        idempotencyKey = key
+        self.request = request
+        switch request.body {
+        case .none: bodyDigest = Hashing.sha256([UInt8]())
+        case .bytes(let bytes): bodyDigest = Hashing.sha256(bytes)
+        case .stream(_, let digest, _):
+            guard digest == nil || digest?.count == 32 else {
+                throw WalletError(.invalidArgument, "the digest of a body has 32 bytes")
+            }
+            bodyDigest = digest
+        }
+    }
+
+    /// A call that stands in the table, to be sent again.
+    init(stored payment: PaymentRecord, signer: (any RequestSigning)?) throws {
+        request = PaidRequest(
+            method: payment.method,
+            url: payment.url,
+            headers: payment.headers,
+            body: payment.body.map { .bytes($0) } ?? .none,
+            maximum: payment.amount,
+            unit: payment.unit,
+            agent: payment.agent,
+            idempotencyKey: payment.idempotencyKey,
+            signer: signer
+        )
+        address = try WebAddress(payment.url, kind: "address of the service", maximumBytes: 8192)
+        idempotencyKey = payment.idempotencyKey
+        bodyDigest = payment.bodyDigest
+    }
+
+    var hasBody: Bool {
+        if case .none = request.body { return false }
+        return true
+    }
+
+    /// The intent.
+    func record(terms: PaymentTerms, mint: MintURL, ys: [[UInt8]], at now: Timestamp) -> PaymentRecord {
+        var kept: [UInt8]?
+        var kind = PaymentRecord.BodyKind.none
+        switch request.body {
+        case .none: break
+        case .bytes(let bytes) where bytes.count <= Self.maximumKeptBody: (kept, kind) = (bytes, .kept)
+        default: kind = .unkept
+        }
+        return PaymentRecord(
+            id: WalletID.random(),
+            idempotencyKey: idempotencyKey,
+            agent: request.agent,
+            method: request.method,
+            url: address.string,
+            mint: mint,
+            unit: terms.unit,
+            amount: terms.amount,
+            state: .sent,
+            receiptState: "none",
+            returned: 0,
+            createdAt: now,
+            changedAt: now,
+            headers: request.headers,
+            body: kept,
+            bodyKind: kind,
+            bodyDigest: bodyDigest,
+            seller: terms.seller ?? [],
+            paymentDigest: PaymentDigest(ys: ys).bytes
+        )
+    }
+
+    /// The HTTP request of one attempt.
+    /// - Parameter token: the payment; nil for the first question.
+    func httpRequest(token: String?) async throws -> HTTPClientRequest {
+        var headers = request.headers
+        if let token { headers.append((NUT24.headerName, token)) }
+        headers.append(("Idempotency-Key", idempotencyKey))
+        if hasBody, let bodyDigest, !headers.contains(where: { $0.name.lowercased() == "content-digest" }) {
+            headers.append(("Content-Digest", "sha-256=:\(Base64.encode(bodyDigest)):"))
+        }
+        if let signer = request.signer {
+            guard !hasBody || bodyDigest != nil else {
+                throw WalletError(.invalidArgument, "a signed call needs to know the digest of its body")
+            }
+            let signable = SignableRequest(
+                method: request.method,
+                url: address.string,
+                headers: headers,
+                hasBody: hasBody
+            )
+            headers += try await signer.signatureHeaders(for: signable)
+        }
+        var http = HTTPClientRequest(url: address.string)
+        http.method = HTTPMethod(rawValue: request.method)
+        for header in headers { http.headers.add(name: header.name, value: header.value) }
+        switch request.body {
+        case .none: break
+        case .bytes(let bytes): http.body = .bytes(ByteBuffer(bytes: bytes))
+        case .stream(let length, _, let open):
+            http.body = .stream(open(), length: length.map { .known($0) } ?? .unknown)
+        }
+        return http
+    }
+}
+
+/// What a caller may put into a call's headers.
+enum HeaderRule {
+    private static let reserved: Set<String> = [
+        "x-cashu", "idempotency-key", "agent-passport", "signature", "signature-input", "connection", "keep-alive",
+        "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection", "content-length", "host",
+    ]
+
+    static func isToken(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        }
+    }
+
+    static func check(_ header: (name: String, value: String)) throws(WalletError) {
+        guard (1...200).contains(header.name.utf8.count), header.name.utf8.allSatisfy(isToken) else {
+            throw WalletError(.invalidArgument, "\(header.name.prefix(40)) is no name of a header")
+        }
+        guard header.value.utf8.count <= 8192, header.value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 9 })
+        else {
+            throw WalletError(.invalidArgument, "the value of \(header.name) has a character that no header may have")
+        }
+        guard !reserved.contains(header.name.lowercased()) else {
+            throw WalletError(.invalidArgument, "\(header.name) is set by the buyer itself and cannot be given")
+        }
+    }
+}
+
+/// What came back for one attempt.
+struct Answer: Sendable {
+    var status: Int
+    var headers: [(name: String, value: String)]
+    var source: PaidResponseBody.Source
+    /// The code of a problem document of ours, and its sentence.
+    var problem: String?
+    var detail: String?
+
+    func header(_ name: String) -> String? {
+        let wanted = name.lowercased()
+        return headers.first { $0.name.lowercased() == wanted }?.value
+    }
+}
+
+/// An attempt that brought no answer.
+struct SendFailure: Error, Sendable {
+    /// Whether it is certain that nothing left.
+    var isUnsent: Bool
+    var message: String
+}
+
+/// A request that could not be put together: nothing was sent.
+struct UnmadeRequest: Error, Sendable {
+    var cause: any Error
+}

@@ -1,0 +1,256 @@
+internal import AsyncHTTPClient
+internal import CanonicalJSON
+internal import Cashu
+internal import Encodings
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Paywall
+internal import Storage
+
+extension Buyer {
+    private static let maximumProblemBytes = 64 << 10
+
+    // MARK: One attempt
+
+    /// Sends a call once.
+    /// - Throws: `SendFailure` where no answer came; `UnmadeRequest` where there was nothing to send.
+    func send(_ call: Call, payment: PaymentRecord?) async throws -> Answer {
+        let request: HTTPClientRequest
+        do {
+            let token: String?
+            if let payment { token = try await paymentToken(payment) } else { token = nil }
+            request = try await call.httpRequest(token: token)
+        } catch {
+            throw UnmadeRequest(cause: error)
+        }
+        do {
+            let response = try await client.execute(request, timeout: .seconds(configuration.timeoutSeconds))
+            var answer = Answer(
+                status: Int(response.status.code),
+                headers: response.headers.map { ($0.name, $0.value) },
+                source: .streamed(response.body)
+            )
+            try await readProblem(response, into: &answer)
+            return answer
+        } catch {
+            throw SendFailure(
+                isUnsent: TransportFailure.isCertainlyUnsent(error),
+                message: TransportFailure.sentence(error)
+            )
+        }
+    }
+
+    /// A short problem document is read at once, since it says what became of the payment.
+    private func readProblem(_ response: HTTPClientResponse, into answer: inout Answer) async throws {
+        guard response.status.code >= 400,
+            answer.header("content-type")?.lowercased().hasPrefix("application/problem+json") == true
+        else { return }
+        if let length = answer.header("content-length").flatMap({ Int($0) }), length > Self.maximumProblemBytes {
+            return
+        }
+        let body = try await response.body.collect(upTo: Self.maximumProblemBytes)
+        answer.source = .buffered(body)
+        let bytes = Array(body.readableBytesView)
+        answer.problem = PaymentAnswer.problemCode(body: bytes)
+        answer.detail = (try? JSONValue.parse(bytes))?["detail"]?.stringValue.map { String($0.prefix(500)) }
+    }
+
+    private func paymentToken(_ payment: PaymentRecord) async throws -> String {
+        let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
+        guard !coins.isEmpty else {
+            throw WalletError(.corrupt, "the coins of payment \(payment.id) are not in the wallet's tables")
+        }
+        return try Token(mint: payment.mint, unit: payment.unit, proofs: coins.map(\.proof)).serialized()
+    }
+
+    // MARK: Until it is settled
+
+    /// Sends a paid call until the seller says what became of it.
+    /// - Parameter isFresh: the payment was written a moment ago and nothing of it was sent.
+    func deliver(_ call: Call, _ payment: PaymentRecord, isFresh: Bool) async throws -> PaidResponse {
+        var mayHaveLeft = !isFresh
+        var why = "no answer"
+        for attempt in 1...configuration.attempts {
+            var delay = min(10_000, 200 << min(attempt, 6))
+            do {
+                let answer = try await send(call, payment: payment)
+                mayHaveLeft = true
+                let meaning = PaymentAnswer(status: answer.status, header: answer.header, problem: answer.problem)
+                if let response = try await settle(call, payment, answer, meaning) { return response }
+                if case .wait(let seconds, let code) = meaning {
+                    why = code
+                    delay = seconds.map { min(30, $0) * 1000 } ?? delay
+                }
+            } catch let failure as SendFailure {
+                why = failure.message
+                if failure.isUnsent, !mayHaveLeft {
+                    try await close(payment, .refused, code: "unreachable")
+                    throw WalletError(
+                        .serviceUnreachable,
+                        "\(call.address.origin) cannot be reached: \(failure.message); nothing was paid",
+                        cause: failure
+                    )
+                }
+                if !failure.isUnsent { mayHaveLeft = true }
+            } catch let error as UnmadeRequest {
+                // It could not even be put together, so this attempt has not left.
+                if !mayHaveLeft { try await close(payment, .refused, code: "not-sent") }
+                throw error.cause
+            }
+            if attempt < configuration.attempts { await configuration.pause(delay) }
+        }
+        try await close(payment, .pending, code: why)
+        throw WalletError(
+            .outcomeUnknown,
+            "the seller does not say what became of the payment (\(why)); it stays open as \(payment.id) and is taken up again"
+        )
+    }
+
+    /// Acts on an answer.
+    /// - Returns: nil where the same payment has to be sent again.
+    private func settle(
+        _ call: Call,
+        _ payment: PaymentRecord,
+        _ answer: Answer,
+        _ meaning: PaymentAnswer
+    ) async throws -> PaidResponse? {
+        switch meaning {
+        case .served(let receiptID):
+            return try await served(call, payment, answer, receiptID: receiptID)
+        case .servedBefore(let receiptID):
+            try await close(payment, .served, status: answer.status, code: "served-before")
+            await fetchReceipt(payment, call, id: receiptID, responseDigest: nil)
+            return response(.servedBefore, answer, payment)
+        case .refund(let token):
+            try await claimRefund(payment, token: token, status: answer.status, code: answer.problem)
+            return response(.refunded, answer, payment)
+        case .refused(let code):
+            try await takeBack(payment, status: answer.status, code: code)
+            let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
+            throw WalletError(
+                .paymentRefused,
+                "the seller did not take the payment (\(refusal)); the coins are back in the wallet",
+                cause: refusal
+            )
+        case .coinsDoubted(let code):
+            try await close(payment, .pending, code: code)
+            _ = try await settleByMint(payment, status: answer.status)
+            let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
+            throw WalletError(
+                .paymentRefused,
+                "the seller says that the coins were used before (\(refusal)); they are kept aside until the mint decides",
+                cause: refusal
+            )
+        case .wait:
+            return nil
+        }
+    }
+
+    private func response(_ outcome: PaidResponse.Outcome, _ answer: Answer, _ payment: PaymentRecord) -> PaidResponse {
+        PaidResponse(
+            outcome: outcome,
+            status: answer.status,
+            headers: answer.headers,
+            body: PaidResponseBody(answer.source),
+            payment: payment.summary
+        )
+    }
+
+    /// The answer is on its way. With the receipt in its head, the payment is settled now; else when the body has
+    /// arrived whole, since a body that breaks off is not charged.
+    private func served(
+        _ call: Call,
+        _ payment: PaymentRecord,
+        _ answer: Answer,
+        receiptID: String?
+    ) async throws -> PaidResponse {
+        if let header = answer.header("agent-receipt") {
+            try await close(payment, .served, status: answer.status, code: nil, receiptID: receiptID)
+            var result = response(.served, answer, payment)
+            result.body = PaidResponseBody(answer.source) { end in
+                guard case .whole(let digest) = end else { return }
+                await self.keepReceipt(payment, call, text: .header(header), responseDigest: digest)
+            }
+            return result
+        }
+        if let receiptID {
+            try await wallet.database.write { connection in
+                try PaymentStore.setReceipt(
+                    payment.id,
+                    receiptID: receiptID,
+                    receipt: nil,
+                    state: "none",
+                    in: connection
+                )
+            }
+        }
+        var result = response(.served, answer, payment)
+        result.body = PaidResponseBody(answer.source) { end in
+            switch end {
+            case .whole(let digest):
+                try await self.close(payment, .served, status: answer.status, code: nil, receiptID: receiptID)
+                await self.fetchReceipt(payment, call, id: receiptID, responseDigest: digest)
+            case .broken:
+                await self.afterBreak(payment, call)
+            }
+        }
+        return result
+    }
+
+    /// A body broke off: the seller undoes the charge, and says so when it is asked again.
+    private func afterBreak(_ payment: PaymentRecord, _ call: Call) async {
+        do {
+            let again = try await deliver(call, payment, isFresh: false)
+            wallet.logger.notice(
+                "a paid answer broke off",
+                metadata: ["payment": "\(payment.id)", "outcome": "\(again.outcome)"]
+            )
+            // An answer that is whole this time settles the payment by its end.
+            if again.outcome == .served { for try await _ in again.body {} }
+        } catch {
+            wallet.logger.notice(
+                "a paid answer broke off, and the payment is not settled",
+                metadata: ["payment": "\(payment.id)", "why": "\(error)"]
+            )
+        }
+    }
+
+    // MARK: Writing it down
+
+    /// Settles a payment, or leaves it open with a reason.
+    func close(
+        _ payment: PaymentRecord,
+        _ state: PaymentRecord.State,
+        status: Int? = nil,
+        code: String?,
+        receiptID: String? = nil
+    ) async throws {
+        let now = wallet.clock.now()
+        try await wallet.database.write { connection in
+            let isFirst = try PaymentStore.settle(
+                payment.id,
+                state,
+                status: status,
+                code: code,
+                at: now,
+                in: connection
+            )
+            guard isFirst else { return }
+            if let receiptID {
+                try PaymentStore.setReceipt(
+                    payment.id,
+                    receiptID: receiptID,
+                    receipt: nil,
+                    state: "none",
+                    in: connection
+                )
+            }
+            switch state {
+            case .served: try PaymentStore.give(payment, at: now, in: connection)
+            case .refused: try PaymentStore.takeBack(payment, at: now, in: connection)
+            case .sent, .pending, .refunding, .refunded: break
+            }
+        }
+    }
+}

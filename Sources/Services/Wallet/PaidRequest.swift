@@ -1,0 +1,156 @@
+public import Cashu
+public import NIOCore
+
+/// The body of a call. It may have to be sent again, so a stream is opened anew each time.
+public enum PaidBody: Sendable {
+    case none
+    /// Kept on disk up to 1 MiB until the call is settled, so that a crash can be recovered from.
+    case bytes([UInt8])
+    /// - Parameters:
+    ///   - length: in bytes, where it is known.
+    ///   - digest: SHA-256 of it, 32 bytes, where it is known; a signed request needs it.
+    ///   - open: starts the same bytes from the beginning.
+    case stream(length: Int64?, digest: [UInt8]?, open: @Sendable () -> AsyncThrowingStream<ByteBuffer, any Error>)
+}
+
+/// A call to a service that may cost something.
+public struct PaidRequest: Sendable {
+    public var method: String
+    /// http(s), at most 8,192 bytes.
+    public var url: String
+    /// Without those that the buyer itself sends (`X-Cashu`, `Idempotency-Key`, signatures) and without hop-by-hop ones.
+    public var headers: [(name: String, value: String)]
+    public var body: PaidBody
+    /// The most this call may cost, fees of the seller's redeeming included, in `unit`.
+    public var maximum: UInt64
+    public var unit: CurrencyUnit
+    /// On whose account it goes; limits count by this name.
+    public var agent: String
+    /// The most that `agent` may spend in any 24 hours; nil: no limit.
+    public var dailyLimit: UInt64?
+    /// At most 255 visible ASCII characters; nil: a random one. The same key never pays twice.
+    public var idempotencyKey: String?
+    /// Signs as the agent; nil: the call is anonymous.
+    public var signer: (any RequestSigning)?
+
+    public init(
+        method: String = "GET",
+        url: String,
+        headers: [(name: String, value: String)] = [],
+        body: PaidBody = .none,
+        maximum: UInt64,
+        unit: CurrencyUnit = .sat,
+        agent: String = "",
+        dailyLimit: UInt64? = nil,
+        idempotencyKey: String? = nil,
+        signer: (any RequestSigning)? = nil
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.maximum = maximum
+        self.unit = unit
+        self.agent = agent
+        self.dailyLimit = dailyLimit
+        self.idempotencyKey = idempotencyKey
+        self.signer = signer
+    }
+}
+
+/// Says who calls: adds the agent's passport and its signature over the request (RFC 9421). The adapter stands where
+/// agents and their keys are.
+public protocol RequestSigning: Sendable {
+    /// The agent's did:key, as it will stand in receipts.
+    var did: String { get }
+    /// The headers to add, made anew for every attempt, since a signature is good for a minute and once.
+    /// - Parameter request: what will be sent, with all headers that a signature covers; a body's `Content-Digest` is
+    ///   among them.
+    func signatureHeaders(for request: SignableRequest) async throws -> [(name: String, value: String)]
+}
+
+/// A request as the signer sees it.
+public struct SignableRequest: Sendable {
+    public var method: String
+    /// Absolute, without fragment.
+    public var url: String
+    public var headers: [(name: String, value: String)]
+    public var hasBody: Bool
+}
+
+/// What a service answered.
+public struct PaidResponse: Sendable {
+    public enum Outcome: Sendable, Equatable {
+        /// The call cost nothing.
+        case free
+        /// Paid and answered. The receipt is there once the body is read.
+        case served
+        /// Paid and answered before; the seller no longer has the answer, only the receipt.
+        case servedBefore
+        /// Not served; the money is back.
+        case refunded
+    }
+
+    public var outcome: Outcome
+    public var status: Int
+    public var headers: [(name: String, value: String)]
+    /// Read it to its end: then the payment is settled.
+    public var body: PaidResponseBody
+    /// Nil for a free call. Ask `Buyer.payment` for its state and receipt.
+    public var payment: PaymentSummary?
+}
+
+/// What was paid for a call.
+public struct PaymentSummary: Sendable, Equatable {
+    public var id: String
+    public var amount: UInt64
+    public var unit: CurrencyUnit
+    public var mint: MintURL
+}
+
+/// How a buyer behaves.
+public struct BuyerConfiguration: Sendable {
+    /// Hosts besides loopback that may be called over plain http. Tokens are locked to their seller, but plain http
+    /// also shows the call and the passport to the way.
+    public var plainHTTPHosts: Set<String>
+    /// How long the seller may take until its answer begins, in seconds.
+    public var timeoutSeconds: Int64
+    /// How often one payment is sent while its outcome is not known.
+    public var attempts: Int
+    /// Calls that a new seller's first pool covers; each refill covers twice as many, up to `maximumPoolCalls`.
+    public var firstPoolCalls: Int
+    public var maximumPoolCalls: Int
+    /// The most that may lie in one seller's pool, in the unit; a single call may exceed it.
+    public var maximumPoolValue: UInt64
+    /// How long a pool's coins stay locked, in seconds.
+    public var lockSeconds: Int64
+    /// Coins with less than this left are not given any more: the seller wants an hour past its redeem-by time.
+    public var minimumLockSeconds: Int64
+    /// How long a price that was learned is taken for granted, in seconds.
+    public var priceAgeSeconds: Int64
+    public var pause: @Sendable (Int) async -> Void
+
+    public init(
+        plainHTTPHosts: Set<String> = [],
+        timeoutSeconds: Int64 = 60,
+        attempts: Int = 5,
+        firstPoolCalls: Int = 4,
+        maximumPoolCalls: Int = 64,
+        maximumPoolValue: UInt64 = 1000,
+        lockSeconds: Int64 = 6 * 3600,
+        minimumLockSeconds: Int64 = 2 * 3600,
+        priceAgeSeconds: Int64 = 3600,
+        pause: @escaping @Sendable (Int) async -> Void = { try? await Task.sleep(for: .milliseconds($0)) }
+    ) {
+        self.plainHTTPHosts = plainHTTPHosts
+        self.timeoutSeconds = timeoutSeconds
+        self.attempts = max(1, attempts)
+        self.firstPoolCalls = max(1, firstPoolCalls)
+        self.maximumPoolCalls = max(1, maximumPoolCalls)
+        self.maximumPoolValue = maximumPoolValue
+        self.lockSeconds = lockSeconds
+        self.minimumLockSeconds = minimumLockSeconds
+        self.priceAgeSeconds = priceAgeSeconds
+        self.pause = pause
+    }
+}

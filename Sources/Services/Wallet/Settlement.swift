@@ -1,0 +1,237 @@
+internal import AsyncHTTPClient
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Paywall
+internal import Receipts
+internal import SignedDocuments
+internal import Storage
+
+/// How a payment that was open stands now.
+public struct ResumedPayment: Sendable {
+    public var id: String
+    public var state: PaymentRecord.State
+    /// Why it is still open, where it is.
+    public var message: String?
+}
+
+extension Buyer {
+    // MARK: Coins that come back
+
+    /// The seller says that it did not take the coins. Where the mint says otherwise, they are gone; else they go back
+    /// to the pool: locked to this seller, they are of use nowhere else.
+    func takeBack(_ payment: PaymentRecord, status: Int?, code: String) async throws {
+        guard payment.seller.isEmpty else {
+            try await close(payment, .refused, status: status, code: code)
+            return
+        }
+        // Coins without a lock can have been spent by whoever saw them.
+        if try await settleByMint(payment, status: status) == .undecided {
+            try await close(payment, .refused, status: status, code: code)
+        }
+    }
+
+    enum MintWord: Sendable { case spent, undecided }
+
+    /// Asks the mint about a payment's coins (NUT-07). Spent coins are paid, whatever the seller says.
+    func settleByMint(_ payment: PaymentRecord, status: Int?) async throws -> MintWord {
+        let ys = try await wallet.database.read { connection in
+            try CoinStore.held(by: payment.id, in: connection).map(\.y)
+        }
+        guard !ys.isEmpty, let states = try? await wallet.book.client(payment.mint).checkState(ys),
+            states.allSatisfy({ $0.state == .spent })
+        else { return .undecided }
+        try await close(payment, .served, status: status, code: "spent-at-mint")
+        return .spent
+    }
+
+    // MARK: Refunds
+
+    /// Takes a refund: writes it down, then swaps its coins for ours.
+    /// - Throws: `outcomeUnknown` and the like; the refund is kept and `resume` goes on with it.
+    func claimRefund(_ payment: PaymentRecord, token: String, status: Int?, code: String?) async throws {
+        let now = wallet.clock.now()
+        guard token.utf8.count <= NUT24.maximumTokenBytes else {
+            throw WalletError(.answerUnusable, "the seller's refund is longer than a token may be")
+        }
+        try await wallet.database.write { connection in
+            let isFirst = try PaymentStore.settle(
+                payment.id,
+                .refunding,
+                status: status,
+                code: code,
+                at: now,
+                in: connection
+            )
+            guard isFirst else { return }
+            try PaymentStore.give(payment, at: now, in: connection)
+            try connection.execute(
+                "UPDATE wallet_payments SET refund = ? WHERE id = ?",
+                .text(token),
+                .text(payment.id)
+            )
+        }
+        try await redeemRefund(payment.id, token: token)
+    }
+
+    private func redeemRefund(_ id: String, token text: String) async throws {
+        let reference = PaymentStore.refundPrefix + id
+        if let open = try await wallet.database.read({ connection in
+            try Operation.find(reference: reference, in: connection)
+        }) {
+            // Done operations have noted the refund already; a planned one is taken up.
+            if open.state == .planned { _ = try await wallet.runner.run(open, isFresh: false) }
+            return
+        }
+        let token: Token
+        do {
+            token = try Token(text)
+        } catch {
+            throw WalletError(.invalidToken, "the seller's refund is no token: \(error)", cause: error)
+        }
+        let proofs = try await wallet.verified(token, at: token.mint)
+        _ = try await wallet.claim(proofs, at: token.mint, unit: token.unit, reference: reference)
+    }
+
+    /// Takes the coins of a payment back by the refund path of their lock, once the locktime has passed: by then the
+    /// seller has redeemed them, or never will.
+    private func reclaim(_ payment: PaymentRecord) async throws -> Bool {
+        let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
+        let terms = try await wallet.book.terms(payment.mint)
+        let mintNow = terms.mintSeconds(at: wallet.clock.now())
+        guard !payment.seller.isEmpty, !coins.isEmpty,
+            coins.allSatisfy({ ($0.locktime ?? .max) < mintNow - 60 })
+        else { return false }
+        let key = try wallet.keys.refund(seller: payment.seller)
+        let signed = try coins.map { try $0.proof.signed(by: key) }
+        let token = try Token(mint: payment.mint, unit: payment.unit, proofs: signed).serialized()
+        do {
+            try await claimRefund(payment, token: token, status: nil, code: "reclaimed")
+        } catch let error as WalletError where error.code == .tokenSpent {
+            // The seller redeemed them after all: then they are its payment.
+            try await close(payment, .served, code: "spent-at-mint")
+        }
+        return true
+    }
+
+    // MARK: Receipts
+
+    enum ReceiptText: Sendable {
+        case header(String)
+        case document([UInt8])
+    }
+
+    /// Checks a receipt and keeps it. A receipt that does not fit is kept too, with what is wrong: it is evidence.
+    func keepReceipt(_ payment: PaymentRecord, _ call: Call, text: ReceiptText, responseDigest: [UInt8]?) async {
+        var document: String?
+        var state: String
+        do {
+            let receipt =
+                switch text {
+                case .header(let value): try Receipt(header: value)
+                case .document(let bytes): try Receipt(bytes: bytes)
+                }
+            document = String(decoding: receipt.bytes, as: UTF8.self)
+            let verdict = receipt.verdict(
+                now: wallet.clock.now(),
+                expecting: Receipt.Expectation(
+                    buyer: try call.request.signer.map { try DIDKey(parsing: $0.did) },
+                    requestDigest: call.bodyDigest,
+                    responseDigest: receipt.claims.responseDigest == nil ? nil : responseDigest,
+                    paymentDigest: payment.paymentDigest
+                )
+            )
+            state = verdict.isValid ? "verified" : verdict.reasons.map(\.message).joined(separator: "; ")
+        } catch {
+            state = "\(error)"
+        }
+        let kept = document
+        let outcome = state
+        do {
+            try await wallet.database.write { connection in
+                try PaymentStore.setReceipt(payment.id, receiptID: nil, receipt: kept, state: outcome, in: connection)
+            }
+        } catch {
+            wallet.logger.warning(
+                "a receipt could not be kept",
+                metadata: ["payment": "\(payment.id)", "why": "\(error)"]
+            )
+        }
+    }
+
+    /// Fetches a receipt by its id. That there is none yet changes nothing about the payment.
+    func fetchReceipt(_ payment: PaymentRecord, _ call: Call, id: String?, responseDigest: [UInt8]?) async {
+        guard let id else { return }
+        let url = call.address.origin + "/receipts/" + id
+        for attempt in 1...3 {
+            do {
+                let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(10))
+                if response.status == .ok {
+                    let body = try await response.body.collect(upTo: 16 << 10)
+                    let bytes = Array(body.readableBytesView)
+                    await keepReceipt(payment, call, text: .document(bytes), responseDigest: responseDigest)
+                    return
+                }
+            } catch {
+                wallet.logger.debug("a receipt could not be fetched", metadata: ["url": "\(url)", "why": "\(error)"])
+            }
+            if attempt < 3 { await configuration.pause(100 << attempt) }
+        }
+    }
+
+    // MARK: Taking up what is open
+
+    /// Goes on with one open payment: asks the seller again with the same key and the same coins, claims a refund that
+    /// was promised, or takes the coins back when their lock has run out.
+    /// - Parameter signer: for a call that was signed.
+    @discardableResult
+    public func resume(_ id: String, signer: (any RequestSigning)? = nil) async throws -> ResumedPayment {
+        guard let payment = try await payment(id) else {
+            throw WalletError(.notFound, "no payment has the id \(id)")
+        }
+        var message: String?
+        do {
+            try await takeUp(payment, signer: signer)
+        } catch let error as WalletError {
+            message = error.message
+        }
+        let state = try await self.payment(id)?.state ?? payment.state
+        return ResumedPayment(id: id, state: state, message: message)
+    }
+
+    private func takeUp(_ payment: PaymentRecord, signer: (any RequestSigning)?) async throws {
+        switch payment.state {
+        case .served, .refused, .refunded: return
+        case .refunding:
+            if let token = payment.refund { try await redeemRefund(payment.id, token: token) }
+        case .sent, .pending:
+            if try await reclaim(payment) { return }
+            guard payment.bodyKind != .unkept else {
+                if try await settleByMint(payment, status: nil) == .spent { return }
+                throw WalletError(
+                    .outcomeUnknown,
+                    "the call's body is gone, so it cannot be sent again: the mint decides, at the latest when the lock runs out"
+                )
+            }
+            let call = try Call(stored: payment, signer: signer)
+            let response = try await deliver(call, payment, isFresh: false)
+            for try await _ in response.body {}
+        }
+    }
+
+    /// Goes on with every open payment; for the start, and from time to time.
+    /// - Parameter signer: the signer of an agent by its name.
+    public func resumeAll(
+        signer: @Sendable (_ agent: String) async -> (any RequestSigning)? = { _ in nil }
+    ) async throws -> [ResumedPayment] {
+        var resumed: [ResumedPayment] = []
+        for payment in try await openPayments() {
+            resumed.append(try await resume(payment.id, signer: await signer(payment.agent)))
+        }
+        return resumed
+    }
+}
