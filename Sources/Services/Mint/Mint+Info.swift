@@ -10,7 +10,6 @@ extension Mint {
         let limits = configuration.limits
         var info = MintInfo()
         info.name = configuration.name
-        info.publicKey = lightningNodeID.map { Hex.encode($0) }
         info.version = configuration.version
         info.description = configuration.description.isEmpty ? nil : configuration.description
         info.messageOfTheDay = configuration.messageOfTheDay ?? lightning.network.testMoneyNotice

@@ -11,7 +11,7 @@ internal import Workers
 extension Mint {
     /// `POST /v1/mint/quote/bolt11`: an invoice to pay, and the id to mint with afterwards.
     package func requestMintQuote(_ body: [UInt8]) async throws -> [UInt8] {
-        let request = try TransactionCheck.decode(body, MintQuoteRequest.init(json:))
+        let request = try await workers.run { try TransactionCheck.decode(body, MintQuoteRequest.init(json:)) }
         return try await requestMintQuote(request).json.serialized()
     }
 

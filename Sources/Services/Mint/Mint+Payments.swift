@@ -119,11 +119,20 @@ extension Mint {
         }
     }
 
-    /// Asks about every pending melt once. At most 1000 in one call, least recently changed first.
+    /// Asks about every pending melt once, a few at a time, so that one that hangs does not hold up the rest.
     public func recoverPendingMelts() async {
+        var last = ""
         do {
-            for quote in try await store.pendingMelts(count: 1000) {
-                await recover(quote)
+            while true {
+                let page = try await store.pendingMelts(after: last, count: 100)
+                guard let end = page.last else { return }
+                last = end.id
+                await withTaskGroup(of: Void.self) { group in
+                    for (index, quote) in page.enumerated() {
+                        if index >= 8 { await group.next() }
+                        group.addTask { [self] in await recover(quote) }
+                    }
+                }
             }
         } catch {
             logger.warning("pending melts could not be read", metadata: ["error": "\(error)"])

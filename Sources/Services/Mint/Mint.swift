@@ -36,7 +36,6 @@ public final class Mint: Sendable {
     let openQuotes = Mutex(OpenQuotes())
     private let seed: [UInt8]
     private let ringBox: Mutex<KeysetRing>
-    private let nodeID: [UInt8]?
 
     struct OpenQuotes {
         var mint = 0
@@ -89,7 +88,6 @@ public final class Mint: Sendable {
         self.logger = logger
         backendGate = AdmissionGate(limit: configuration.limits.backendCallsAtOnce, name: "calls to the Lightning node")
         meltGate = AdmissionGate(limit: configuration.limits.meltsAtOnce, name: "payments")
-        nodeID = try? await lightning.nodeID()
         ringBox = Mutex(KeysetRing(try await Self.openKeysets(store: store, seed: seed, configuration: configuration)))
         let open = OpenQuotes(
             mint: try await store.unpaidMintQuoteCount(),
@@ -100,9 +98,6 @@ public final class Mint: Sendable {
 
     /// The keysets of this moment.
     var ring: KeysetRing { ringBox.withLock { $0 } }
-
-    /// The node that receives the mint's payments, 33 bytes; nil where it did not answer at start.
-    var lightningNodeID: [UInt8]? { nodeID }
 
     // MARK: Keysets
 

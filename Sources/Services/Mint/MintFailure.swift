@@ -19,6 +19,10 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
         self.retryAfterSeconds = retryAfterSeconds
     }
 
+    /// Whether the operator must look: everything but a refusal and an overload, which a client could make by the
+    /// thousand to fill the log.
+    var isFault: Bool { status >= 500 && retryAfterSeconds != 1 }
+
     /// The mint has more to do than it can; nothing of the request was done.
     package static func overloaded(_ detail: String) -> MintFailure {
         MintFailure(status: 503, MintError(.malformedRequest, detail), retryAfterSeconds: 1)

@@ -82,7 +82,7 @@ public struct MintRoutes: Sendable {
     private func refuse(_ error: any Error) -> Response {
         let failure = MintFailure(sorting: error)
         mint.metrics.refused(failure)
-        if failure.status == 500 || failure.status == 503 {
+        if failure.isFault {
             mint.logger.error(
                 "a request to the mint failed",
                 metadata: ["status": "\(failure.status)", "error": "\(error)"]

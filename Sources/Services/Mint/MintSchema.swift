@@ -54,7 +54,7 @@ extension SQLiteMintStore {
                 ) STRICT;
                 CREATE UNIQUE INDEX mint_melt_quotes_one_payment ON mint_melt_quotes (payment_hash) WHERE state > 0;
                 CREATE INDEX mint_melt_quotes_unpaid ON mint_melt_quotes (expiry) WHERE state = 0;
-                CREATE INDEX mint_melt_quotes_pending ON mint_melt_quotes (started_at) WHERE state = 1;
+                CREATE INDEX mint_melt_quotes_pending ON mint_melt_quotes (id) WHERE state = 1;
 
                 CREATE TABLE mint_proofs (
                     y BLOB PRIMARY KEY CHECK (length(y) = 33),

@@ -250,7 +250,8 @@ package protocol MintStore: Sendable {
     ) async throws -> StoredMeltQuote
     /// Ends a pending melt as not paid: its proofs and outputs are free again and the quote can be tried anew.
     func releaseMelt(_ quote: String, at: Timestamp) async throws
-    func pendingMelts(count: Int) async throws -> [StoredMeltQuote]
+    /// Up to `count` pending melts whose id is after `id`, by id.
+    func pendingMelts(after id: String, count: Int) async throws -> [StoredMeltQuote]
     /// The blank outputs that a pending melt holds, in the wallet's order.
     func blanks(ofMelt quote: String) async throws -> [BlankOutput]
     /// The change that a paid melt gave, in the wallet's order.

@@ -331,10 +331,14 @@ extension SQLiteMintStore {
 
     // MARK: Look
 
-    package func pendingMelts(count: Int) async throws -> [StoredMeltQuote] {
+    package func pendingMelts(after id: String, count: Int) async throws -> [StoredMeltQuote] {
         try await database.read { connection in
             try connection.rows(
-                "SELECT \(Self.meltQuoteColumns) FROM mint_melt_quotes WHERE state = 1 ORDER BY updated_at LIMIT ?",
+                """
+                SELECT \(Self.meltQuoteColumns) FROM mint_melt_quotes
+                WHERE state = 1 AND id > ? ORDER BY id LIMIT ?
+                """,
+                .text(id),
                 .int(count)
             ).map { try Self.numbered($0).quote }
         }

@@ -229,7 +229,7 @@ struct MintStoreConformance: Sendable {
         }
         #expect((pending.state, pending.inputTotal) == (.pending, 32))
         store = try await reopen()
-        #expect(try await store.pendingMelts(count: 10).map(\.id) == ["m"])
+        #expect(try await store.pendingMelts(after: "", count: 10).map(\.id) == ["m"])
         #expect(try await store.blanks(ofMelt: "m") == blanks)
         #expect(try await store.states(of: [point(1, 1)]) == [.init(state: .pending, witness: "w")])
         #expect(await code { try await begin("m", [proof(2, 32)]) } == .quotePending)
@@ -247,7 +247,7 @@ struct MintStoreConformance: Sendable {
         try await store.releaseMelt("m", at: at)
         try await store.releaseMelt("m", at: at)
         #expect(try await store.states(of: [point(1, 1)]).map(\.state) == [.unspent])
-        #expect(try await store.pendingMelts(count: 10) == [])
+        #expect(try await store.pendingMelts(after: "", count: 10) == [])
         try await expectSound(store)
 
         _ = try await begin("m", [proof(1, 32)], blanks)
