@@ -153,7 +153,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Ledger", "Paywall", "Storage", "Workers", "Identity", "Wallet", httpClient,
-                hummingbird, httpTypes, nioCore, logging, metrics,
+                hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
             ]
         ),
 

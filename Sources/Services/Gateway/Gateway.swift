@@ -1,1 +1,293 @@
-// stub
+public import Cryptography
+public import Encodings
+internal import HTTPTypes
+public import Hummingbird
+public import Logging
+public import NIOCore
+internal import Paywall
+public import SignedDocuments
+public import Storage
+internal import Synchronization
+public import Workers
+
+/// How the gateway behaves; the operator's choices.
+public struct GatewayConfiguration: Sendable {
+    /// The origins callers reach this node by, such as `https://api.example`. A signed request must name one of them, so
+    /// that what was signed for another seller can't be replayed here. Empty: loopback only, over plain HTTP.
+    public var publicOrigins: [String] = []
+    /// How long after a call its proofs are redeemed at the latest, in seconds.
+    public var redeemWithinSeconds: Int64 = 600
+    /// The most ecash that may lie unredeemed at one mint, in the mint's unit.
+    public var unredeemedCap: UInt64 = 10_000
+    /// The most proofs redeemed in one batch.
+    public var batchLimit = 200
+    /// How long answers are kept to be given again, in seconds.
+    public var answerKeepSeconds: Int64 = 24 * 3600
+    /// The longest answer kept, in bytes.
+    public var keptAnswerLimitBytes = 1 << 20
+    /// The most bytes of answers kept; over it a repeated call gets its receipt instead of its answer.
+    public var keptAnswersLimitBytes: Int64 = 256 << 20
+    /// How long an interrupted call of an idempotent service waits to be asked for again before it is refunded, in seconds.
+    public var interruptedWaitSeconds: Int64 = 600
+    /// The most calls at a time; over it 503.
+    public var maximumCalls = 2048
+    /// Answers up to this are read whole, so that the receipt can be a header.
+    public var bufferedAnswerLimitBytes = 64 << 10
+
+    public init() {}
+}
+
+/// The paying reverse proxy: `/s/<service>/…` ([CALL-1]).
+///
+/// One direction: price → who asks → claim → upstream → settle. Pure rooms decide, this one does. Every promise to a buyer
+/// is on disk before the buyer sees it.
+public final class Gateway: Sendable {
+    public static let mountPath = "/s/"
+
+    let configuration: GatewayConfiguration
+    let store: any ClaimStore
+    let registry: ServiceRegistry
+    let purse: any SellerPurse
+    let callers: any CallerCheck
+    let workers: WorkerPool
+    let desk: ReceiptDesk
+    let sellerSecret: Secp256k1.Scalar
+    /// The compressed key that buyers lock ecash to, 33 bytes.
+    public let sellerKey: [UInt8]
+    let clock: WallClock
+    let logger: Logger
+    let terms: TermsBook
+    let limiter = RateLimiter()
+    let slots: CallCount
+    let metrics = GatewayMetrics()
+    /// Why offline acceptance is off, as on disk.
+    let offlineStop = Mutex<String?>(nil)
+    let keptAnswerBytes = Mutex<Int64>(0)
+    /// Claims whose task went away without an end.
+    let abandoned = Mutex<[String]>([])
+
+    /// - Parameters:
+    ///   - database: opened with ``GatewayTables/migrations``.
+    ///   - sellerSecret: the node's ecash key, used by nothing but its claims.
+    ///   - signer: the node's identity, which signs receipts.
+    ///   - group: where the connections to upstreams live.
+    public init(
+        database: Database,
+        purse: any SellerPurse,
+        callers: any CallerCheck,
+        workers: WorkerPool,
+        sellerSecret: Secp256k1.Scalar,
+        signer: DocumentSigner,
+        group: any EventLoopGroup,
+        clock: WallClock,
+        configuration: GatewayConfiguration = GatewayConfiguration(),
+        store: (any ClaimStore)? = nil,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.store = store ?? SQLiteClaimStore(database: database)
+        registry = ServiceRegistry(database: database, group: group, logger: logger)
+        self.purse = purse
+        self.callers = callers
+        self.workers = workers
+        desk = ReceiptDesk(signer: signer)
+        self.sellerSecret = sellerSecret
+        sellerKey = Secp256k1.Point(multiplyingGeneratorBy: sellerSecret).compressed
+        self.clock = clock
+        self.logger = logger
+        terms = TermsBook(purse: purse, clock: clock, logger: logger)
+        slots = CallCount(limit: configuration.maximumCalls)
+    }
+
+    // MARK: Services
+
+    public var services: [ServiceDefinition] { registry.all() }
+
+    public func service(_ name: String) -> ServiceDefinition? { registry.entry(name)?.definition }
+
+    public func add(_ service: ServiceDefinition, replaces: Bool = false) async throws {
+        try await registry.add(service, replaces: replaces, at: clock.now().millisecondsSince1970)
+    }
+
+    public func remove(service name: String) async throws {
+        try await registry.remove(name)
+    }
+
+    /// A receipt that this node gave, as JSON; nil where there is none of that id.
+    public func receipt(id: String) async throws -> [UInt8]? {
+        try await store.receipt(id: id)
+    }
+
+    // MARK: Calls
+
+    /// Answers a request under ``mountPath``.
+    /// - Parameter peerAddress: the client's address, for rate limits and `Forwarded`; nil where it isn't known.
+    /// - Throws: only what ends the connection, such as a request that is not HTTP.
+    public func respond(to request: Request, peerAddress: String?) async throws -> Response {
+        let began = NIODeadline.now()
+        var service = "-"
+        let response: Response
+        var outcome: String
+        do {
+            let call = try receive(request, peerAddress: peerAddress)
+            service = call.service.name
+            (response, outcome) = try await answer(call, request: request)
+        } catch let refusal as CallRefusal {
+            outcome = refusal.code.rawValue
+            response = await refused(refusal)
+        } catch let refusal as CallerRefusal {
+            outcome = refusal.code
+            response = Problem.response(refusal)
+        } catch let error as WorkerPoolError {
+            outcome = CallRefusal.Code.overloaded.rawValue
+            response = Problem.response(CallRefusal(.overloaded, "\(error)", retryAfterSeconds: 1))
+        } catch let error as StorageError {
+            outcome = CallRefusal.Code.storageFailed.rawValue
+            logger.error("a call can't be kept on disk", metadata: ["error": "\(error)"])
+            response = Problem.response(
+                CallRefusal(
+                    .storageFailed,
+                    "The seller can't write to its disk now; ask again with the same key and payment.",
+                    retryAfterSeconds: 5
+                )
+            )
+        }
+        metrics.record(service: service, outcome: outcome, began: began)
+        return response
+    }
+
+    /// A refusal, with the receipt of the earlier call where it has one.
+    private func refused(_ refusal: CallRefusal) async -> Response {
+        var response = Problem.response(refusal)
+        if let id = refusal.receiptID, let receipt = try? await store.receipt(id: id) {
+            response.headers[.agentReceipt] = Base64URL.encode(receipt)
+        }
+        return response
+    }
+
+    /// Reads what the call is, and refuses what can be refused at once.
+    private func receive(_ request: Request, peerAddress: String?) throws -> IncomingCall {
+        guard let slot = CallSlot(slots) else {
+            throw CallRefusal(
+                .overloaded,
+                "The seller has too many calls at once; try again shortly.",
+                retryAfterSeconds: 1
+            )
+        }
+        let raw = request.head.path ?? ""
+        guard raw.hasPrefix(Self.mountPath),
+            raw.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "#") })
+        else {
+            throw CallRefusal(.ambiguousPath, "The request's target holds a character that must be percent-encoded.")
+        }
+        let rest = raw.dropFirst(Self.mountPath.count)
+        let name = rest.prefix { $0 != "/" && $0 != "?" }
+        guard ServiceDefinition.isName(String(name)), let entry = registry.entry(String(name)) else {
+            throw CallRefusal(.unknownService, "No service of that name is for sale here.")
+        }
+        var target = String(rest.dropFirst(name.count))
+        if !target.hasPrefix("/") { target = "/" + target }
+        let path = try RequestPath(target.prefix { $0 != "?" })
+        let method = request.head.method.rawValue
+        guard method != "CONNECT", method != "TRACE", method.utf8.count <= 32 else {
+            throw CallRefusal(.notForSale, status: 501, "The method \(method.prefix(32)) is not passed on.")
+        }
+        guard request.headers[values: HTTPField.Name.host].isEmpty else {
+            throw CallRefusal(.malformedRequest, "The request has several Host headers.")
+        }
+        if let limit = entry.definition.rateLimit {
+            let key = "\(name) \(RateLimiter.group(address: peerAddress ?? "?"))"
+            try limit.check(limiter, key: key)
+        }
+        guard let price = entry.definition.prices.price(method: method, path: path) else {
+            throw CallRefusal(
+                .notForSale,
+                "\(method) on this path is not for sale; the seller's price list does not name it."
+            )
+        }
+        return IncomingCall(
+            service: entry.definition,
+            upstream: entry.upstream,
+            method: method,
+            target: target,
+            rawTarget: raw,
+            headers: request.headers,
+            authority: request.head.authority,
+            peerAddress: peerAddress,
+            price: price,
+            slot: slot,
+            at: clock.now()
+        )
+    }
+}
+
+/// A call as it came in.
+struct IncomingCall: Sendable {
+    var service: ServiceDefinition
+    var upstream: UpstreamClient
+    var method: String
+    /// Path and query below the service.
+    var target: String
+    /// Path and query as sent.
+    var rawTarget: String
+    var headers: HTTPFields
+    var authority: String?
+    var peerAddress: String?
+    var price: Price
+    /// Held until the answer is sent.
+    var slot: CallSlot
+    var at: Timestamp
+
+    /// Whether somebody shows who it is.
+    var isSigned: Bool {
+        headers[.signatureInput] != nil || headers[.signature] != nil || headers[.agentPassport] != nil
+    }
+}
+
+extension HTTPField.Name {
+    static let host = HTTPField.Name("Host") ?? .connection
+}
+
+extension RateLimit {
+    func check(_ limiter: RateLimiter, key: String) throws(CallRefusal) {
+        if let seconds = limiter.take(key, limit: self) {
+            throw CallRefusal(
+                .tooManyRequests,
+                "More than \(perSecond) calls a second (\(burst) at once); wait a little.",
+                retryAfterSeconds: seconds
+            )
+        }
+    }
+}
+
+extension RateLimiter {
+    /// One caller's addresses: an IPv4 address, or an IPv6 /64, since a host has all of those to itself.
+    static func group(address: String) -> String {
+        guard address.contains(":"), !address.contains(".") else { return address }
+        let plain = address.split(separator: "%").first.map(String.init) ?? address
+        let halves = plain.components(separatedByDouble: ":")
+        var groups = halves.0
+        if let tail = halves.1 {
+            let missing = max(0, 8 - groups.count - tail.count)
+            groups += Array(repeating: "0", count: missing) + tail
+        }
+        return groups.prefix(4).joined(separator: ":") + "::/64"
+    }
+}
+
+extension String {
+    /// The groups before and after the first doubled separator; nil after where there is none.
+    fileprivate func components(separatedByDouble separator: Character) -> ([String], [String]?) {
+        var before: [String] = []
+        var after: [String]?
+        let parts = split(separator: separator, omittingEmptySubsequences: false).map(String.init)
+        for (index, part) in parts.enumerated() {
+            if part.isEmpty {
+                if index > 0, after == nil { after = [] }
+                continue
+            }
+            if after == nil { before.append(part) } else { after?.append(part) }
+        }
+        return (before, after)
+    }
+}

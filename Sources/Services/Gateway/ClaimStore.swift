@@ -1,0 +1,255 @@
+public import Cashu
+public import Encodings
+public import Paywall
+
+/// Who called, where somebody signed.
+public struct CallerIdentity: Sendable, Equatable {
+    /// The `did:key` that signed the request.
+    public var did: String
+    /// The agent's stable id, from its passport.
+    public var agentID: String?
+    /// The id of the passport shown.
+    public var passportID: String?
+
+    public init(did: String, agentID: String? = nil, passportID: String? = nil) {
+        self.did = did
+        self.agentID = agentID
+        self.passportID = passportID
+    }
+}
+
+/// A payment about to be claimed for one call.
+public struct NewClaim: Sendable {
+    /// A fresh UUID version 7, lower case; later the receipt's id. Its random part is what makes the receipt's address
+    /// unguessable, its time part what keeps the store's pages together.
+    public var id: String
+    public var scope: IdempotencyScope
+    public var payment: AssessedPayment
+    public var service: String
+    public var method: String
+    /// Path and query below the service.
+    public var target: String
+    /// SHA-256 of the request's body; nil where it was too long to read before the claim.
+    public var bodyDigest: [UInt8]?
+    public var caller: CallerIdentity?
+    public var price: UInt64
+    /// Whether the proofs must be redeemed at the mint before the call.
+    public var isOnline: Bool
+    public var at: Timestamp
+
+    public init(
+        id: String,
+        scope: IdempotencyScope,
+        payment: AssessedPayment,
+        service: String,
+        method: String,
+        target: String,
+        bodyDigest: [UInt8]?,
+        caller: CallerIdentity?,
+        price: UInt64,
+        isOnline: Bool,
+        at: Timestamp
+    ) {
+        self.id = id
+        self.scope = scope
+        self.payment = payment
+        self.service = service
+        self.method = method
+        self.target = target
+        self.bodyDigest = bodyDigest
+        self.caller = caller
+        self.price = price
+        self.isOnline = isOnline
+        self.at = at
+    }
+}
+
+/// A claim as the store holds it.
+public struct ClaimRecord: Sendable {
+    public var call: StoredCall
+    public var service: String
+    public var method: String
+    public var target: String
+    public var bodyDigest: [UInt8]?
+    public var caller: CallerIdentity?
+    public var mint: MintURL
+    public var unit: CurrencyUnit
+    public var total: UInt64
+    public var fee: UInt64
+    public var price: UInt64
+    public var isOnline: Bool
+    public var at: Timestamp
+    public var settledAt: Timestamp?
+}
+
+/// How a claim went.
+public enum ClaimOutcome: Sendable {
+    /// The payment is ours for this call, on disk.
+    case claimed
+    /// An earlier claim stands; the decision says what to do, never `proceed`.
+    case existing(CallDecision)
+    /// Nothing was claimed: the unredeemed total at the mint would pass the cap. Redeem first.
+    case overCap
+}
+
+/// An answer kept to be given again.
+public struct StoredAnswer: Sendable, Equatable {
+    public var status: Int
+    public var headers: [(name: String, value: String)]
+    public var body: [UInt8]
+
+    public init(status: Int, headers: [(name: String, value: String)], body: [UInt8]) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    public static func == (first: StoredAnswer, second: StoredAnswer) -> Bool {
+        first.status == second.status && first.body == second.body
+            && first.headers.elementsEqual(second.headers) { $0.name == $1.name && $0.value == $1.value }
+    }
+}
+
+/// A call that was answered and is charged.
+public struct Settlement: Sendable {
+    public var claimID: String
+    /// The signed receipt, as JSON; goes to the outbox in the same transaction ([CALL-15]).
+    public var receipt: [UInt8]
+    /// The answer to keep, and until when; nil where it is too long to keep.
+    public var answer: StoredAnswer?
+    public var answerKeptUntil: Timestamp?
+    public var at: Timestamp
+
+    public init(claimID: String, receipt: [UInt8], answer: StoredAnswer?, answerKeptUntil: Timestamp?, at: Timestamp) {
+        self.claimID = claimID
+        self.receipt = receipt
+        self.answer = answer
+        self.answerKeptUntil = answerKeptUntil
+        self.at = at
+    }
+}
+
+/// A call that is not charged.
+public struct Refund: Sendable {
+    public var claimID: String
+    public var receipt: [UInt8]
+    /// Why, for the buyer.
+    public var reason: CallRefusal.Code
+    /// The token the buyer gets; nil where it has yet to be made (`refunding`).
+    public var token: String?
+    public var at: Timestamp
+
+    public init(claimID: String, receipt: [UInt8], reason: CallRefusal.Code, token: String?, at: Timestamp) {
+        self.claimID = claimID
+        self.receipt = receipt
+        self.reason = reason
+        self.token = token
+        self.at = at
+    }
+}
+
+/// A refund to be given.
+public struct StoredRefund: Sendable, Equatable {
+    public var token: String
+    public var reason: CallRefusal.Code
+    public var amount: UInt64
+    public var unit: String
+}
+
+/// A claim with what was paid.
+public struct OpenClaim: Sendable {
+    public var record: ClaimRecord
+    /// The proofs as they were paid, without witnesses.
+    public var proofs: [Proof]
+}
+
+/// Proofs on their way to the mint.
+public struct RedemptionBatch: Sendable {
+    /// A UUID.
+    public var id: String
+    public var mint: MintURL
+    public var unit: CurrencyUnit
+    public var proofs: [Proof]
+    /// Y of each proof, in order.
+    public var ys: [[UInt8]]
+}
+
+/// How one batch ended at the mint. A Y in neither list is not known yet, or not worth its fee alone: it goes back among
+/// the due, and is handed to the purse again in a later batch.
+public struct BatchReport: Sendable {
+    public var redeemed: [[UInt8]]
+    /// Proofs that the mint refused for good, such as spent ones.
+    public var failed: [[UInt8]]
+    public init(redeemed: [[UInt8]], failed: [[UInt8]]) {
+        self.redeemed = redeemed
+        self.failed = failed
+    }
+}
+
+/// What stands open, for the operator.
+public struct GatewayTotals: Sendable {
+    public struct Held: Sendable {
+        public var mint: String
+        public var unit: String
+        /// Taken and not yet redeemed.
+        public var amount: UInt64
+    }
+    public var unredeemed: [Held]
+    public var claimsByState: [CallState: Int]
+    public var failedProofs: Int
+}
+
+/// Where claims live: the one place where "was this payment used?" is answered ([CALL-7]).
+///
+/// Each function is one transaction, durable when it returns. Every adapter passes the conformance suite in the tests.
+public protocol ClaimStore: Sendable {
+    /// Takes the payment for the call: every Y is inserted as new, the claim is written, the unredeemed total stays under
+    /// the cap and the ledger is booked, or nothing happens.
+    /// - Parameter cap: the most that may be unredeemed at the payment's mint, in its unit.
+    func claim(_ claim: NewClaim, cap: UInt64) async throws -> ClaimOutcome
+    /// What to do with a call that looks like an earlier one; `proceed` where there is none.
+    func decide(scope: IdempotencyScope, ys: [[UInt8]], now: Timestamp) async throws -> CallDecision
+    /// `redeeming` → `running`: the mint has redeemed the proofs.
+    /// - Parameter worth: what they brought after fees, in the claim's unit; at least 1.
+    func redeemed(claimID: String, worth: UInt64, at: Timestamp) async throws
+    /// Forgets a claim whose proofs the mint refused: the buyer may use them elsewhere.
+    func release(claimID: String) async throws
+    /// `interrupted` → `running`.
+    /// - Returns: false where another retry came first.
+    func resume(claimID: String) async throws -> Bool
+    /// `running` → `served`.
+    func settle(_ settlement: Settlement) async throws
+    /// `running` or `interrupted` → `refunded` where the refund has its token, else `refunding`.
+    func refund(_ refund: Refund) async throws
+    /// `refunding` → `refunded`.
+    func completeRefund(claimID: String, token: String, at: Timestamp) async throws
+    /// `running` → `interrupted`, at start.
+    func interrupt(claimID: String) async throws
+
+    func record(claimID: String) async throws -> ClaimRecord?
+    /// A claim with its proofs, whatever its state.
+    func claim(id: String) async throws -> OpenClaim?
+    func answer(claimID: String) async throws -> StoredAnswer?
+    func refund(claimID: String) async throws -> StoredRefund?
+    func receipt(id: String) async throws -> [UInt8]?
+    /// The claims in `states`, oldest first, at most `limit`.
+    func open(states: Set<CallState>, olderThan: Timestamp, limit: Int) async throws -> [OpenClaim]
+    func claims(limit: Int, before: String?) async throws -> [ClaimRecord]
+
+    /// Batches handed to the purse before, whose end is not known.
+    func unfinishedBatches() async throws -> [RedemptionBatch]
+    /// Puts up to `limit` proofs of served calls at one mint into a batch, on disk; nil where nothing is due.
+    func nextBatch(id: String, limit: Int, at: Timestamp) async throws -> RedemptionBatch?
+    /// Books the end of a batch; `failed` proofs turn offline acceptance off in the same transaction.
+    func finish(batchID: String, report: BatchReport, at: Timestamp) async throws
+
+    /// Why offline acceptance is off; nil where it is on. Durable.
+    func offlineStop() async throws -> String?
+    func setOfflineStop(_ reason: String?) async throws
+    func totals() async throws -> GatewayTotals
+    /// Bytes of answers kept.
+    func keptAnswerBytes() async throws -> Int64
+    /// Drops answers kept until before `now`.
+    /// - Returns: the bytes dropped.
+    func pruneAnswers(now: Timestamp, limit: Int) async throws -> Int64
+}

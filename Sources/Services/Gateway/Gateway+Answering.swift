@@ -1,0 +1,349 @@
+import CanonicalJSON
+import Cashu
+import Cryptography
+import Encodings
+import HTTPSignatures
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Paywall
+import Synchronization
+import Workers
+
+/// The way of a call: price → who asks → claim → upstream.
+extension Gateway {
+    func answer(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
+        if call.price.isFree {
+            let body = try await readBody(of: call, request: request)
+            let caller = try await checkCaller(call, body: body.fact)
+            return (try await passThrough(call, body: body, caller: caller), "free")
+        }
+        let token = try NUT24.payment(headerValues: call.headers[values: .xCashu])
+        let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
+        guard token != nil || (key != nil && call.isSigned) else {
+            return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
+        }
+        guard call.target.utf8.count <= 2048 else {
+            throw CallRefusal(.malformedRequest, status: 414, "A paid call's path and query have at most 2048 bytes.")
+        }
+        let body = try await readBody(of: call, request: request)
+        do {
+            if case .long(let long) = body, long.promisedDigest == nil, key != nil || call.isSigned {
+                throw CallRefusal(
+                    .contentDigestRequired,
+                    "A body over \(RequestIntake.wholeLimitBytes) bytes with an Idempotency-Key or a signature needs"
+                        + " Content-Digest: sha-256. Nothing was taken."
+                )
+            }
+            let caller = try await checkCaller(call, body: body.fact)
+            guard let token else {
+                return try await answerByKey(call, key: key, caller: caller, body: body)
+            }
+            return try await answerPaid(call, token: token, key: key, caller: caller, body: body)
+        } catch {
+            await body.abandon()
+            throw error
+        }
+    }
+
+    // MARK: The body
+
+    private func readBody(of call: IncomingCall, request: Request) async throws -> IntakeBody {
+        var promised: [UInt8]?
+        let values = call.headers[values: .contentDigest]
+        if !values.isEmpty {
+            let joined = values.joined(separator: ", ")
+            do {
+                promised = try ContentDigest.sha256(in: joined)
+            } catch {
+                // One with other algorithms only promises nothing that is checked here.
+                if joined.contains("sha-256=") { throw CallRefusal(.malformedRequest, error.message) }
+            }
+        }
+        let intake = RequestIntake(limitBytes: call.service.requestBodyLimitBytes, promisedDigest: promised)
+        return try await intake.read(request)
+    }
+
+    // MARK: Who asks
+
+    private func checkCaller(_ call: IncomingCall, body: BodyFact) async throws -> CallerIdentity? {
+        guard call.isSigned || call.service.passport != nil else { return nil }
+        guard let targetURI = targetURI(of: call) else {
+            throw CallerRefusal(
+                status: 401,
+                code: "wrong-authority",
+                message: "The request names a host that is not one of this seller's; sign for the address you call."
+            )
+        }
+        let facts = CallFacts(
+            method: call.method,
+            targetURI: targetURI,
+            headers: call.headers.map { ($0.name.rawName, $0.value) },
+            body: body
+        )
+        switch await callers.check(facts, requirement: call.service.passport) {
+        case .anonymous:
+            guard call.service.passport == nil else {
+                throw CallerRefusal(
+                    status: 401,
+                    code: "passport-required",
+                    message: "This service asks for an Agent-Passport and a signed request. Nothing was taken."
+                )
+            }
+            return nil
+        case .refused(let refusal):
+            throw refusal
+        case .accepted(let caller):
+            if let limit = call.service.rateLimit {
+                try limit.check(limiter, key: "\(call.service.name) \(caller.did)")
+            }
+            return caller
+        }
+    }
+
+    /// The absolute URI that the caller must have signed; nil where the request names a host that is not ours.
+    private func targetURI(of call: IncomingCall) -> String? {
+        guard let authority = call.authority?.lowercased(), !authority.isEmpty else { return nil }
+        for origin in configuration.publicOrigins {
+            let host = origin.drop { $0 != ":" }.dropFirst(3)
+            if host.lowercased() == authority { return origin + call.rawTarget }
+        }
+        guard configuration.publicOrigins.isEmpty else { return nil }
+        let host = authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
+        guard ["127.0.0.1", "localhost", "[::1]"].contains(String(host)) else { return nil }
+        return "http://" + authority + call.rawTarget
+    }
+
+    // MARK: The challenge
+
+    /// 402: what to pay, to whom, and with whose ecash ([CALL-2]).
+    private func challenge(_ call: IncomingCall) async throws -> Response {
+        let unit = try unit(of: call.price)
+        var mints: [MintURL] = []
+        var highestFeePPK: UInt64 = 0
+        for terms in await terms.all() {
+            guard let feePPK = terms.highestInputFeePPK(unit: unit) else { continue }
+            mints.append(terms.mint)
+            highestFeePPK = max(highestFeePPK, feePPK)
+        }
+        let asked = try askedAmount(call.price, feePPK: highestFeePPK)
+        let header = try NUT24.challenge(
+            id: Hex.encode(SecureRandom.bytes(8)),
+            amount: asked,
+            unit: unit,
+            mints: mints,
+            service: call.service.name,
+            sellerKey: sellerKey
+        )
+        var extensions: JSONObject = [
+            "price": .object(["amount": .string(String(call.price.amount)), "unit": .string(unit.name)]),
+            "service": .string(call.service.name),
+        ]
+        if let passport = call.service.passport {
+            var required: JSONObject = ["trustedIssuers": .array(passport.trustedIssuers.map { .string($0) })]
+            required["capability"] = passport.capability.map { .string($0) }
+            extensions["passport"] = .object(required)
+        }
+        var response = Problem.response(
+            CallRefusal(
+                .paymentRequired,
+                "This call costs \(call.price). Pay with ecash in X-Cashu; the challenge in the X-Cashu header says how."
+            ),
+            extensions: extensions
+        )
+        response.headers[.xCashu] = header
+        return response
+    }
+
+    private func unit(of price: Price) throws(CallRefusal) -> CurrencyUnit {
+        do {
+            return try CurrencyUnit(price.unit)
+        } catch {
+            throw CallRefusal(.notForSale, status: 500, "The seller's price is in a unit that does not exist.")
+        }
+    }
+
+    private func askedAmount(_ price: Price, feePPK: UInt64) throws(CallRefusal) -> UInt64 {
+        do {
+            return try Fees.grossedUp(price: price.amount, feePPK: feePPK)
+        } catch {
+            throw CallRefusal(.mintUnavailable, "The accepted mints' fees can't be added to the price.")
+        }
+    }
+
+    // MARK: The payment
+
+    /// A signed caller asks again for a call by its key alone.
+    private func answerByKey(
+        _ call: IncomingCall,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        guard let caller,
+            let scope = IdempotencyScope(
+                owner: .caller(caller.did),
+                key: key,
+                payment: nil,
+                service: call.service.name,
+                method: call.method,
+                target: call.target,
+                body: body.digest
+            )
+        else { return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue) }
+        let decision = try await store.decide(scope: scope, ys: [], now: clock.now())
+        if decision == .proceed {
+            await body.abandon()
+            return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
+        }
+        return try await answerAgain(decision, call: call, caller: caller, body: body)
+    }
+
+    private func answerPaid(
+        _ call: IncomingCall,
+        token: Token,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        let judged = try await judge(token, for: call)
+        guard
+            let scope = IdempotencyScope(
+                owner: caller.map { .caller($0.did) } ?? .payment(judged.digest),
+                key: key,
+                payment: judged.digest,
+                service: call.service.name,
+                method: call.method,
+                target: call.target,
+                body: body.digest
+            )
+        else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
+        let assessment: PaymentAssessment
+        switch judged.verdict {
+        case .success(let found):
+            assessment = found
+        case .failure(let refusal):
+            // It may be an old friend: what was paid once is answered even where it would not be taken today.
+            let decision = try await store.decide(scope: scope, ys: judged.ys, now: clock.now())
+            if decision == .proceed { throw refusal }
+            return try await answerAgain(decision, call: call, caller: caller, body: body)
+        }
+        var isOnline = false
+        if case .redeemFirst(_, let obstacles) = assessment {
+            isOnline = true
+            metrics.redeemedFirst(obstacles)
+        }
+        // At most twice: over the cap the same claim is made anew, to be redeemed first.
+        while true {
+            let claim = NewClaim(
+                id: UUIDVersion7.make(at: call.at),
+                scope: scope,
+                payment: assessment.payment,
+                service: call.service.name,
+                method: call.method,
+                target: call.target,
+                bodyDigest: body.knownDigest,
+                caller: caller,
+                price: call.price.amount,
+                isOnline: isOnline,
+                at: clock.now()
+            )
+            switch try await store.claim(claim, cap: configuration.unredeemedCap) {
+            case .claimed:
+                let active = ActiveClaim(claim)
+                if isOnline { return try await redeemAndServe(active, call: call, body: body) }
+                return try await serve(active, call: call, body: body)
+            case .existing(let decision):
+                return try await answerAgain(decision, call: call, caller: caller, body: body)
+            case .overCap:
+                guard !isOnline else {
+                    throw CallRefusal(.overloaded, "The payment can't be taken now.", retryAfterSeconds: 5)
+                }
+                metrics.redeemedFirst([.overCap])
+                isOnline = true
+            }
+        }
+    }
+
+    /// What a payment is, and whether it is taken.
+    private struct Judged: Sendable {
+        var ys: [[UInt8]]
+        var digest: PaymentDigest
+        var verdict: Result<PaymentAssessment, CallRefusal>
+    }
+
+    private func judge(_ token: Token, for call: IncomingCall) async throws -> Judged {
+        let unit = try unit(of: call.price)
+        let isAccepted = purse.acceptedMints.contains(token.mint)
+        var mintTerms = isAccepted ? await terms.terms(of: token.mint) : nil
+        // The most that any accepted mint's buyer was asked for.
+        var highestFeePPK: UInt64 = 0
+        for known in await terms.all() { highestFeePPK = max(highestFeePPK, known.highestInputFeePPK(unit: unit) ?? 0) }
+        let asked = PaymentTerms(
+            price: call.price.amount,
+            unit: unit,
+            askedAmount: try askedAmount(call.price, feePPK: highestFeePPK),
+            callSeconds: call.service.timeouts.totalSeconds
+        )
+        var judged = try await judge(token, asked: asked, terms: mintTerms, isAccepted: isAccepted)
+        if case .failure(let refusal) = judged.verdict, refusal.code == .unknownKeyset, isAccepted {
+            // The mint may have rotated its keys since it was last asked.
+            mintTerms = await terms.afterRotation(of: token.mint)
+            if mintTerms != nil {
+                judged = try await judge(token, asked: asked, terms: mintTerms, isAccepted: isAccepted)
+            }
+        }
+        return judged
+    }
+
+    private func judge(
+        _ token: Token,
+        asked: PaymentTerms,
+        terms: MintTerms?,
+        isAccepted: Bool
+    ) async throws -> Judged {
+        let policy = OfflineAcceptance(sellerKey: sellerKey, redeemWithinSeconds: configuration.redeemWithinSeconds)
+        let isTurnedOff = offlineStop.withLock { $0 != nil }
+        let now = clock.now()
+        return try await workers.run {
+            let identity = try OfflineAcceptance.identity(of: token)
+            func judged(_ verdict: Result<PaymentAssessment, CallRefusal>) -> Judged {
+                Judged(ys: identity.ys, digest: identity.digest, verdict: verdict)
+            }
+            guard isAccepted else {
+                return judged(
+                    .failure(
+                        CallRefusal(.mintNotAccepted, "Ecash of \(token.mint) is not taken here. Nothing was taken.")
+                    )
+                )
+            }
+            guard let terms else {
+                return judged(
+                    .failure(
+                        CallRefusal(
+                            .mintUnavailable,
+                            "The mint \(token.mint) can't be reached to judge the payment. Nothing was taken.",
+                            retryAfterSeconds: 5
+                        )
+                    )
+                )
+            }
+            do {
+                return judged(
+                    .success(
+                        try policy.assess(
+                            token,
+                            identity: identity,
+                            for: asked,
+                            terms: terms,
+                            isTurnedOff: isTurnedOff,
+                            now: now
+                        )
+                    )
+                )
+            } catch let refusal as CallRefusal {
+                return judged(.failure(refusal))
+            }
+        }
+    }
+}

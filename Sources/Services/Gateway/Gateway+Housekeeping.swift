@@ -1,0 +1,210 @@
+import Cashu
+import Encodings
+import Logging
+import NIOCore
+import Paywall
+import Synchronization
+
+/// What the gateway does on its own: recovery at start, redemption in batches, refunds, cleaning.
+extension Gateway {
+    /// Reads what is on disk and ends what a crash left open. Call it before the first request.
+    public func start() async throws {
+        try await registry.load()
+        let stop = try await store.offlineStop()
+        offlineStop.withLock { $0 = stop }
+        let kept = try await store.keptAnswerBytes()
+        keptAnswerBytes.withLock { $0 = kept }
+        var recovered = 0
+        while true {
+            let open = try await store.open(states: [.running], olderThan: clock.now().adding(seconds: 1), limit: 500)
+            guard !open.isEmpty else { break }
+            for claim in open {
+                try await endCutShort(claim)
+                recovered += 1
+            }
+        }
+        if recovered > 0 {
+            logger.notice("calls that a stop cut short were ended", metadata: ["count": "\(recovered)"])
+        }
+        await terms.refresh()
+    }
+
+    /// Ends a claim whose call nobody is making any more ([CALL-9]).
+    private func endCutShort(_ open: OpenClaim) async throws {
+        let isIdempotent = registry.entry(open.record.service)?.definition.isIdempotent ?? false
+        let next = CallDecision.afterRestart(
+            state: open.record.call.state,
+            serviceIsIdempotent: isIdempotent,
+            redeemedOnline: open.record.isOnline
+        )
+        switch next {
+        case .interrupted:
+            try await store.interrupt(claimID: open.record.call.id)
+        case .refunded, .refunding:
+            _ = try await decideRefund(open, "The seller was stopped in the middle of the call.")
+        default:
+            break
+        }
+    }
+
+    /// Refunds a claim with nobody waiting for it.
+    private func decideRefund(_ open: OpenClaim, _ message: String) async throws {
+        do {
+            _ = try await refund(ActiveClaim(open), because: CallRefusal(.upstreamFailed, message))
+        } catch let refusal as CallRefusal where refusal.code == .paymentPending {
+            // Decided and on disk; the token is made by a later round.
+        }
+    }
+
+    /// Runs the housekeeping until the task is cancelled or the node shuts down.
+    /// - Parameter pauseSeconds: between two rounds.
+    public func run(pauseSeconds: Int64 = 5) async throws {
+        while !Task.isCancelled {
+            await housekeep()
+            do {
+                try await Task.sleep(for: .seconds(pauseSeconds))
+            } catch {
+                break
+            }
+        }
+    }
+
+    /// One round. Each part on its own: a mint that hangs does not keep the others from their turn.
+    public func housekeep() async {
+        await attempt("mint terms") { await self.terms.refresh() }
+        await attempt("abandoned calls") { try await self.endAbandoned() }
+        await attempt("pending payments") { try await self.resolvePending() }
+        await attempt("interrupted calls") { try await self.refundInterrupted() }
+        await attempt("redemption") { try await self.redeemDue() }
+        await attempt("kept answers") { try await self.pruneAnswers() }
+    }
+
+    private func attempt(_ what: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+        } catch {
+            logger.error("housekeeping failed", metadata: ["part": "\(what)", "error": "\(error)"])
+        }
+    }
+
+    private func endAbandoned() async throws {
+        let ids = abandoned.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        for id in ids {
+            guard let open = try await store.claim(id: id), open.record.call.state == .running else { continue }
+            try await endCutShort(open)
+        }
+    }
+
+    /// Payments at the mint and refunds under way whose buyers have not asked again.
+    private func resolvePending() async throws {
+        let now = clock.now()
+        for open in try await store.open(states: [.refunding], olderThan: now, limit: 100) {
+            do {
+                _ = try await finishRefund(ActiveClaim(open))
+            } catch let refusal as CallRefusal where refusal.code == .paymentPending {
+                continue
+            }
+        }
+        for open in try await store.open(states: [.redeeming], olderThan: now.adding(seconds: -30), limit: 100) {
+            var claim = ActiveClaim(open)
+            do {
+                switch try await redeem(&claim) {
+                case .refused: continue
+                case .running, .refund:
+                    guard let fresh = try await store.claim(id: claim.id) else { continue }
+                    try await endCutShort(fresh)
+                }
+            } catch is CallRefusal {
+                continue
+            }
+        }
+    }
+
+    private func refundInterrupted() async throws {
+        let before = clock.now().adding(seconds: -configuration.interruptedWaitSeconds)
+        for open in try await store.open(states: [.interrupted], olderThan: before, limit: 100) {
+            try await decideRefund(open, "The call was cut short, and nobody asked for it again.")
+        }
+    }
+
+    /// Redeems what is due, batch by batch ([CALL-19]).
+    func redeemDue() async throws {
+        for batch in try await store.unfinishedBatches() { try await hand(batch) }
+        // Bounded, so that one round ends even while proofs keep coming in or a mint keeps putting them off.
+        for _ in 0..<20 {
+            let now = clock.now()
+            let id = UUIDVersion7.make(at: now)
+            guard let batch = try await store.nextBatch(id: id, limit: configuration.batchLimit, at: now) else { break }
+            guard try await hand(batch) > 0 else { break }
+        }
+    }
+
+    /// - Returns: how many proofs reached an end.
+    @discardableResult
+    private func hand(_ batch: RedemptionBatch) async throws -> Int {
+        guard !batch.proofs.isEmpty else {
+            try await store.finish(batchID: batch.id, report: BatchReport(redeemed: [], failed: []), at: clock.now())
+            return 0
+        }
+        let report: BatchReport
+        do {
+            report = try await purse.redeem(batch)
+        } catch {
+            logger.warning(
+                "ecash can't be redeemed yet",
+                metadata: ["mint": "\(batch.mint)", "proofs": "\(batch.proofs.count)", "error": "\(error)"]
+            )
+            return 0
+        }
+        if !report.failed.isEmpty {
+            // Off in memory before it is on disk: no call may slip through in between.
+            let reason = "The mint \(batch.mint) refused proofs that were taken offline."
+            offlineStop.withLock { $0 = $0 ?? reason }
+            metrics.redemptionFailed(report.failed.count)
+            logger.critical(
+                "offline acceptance is off: a mint refused proofs; look, then resume",
+                metadata: ["mint": "\(batch.mint)", "proofs": "\(report.failed.count)", "batch": "\(batch.id)"]
+            )
+        }
+        try await store.finish(batchID: batch.id, report: report, at: clock.now())
+        if !report.failed.isEmpty {
+            let stop = try await store.offlineStop()
+            offlineStop.withLock { $0 = stop }
+        }
+        metrics.redeemed(report.redeemed.count)
+        return report.redeemed.count + report.failed.count
+    }
+
+    private func pruneAnswers() async throws {
+        while true {
+            let bytes = try await store.pruneAnswers(now: clock.now(), limit: 500)
+            guard bytes > 0 else { break }
+            keptAnswerBytes.withLock { $0 = max(0, $0 - bytes) }
+        }
+    }
+
+    // MARK: The operator's switch
+
+    /// Why offline acceptance is off; nil where it is on.
+    public var offlineAcceptanceStop: String? { offlineStop.withLock { $0 } }
+
+    /// Turns offline acceptance off, durably: after a restore from backup, or because the operator says so.
+    public func stopOfflineAcceptance(reason: String) async throws {
+        offlineStop.withLock { $0 = reason }
+        try await store.setOfflineStop(reason)
+    }
+
+    /// Turns it on again, once the operator has looked.
+    public func resumeOfflineAcceptance() async throws {
+        try await store.setOfflineStop(nil)
+        offlineStop.withLock { $0 = nil }
+    }
+
+    /// Closes the connections to upstreams. Calls must have ended.
+    public func shutdown() async {
+        await registry.shutdown()
+    }
+}

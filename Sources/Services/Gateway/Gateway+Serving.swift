@@ -1,0 +1,307 @@
+import AsyncHTTPClient
+import CanonicalJSON
+import Cryptography
+import Encodings
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Paywall
+import Receipts
+import Synchronization
+
+/// Calling the upstream and settling what came of it.
+extension Gateway {
+    /// Makes a claimed call. Whatever happens, the claim reaches an end: served, refunded, or handed to the housekeeping.
+    func serve(_ claim: ActiveClaim, call: IncomingCall, body: IntakeBody) async throws -> (Response, outcome: String) {
+        let lease = CallLease(claimID: claim.id) { [weak self] id in
+            self?.abandoned.withLock { $0.append(id) }
+        }
+        // In a task of its own, so that a client that goes away does not cut a paid call short.
+        let gateway = self
+        return try await Task {
+            try await gateway.serve(claim, lease: lease, call: call, body: body)
+        }.value
+    }
+
+    private func serve(
+        _ claim: ActiveClaim,
+        lease: CallLease,
+        call: IncomingCall,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        do {
+            let answer = try await call.upstream.call(proxied(call, body: body, caller: claim.caller))
+            if call.service.refundsServerErrors, answer.status >= 500 {
+                throw UpstreamFailure.failed("it answered \(answer.status).")
+            }
+            if let length = answer.length, length <= configuration.bufferedAnswerLimitBytes {
+                let collected = try await answer.collect(limitBytes: length)
+                guard collected.readableBytes == length else {
+                    throw UpstreamFailure.failed("its answer is shorter than it announced.")
+                }
+                await body.abandon()
+                let response = try await settle(claim, answer: answer, body: collected, method: call.method)
+                lease.close()
+                return (response, "served")
+            }
+            return (stream(answer, claim: claim, lease: lease, call: call, body: body), "served")
+        } catch let failure as UpstreamFailure {
+            await body.abandon()
+            let response = try await refund(claim, because: failure.refusal)
+            lease.close()
+            return (response, "refunded")
+        }
+    }
+
+    /// A call that costs nothing: passed on as it is.
+    func passThrough(_ call: IncomingCall, body: IntakeBody, caller: CallerIdentity?) async throws -> Response {
+        let answer: UpstreamAnswer
+        do {
+            answer = try await call.upstream.call(proxied(call, body: body, caller: caller))
+        } catch {
+            await body.abandon()
+            throw error.refusal
+        }
+        var headers = HeaderRules.returned(answer.headers)
+        addLength(to: &headers, answer: answer)
+        let slot = call.slot
+        return Response(
+            status: HTTPResponse.Status(code: answer.status),
+            headers: headers,
+            body: ResponseBody(contentLength: answer.length) { writer in
+                defer { withExtendedLifetime(slot) {} }
+                do {
+                    for try await piece in answer.body {
+                        guard NIODeadline.now() < answer.deadline else {
+                            throw UpstreamFailure.timedOut("the call's time is over.")
+                        }
+                        try await writer.write(piece)
+                    }
+                } catch {
+                    await body.abandon()
+                    throw error
+                }
+                await body.abandon()
+                try await writer.finish(nil)
+            }
+        )
+    }
+
+    private func addLength(to headers: inout HTTPFields, answer: UpstreamAnswer) {
+        guard answer.length == 0 else { return }
+        // An answer without body may still say how long the body would have been (HEAD, 304).
+        if let announced = answer.headers.first(where: { $0.name.lowercased() == "content-length" }) {
+            headers[.contentLength] = announced.value
+        }
+    }
+
+    private func proxied(_ call: IncomingCall, body: IntakeBody, caller: CallerIdentity?) -> ProxiedRequest {
+        var added = [("Via", "1.1 mintmark")]
+        if let caller { added.append(("Agent-Caller", caller.did)) }
+        var forwarded: [String] = []
+        if let peer = call.peerAddress {
+            forwarded.append("for=\"\(peer.contains(":") ? "[\(peer)]" : peer)\"")
+            added.append(("X-Forwarded-For", peer))
+        }
+        if let authority = call.authority,
+            authority.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != 0x22 && $0 != 0x5c })
+        {
+            forwarded.append("host=\"\(authority)\"")
+            added.append(("X-Forwarded-Host", authority))
+        }
+        if !forwarded.isEmpty { added.append(("Forwarded", forwarded.joined(separator: ";"))) }
+        return ProxiedRequest(method: call.method, target: call.target, headers: call.headers, added: added, body: body)
+    }
+
+    // MARK: Settling
+
+    /// Settles a call whose answer is in memory, then gives it: charged before it is shown ([CALL-15]).
+    private func settle(
+        _ claim: ActiveClaim,
+        answer: UpstreamAnswer,
+        body: ByteBuffer,
+        method: String
+    ) async throws -> Response {
+        var headers = HeaderRules.returned(answer.headers)
+        if method == "HEAD" || answer.status == 304 { addLength(to: &headers, answer: answer) }
+        let bytes = Array(body.readableBytesView)
+        let kept = StoredAnswer(
+            status: answer.status,
+            headers: headers.map { ($0.name.rawName, $0.value) },
+            body: bytes
+        )
+        let receipt = try await settle(claim, answer: kept, status: answer.status, digest: Hashing.sha256(bytes))
+        headers[.agentReceiptID] = claim.id
+        headers[.agentReceipt] = receipt.encodedHeader
+        return Response(
+            status: HTTPResponse.Status(code: answer.status),
+            headers: headers,
+            body: bytes.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: body)
+        )
+    }
+
+    /// Writes the end of a served call.
+    /// - Parameter answer: to be kept for a repeated call, where there is room.
+    private func settle(
+        _ claim: ActiveClaim,
+        answer: StoredAnswer?,
+        status: Int,
+        digest: [UInt8]
+    ) async throws -> Receipt {
+        let now = clock.now()
+        let receipt = try desk.receipt(of: claim, status: status, responseDigest: digest, outcome: .served, at: now)
+        let kept = answer.flatMap { reserve($0) ? $0 : nil }
+        do {
+            try await store.settle(
+                Settlement(
+                    claimID: claim.id,
+                    receipt: receipt.bytes,
+                    answer: kept,
+                    answerKeptUntil: kept == nil ? nil : now.adding(seconds: configuration.answerKeepSeconds),
+                    at: now
+                )
+            )
+        } catch {
+            if let kept { keptAnswerBytes.withLock { $0 -= Self.size(of: kept) } }
+            throw error
+        }
+        return receipt
+    }
+
+    /// Takes room among the kept answers.
+    private func reserve(_ answer: StoredAnswer) -> Bool {
+        let size = Self.size(of: answer)
+        guard answer.body.count <= configuration.keptAnswerLimitBytes else { return false }
+        return keptAnswerBytes.withLock { bytes in
+            guard bytes + size <= configuration.keptAnswersLimitBytes else { return false }
+            bytes += size
+            return true
+        }
+    }
+
+    private static func size(of answer: StoredAnswer) -> Int64 {
+        Int64(answer.body.count + ClaimRows.headerBytes(answer.headers).count)
+    }
+
+    // MARK: Streaming
+
+    /// Passes a long answer on while it comes; the receipt is the trailer ([CALL-17]).
+    private func stream(
+        _ answer: UpstreamAnswer,
+        claim: ActiveClaim,
+        lease: CallLease,
+        call: IncomingCall,
+        body: IntakeBody
+    ) -> Response {
+        var headers = HeaderRules.returned(answer.headers)
+        headers[.agentReceiptID] = claim.id
+        headers[.trailer] = HTTPField.Name.agentReceipt.rawName
+        let storedHeaders = headers.filter { $0.name != .trailer && $0.name != .agentReceiptID }
+            .map { ($0.name.rawName, $0.value) }
+        let slot = call.slot
+        let gateway = self
+        return Response(
+            status: HTTPResponse.Status(code: answer.status),
+            headers: headers,
+            body: ResponseBody { writer in
+                defer { withExtendedLifetime(slot) {} }
+                let passed: Passed
+                do {
+                    passed = try await gateway.pass(answer, of: claim, lease: lease, to: &writer)
+                } catch {
+                    await body.abandon()
+                    throw error
+                }
+                await body.abandon()
+                let kept = passed.copy.map { StoredAnswer(status: answer.status, headers: storedHeaders, body: $0) }
+                let receipt = try await gateway.settle(
+                    claim,
+                    answer: kept,
+                    status: answer.status,
+                    digest: passed.digest
+                )
+                lease.close()
+                guard passed.isDelivered else { throw CancellationError() }
+                try await writer.finish([.agentReceipt: receipt.encodedHeader])
+            }
+        )
+    }
+
+    private struct Passed: Sendable {
+        var digest: [UInt8]
+        /// The whole body, where it is short enough to keep.
+        var copy: [UInt8]?
+        /// False where the client went away.
+        var isDelivered: Bool
+    }
+
+    /// Copies the upstream's body to the client. Where the client goes away, a body short enough to keep is still read to
+    /// its end, so that a retry gets it.
+    /// - Throws: where the upstream failed; the call is refunded and the connection must be cut ([CALL-18]).
+    private func pass(
+        _ answer: UpstreamAnswer,
+        of claim: ActiveClaim,
+        lease: CallLease,
+        to writer: inout any ResponseBodyWriter
+    ) async throws -> Passed {
+        var hash = SHA256Stream()
+        var copy: [UInt8]? = []
+        var isDelivered = true
+        var count = 0
+        do {
+            for try await piece in answer.body {
+                piece.withUnsafeReadableBytes { hash.update($0) }
+                count += piece.readableBytes
+                if let kept = copy?.count, kept + piece.readableBytes <= configuration.keptAnswerLimitBytes {
+                    copy?.append(contentsOf: piece.readableBytesView)
+                } else {
+                    copy = nil
+                }
+                guard NIODeadline.now() < answer.deadline else {
+                    throw UpstreamFailure.timedOut("the call's time is over.")
+                }
+                if isDelivered {
+                    do {
+                        try await writer.write(piece)
+                    } catch {
+                        isDelivered = false
+                    }
+                }
+                if !isDelivered, copy == nil { break }
+            }
+            if isDelivered, let length = answer.length, length != count {
+                throw UpstreamFailure.failed("its answer is not as long as it announced.")
+            }
+        } catch {
+            let failure = UpstreamFailure(error)
+            _ = try await refund(claim, because: failure.refusal)
+            lease.close()
+            throw failure
+        }
+        return Passed(digest: hash.finalize(), copy: copy, isDelivered: isDelivered)
+    }
+
+    // MARK: Giving again
+
+    func storedAnswer(_ stored: StoredCall) async throws -> Response {
+        guard let answer = try await store.answer(claimID: stored.id) else {
+            throw CallRefusal(
+                .alreadyServed,
+                "This call was served and paid; its answer is no longer kept.",
+                receiptID: stored.id
+            )
+        }
+        var headers = HTTPFields()
+        for (name, value) in answer.headers {
+            if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
+        }
+        headers[.idempotentReplayed] = "true"
+        headers[.agentReceiptID] = stored.id
+        if let receipt = try await store.receipt(id: stored.id) { headers[.agentReceipt] = Base64URL.encode(receipt) }
+        return Response(
+            status: HTTPResponse.Status(code: answer.status),
+            headers: headers,
+            body: answer.body.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
+        )
+    }
+}

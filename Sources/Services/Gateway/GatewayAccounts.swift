@@ -1,0 +1,105 @@
+import Cashu
+import Encodings
+import Ledger
+import Paywall
+
+/// The gateway's accounts and the movements between them ([CALL-16]). One unit each, so the unit is not in the name.
+enum GatewayAccounts {
+    /// Ecash taken and not yet redeemed at one mint: an asset, and the figure held against the cap.
+    static func unredeemed(_ mint: MintURL) -> Account {
+        Account("gateway:unredeemed:\(mint.string.prefix(200))", .asset)
+    }
+    /// Value that passed over to the node's own wallet, or came from it for a refund.
+    static let wallet = Account("gateway:wallet", .external)
+    /// Paid for calls that are not settled: owed to buyers.
+    static let escrow = Account("gateway:escrow", .liability)
+    /// Earned with one service.
+    static func revenue(_ service: String) -> Account { Account("gateway:revenue:\(service)", .liability) }
+    /// Proofs of served calls that the mint refused.
+    static let losses = Account("gateway:losses", .external)
+
+    /// A payment taken offline: the proofs are held, their worth is owed until the call is settled.
+    static func taken(_ claim: NewClaim) -> Transfer {
+        Transfer(
+            id: "call:\(claim.id):taken",
+            debit: unredeemed(claim.payment.mint),
+            credit: escrow,
+            amount: claim.payment.total,
+            unit: claim.payment.unit.name,
+            kind: "call-taken",
+            reference: claim.id,
+            at: claim.at
+        )
+    }
+
+    /// A payment redeemed at the mint before the call: what is left after the mint's fee is owed.
+    static func takenOnline(_ record: ClaimRecord, at: Timestamp) -> Transfer {
+        Transfer(
+            id: "call:\(record.call.id):taken",
+            debit: wallet,
+            credit: escrow,
+            amount: held(record),
+            unit: record.unit.name,
+            kind: "call-taken-online",
+            reference: record.call.id,
+            at: at
+        )
+    }
+
+    static func earned(_ record: ClaimRecord, at: Timestamp) -> Transfer {
+        Transfer(
+            id: "call:\(record.call.id):earned",
+            debit: escrow,
+            credit: revenue(record.service),
+            amount: held(record),
+            unit: record.unit.name,
+            kind: "call-earned",
+            reference: record.call.id,
+            at: at
+        )
+    }
+
+    static func returned(_ record: ClaimRecord, at: Timestamp) -> Transfer {
+        Transfer(
+            id: "call:\(record.call.id):returned",
+            debit: escrow,
+            credit: record.isOnline ? wallet : unredeemed(record.mint),
+            amount: held(record),
+            unit: record.unit.name,
+            kind: "call-returned",
+            reference: record.call.id,
+            at: at
+        )
+    }
+
+    /// What stands in escrow for a claim: the proofs' worth, or what redeeming them brought.
+    static func held(_ record: ClaimRecord) -> UInt64 {
+        record.total
+    }
+
+    static func redeemed(_ amount: UInt64, batch: RedemptionBatch, at: Timestamp) -> Transfer {
+        Transfer(
+            id: "batch:\(batch.id):redeemed",
+            debit: wallet,
+            credit: unredeemed(batch.mint),
+            amount: amount,
+            unit: batch.unit.name,
+            kind: "batch-redeemed",
+            reference: batch.id,
+            at: at
+        )
+    }
+
+    static func lost(_ amount: UInt64, batch: RedemptionBatch, at: Timestamp) -> Transfer {
+        Transfer(
+            id: "batch:\(batch.id):lost",
+            debit: losses,
+            credit: unredeemed(batch.mint),
+            amount: amount,
+            unit: batch.unit.name,
+            kind: "batch-lost",
+            reference: batch.id,
+            at: at
+        )
+    }
+}

@@ -1,0 +1,52 @@
+import Cashu
+import Cryptography
+import Encodings
+import Paywall
+import Receipts
+import SignedDocuments
+
+/// Signs receipts in the node's name ([CALL-15]).
+struct ReceiptDesk: Sendable {
+    let signer: DocumentSigner
+    /// The dialect, as receipts name it.
+    static let dialect = "nut24"
+
+    /// A receipt of a call, served or refunded.
+    /// - Parameters:
+    ///   - responseDigest: SHA-256 of the body; nil where no whole answer was given.
+    ///   - requestDigest: of the body, where it was read or promised; else of no bytes.
+    func receipt(
+        of claim: ActiveClaim,
+        status: Int,
+        responseDigest: [UInt8]?,
+        outcome: ReceiptOutcome,
+        at now: Timestamp
+    ) throws -> Receipt {
+        let buyer = try claim.caller.map { caller in
+            ReceiptParty(
+                did: try DIDKey(parsing: caller.did),
+                agentID: caller.agentID,
+                passportID: caller.passportID
+            )
+        }
+        let claims = ReceiptClaims(
+            id: claim.id,
+            seller: ReceiptParty(did: signer.did),
+            buyer: buyer,
+            service: claim.service,
+            method: claim.method,
+            target: claim.target,
+            requestDigest: claim.bodyDigest ?? IntakeBody.emptyDigest,
+            responseDigest: responseDigest,
+            status: status,
+            amount: claim.price,
+            unit: claim.unit.name,
+            paymentDigest: claim.payment.bytes,
+            dialect: Self.dialect,
+            requestedAt: claim.at,
+            respondedAt: max(now, claim.at),
+            outcome: outcome
+        )
+        return try Receipt.issue(claims, by: signer, now: now)
+    }
+}

@@ -1,0 +1,152 @@
+import Cryptography
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Paywall
+
+/// A request's body as the gateway holds it: whole where it is short, else a stream in bounded memory.
+enum IntakeBody: Sendable {
+    case none
+    case whole(ByteBuffer, sha256: [UInt8])
+    case long(LongBody)
+
+    /// SHA-256 of no bytes.
+    static let emptyDigest = Hashing.sha256([])
+
+    /// The digest for scope and receipt, as far as it is known or promised.
+    var digest: BodyDigest {
+        switch self {
+        case .none: .sha256(Self.emptyDigest)
+        case .whole(_, let digest): .sha256(digest)
+        case .long(let body):
+            body.promisedDigest.map { .sha256($0) } ?? .unread(length: body.declaredLength.map(UInt64.init))
+        }
+    }
+
+    var knownDigest: [UInt8]? {
+        if case .sha256(let digest) = digest { return digest }
+        return nil
+    }
+
+    var fact: BodyFact {
+        switch self {
+        case .none: .none
+        case .whole(_, let digest): .digest(digest)
+        case .long(let body): body.promisedDigest.map { .promised($0) } ?? .unread
+        }
+    }
+
+    /// Stops reading, and waits until nothing reads any more: the connection's next request must find it free.
+    func abandon() async {
+        if case .long(let body) = self { await body.abandon() }
+    }
+}
+
+/// A body that is passed on while it is read. A task reads it from the client, counts and hashes, and hands it over piece
+/// by piece; a few pieces are in memory at a time.
+struct LongBody: Sendable {
+    /// What the upstream's client reads; ends with an error where the body breaks its promises.
+    let stream: PieceChannel
+    let pump: Task<Void, Never>
+    /// `Content-Length`, where there is one.
+    let declaredLength: Int64?
+    /// From `Content-Digest`.
+    let promisedDigest: [UInt8]?
+
+    func abandon() async {
+        stream.close()
+        pump.cancel()
+        await pump.value
+    }
+}
+
+/// Reads a request's body up to what can be held, and turns the rest into a stream.
+struct RequestIntake: Sendable {
+    /// Bodies up to this are read before the call, so that their digest can be part of its identity.
+    static let wholeLimitBytes = 1 << 20
+
+    /// The longest body the service takes.
+    var limitBytes: Int64
+    /// From `Content-Digest`; nil where there is none.
+    var promisedDigest: [UInt8]?
+
+    /// - Throws: ``CallRefusal`` 413 and 400; the connection's own errors.
+    func read(_ request: Request) async throws -> IntakeBody {
+        let declared = try Self.declaredLength(request.headers)
+        if let declared, declared > limitBytes { throw tooLarge }
+        if declared == 0 || (declared == nil && request.headers[.transferEncoding] == nil) {
+            // No body by the rules of HTTP/1.1; nothing is read, so that a request without one costs nothing.
+            return try finished(ByteBuffer(), declared: 0)
+        }
+        var iterator = request.body.makeAsyncIterator()
+        var collected = ByteBuffer()
+        while let piece = try await iterator.next() {
+            collected.writeImmutableBuffer(piece)
+            guard collected.readableBytes <= limitBytes else { throw tooLarge }
+            if collected.readableBytes > Self.wholeLimitBytes {
+                return .long(stream(collected, then: iterator, declared: declared))
+            }
+        }
+        return try finished(collected, declared: declared)
+    }
+
+    private var tooLarge: CallRefusal {
+        CallRefusal(.bodyTooLarge, "The request's body is longer than the \(limitBytes) bytes this service takes.")
+    }
+
+    private func finished(_ body: ByteBuffer, declared: Int64?) throws(CallRefusal) -> IntakeBody {
+        if let declared, declared != body.readableBytes { throw Self.truncated }
+        let digest = body.readableBytes == 0 ? IntakeBody.emptyDigest : Hashing.sha256(Array(body.readableBytesView))
+        if let promisedDigest, promisedDigest != digest { throw Self.mismatch }
+        return body.readableBytes == 0 ? .none : .whole(body, sha256: digest)
+    }
+
+    static let truncated = CallRefusal(.malformedRequest, "The request's body ended before its announced length.")
+    static let mismatch = CallRefusal(
+        .contentDigestMismatch,
+        "The request's body is not the one that Content-Digest names. Nothing was taken."
+    )
+
+    static func declaredLength(_ headers: HTTPFields) throws(CallRefusal) -> Int64? {
+        let values = headers[values: .contentLength]
+        guard let first = values.first else { return nil }
+        guard values.allSatisfy({ $0 == first }), !first.isEmpty, first.utf8.allSatisfy({ (48...57).contains($0) }),
+            let length = Int64(first), headers[.transferEncoding] == nil
+        else {
+            throw CallRefusal(.malformedRequest, "The request's length is announced in two ways, or not as a number.")
+        }
+        return length
+    }
+
+    private func stream(
+        _ head: ByteBuffer,
+        then iterator: sending RequestBody.AsyncIterator,
+        declared: Int64?
+    ) -> LongBody {
+        let channel = PieceChannel()
+        let limitBytes = limitBytes
+        let promised = promisedDigest
+        let tooLarge = tooLarge
+        let pump = Task {
+            var iterator = iterator
+            var count = Int64(head.readableBytes)
+            var hash = SHA256Stream()
+            if promised != nil { head.withUnsafeReadableBytes { hash.update($0) } }
+            do {
+                guard await channel.send(head) else { return }
+                while let piece = try await iterator.next() {
+                    count += Int64(piece.readableBytes)
+                    guard count <= limitBytes else { throw tooLarge }
+                    if promised != nil { piece.withUnsafeReadableBytes { hash.update($0) } }
+                    guard await channel.send(piece) else { return }
+                }
+                if let declared, declared != count { throw Self.truncated }
+                if let promised, hash.finalize() != promised { throw Self.mismatch }
+                channel.finish()
+            } catch {
+                channel.finish(error)
+            }
+        }
+        return LongBody(stream: channel, pump: pump, declaredLength: declared, promisedDigest: promised)
+    }
+}

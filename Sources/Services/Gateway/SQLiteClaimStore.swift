@@ -1,0 +1,275 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+public import Encodings
+internal import Ledger
+public import Paywall
+public import Storage
+
+/// The claim store on the node's SQLite database, in the ledger's own transactions.
+public struct SQLiteClaimStore: ClaimStore {
+    let database: Database
+
+    /// - Parameter database: opened with ``GatewayTables/migrations``.
+    public init(database: Database) {
+        self.database = database
+    }
+
+    // MARK: Claiming
+
+    public func claim(_ claim: NewClaim, cap: UInt64) async throws -> ClaimOutcome {
+        do {
+            return try await database.write { connection in
+                let decision = try Self.decide(
+                    scope: claim.scope,
+                    ys: claim.payment.ys,
+                    now: claim.at,
+                    in: connection
+                )
+                guard decision == .proceed else { return .existing(decision) }
+                try Self.insert(claim, in: connection)
+                if !claim.isOnline {
+                    try LedgerStore.post([GatewayAccounts.taken(claim)], in: connection)
+                    let unredeemed = try LedgerStore.balance(
+                        of: GatewayAccounts.unredeemed(claim.payment.mint),
+                        unit: claim.payment.unit.name,
+                        in: connection
+                    )
+                    // Thrown, so that the savepoint takes everything back.
+                    guard unredeemed <= cap else {
+                        throw GatewayError(.overCap, "\(unredeemed) \(claim.payment.unit) would be unredeemed")
+                    }
+                }
+                return .claimed
+            }
+        } catch let error as GatewayError where error.code == .overCap {
+            return .overCap
+        }
+    }
+
+    public func decide(scope: IdempotencyScope, ys: [[UInt8]], now: Timestamp) async throws -> CallDecision {
+        try await database.read { try Self.decide(scope: scope, ys: ys, now: now, in: $0) }
+    }
+
+    private static func decide(
+        scope: IdempotencyScope,
+        ys: [[UInt8]],
+        now: Timestamp,
+        in connection: Connection
+    ) throws -> CallDecision {
+        let byScope = try connection.first(
+            "SELECT \(ClaimRows.columns) FROM gateway_claims WHERE scope = ?",
+            .blob(scope.id)
+        ).map { try ClaimRows.record($0).call }
+        var byPayment: StoredCall?
+        if byScope == nil {
+            for y in ys {
+                guard let row = try connection.first("SELECT claim FROM gateway_proofs WHERE y = ?", .blob(y)) else {
+                    continue
+                }
+                byPayment = try self.record(row.text(0), in: connection)?.call
+                if byPayment != nil { break }
+                throw GatewayError(.corrupt, "a proof belongs to a claim that does not exist")
+            }
+        }
+        return CallDecision.decide(asked: scope, byScope: byScope, byPayment: byPayment, now: now)
+    }
+
+    private static func insert(_ claim: NewClaim, in connection: Connection) throws {
+        let payment = claim.payment
+        try connection.execute(
+            """
+            INSERT INTO gateway_claims (id, scope, request, payment, service, method, target, body, caller, agent, passport,
+                mint, unit, total, fee, price, online, state, at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            .text(claim.id),
+            .blob(claim.scope.id),
+            .blob(claim.scope.requestDigest),
+            .blob(payment.digest.bytes),
+            .text(claim.service),
+            .text(claim.method),
+            .text(claim.target),
+            .optional(claim.bodyDigest),
+            .optional(claim.caller?.did),
+            .optional(claim.caller?.agentID),
+            .optional(claim.caller?.passportID),
+            .text(payment.mint.string),
+            .text(payment.unit.name),
+            try .amount(payment.total),
+            try .amount(payment.fee),
+            try .amount(claim.price),
+            .bool(claim.isOnline),
+            .text(claim.isOnline ? CallState.redeeming.rawValue : CallState.running.rawValue),
+            .integer(claim.at.millisecondsSince1970)
+        )
+        for (proof, y) in zip(payment.proofs, payment.ys) {
+            try connection.execute(
+                """
+                INSERT INTO gateway_proofs (y, claim, mint, unit, keyset, amount, secret, signature, dleq, state)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                .blob(y),
+                .text(claim.id),
+                .text(payment.mint.string),
+                .text(payment.unit.name),
+                .blob(proof.keysetID.bytes),
+                try .amount(proof.amount),
+                .text(proof.secret),
+                .blob(proof.signature.compressed),
+                .optional(ClaimRows.dleqBytes(proof.dleq)),
+                .text(claim.isOnline ? "online" : "held")
+            )
+        }
+    }
+
+    // MARK: Moving on
+
+    /// Moves a claim from one of `states` to `next`.
+    /// - Returns: the claim as it was.
+    /// - Throws: `stateChanged` where it is in another state or gone.
+    @discardableResult
+    static func move(
+        _ claimID: String,
+        from states: Set<CallState>,
+        to next: CallState,
+        in connection: Connection
+    ) throws -> ClaimRecord {
+        guard let record = try record(claimID, in: connection) else {
+            throw GatewayError(.stateChanged, "the claim \(claimID) is gone")
+        }
+        guard states.contains(record.call.state), record.call.state.successors.contains(next) else {
+            throw GatewayError(
+                .stateChanged,
+                "the claim \(claimID) is \(record.call.state.rawValue) and can't become \(next.rawValue)"
+            )
+        }
+        try connection.execute(
+            "UPDATE gateway_claims SET state = ? WHERE id = ?",
+            .text(next.rawValue),
+            .text(claimID)
+        )
+        return record
+    }
+
+    public func redeemed(claimID: String, worth: UInt64, at: Timestamp) async throws {
+        try await database.write { connection in
+            var record = try Self.move(claimID, from: [.redeeming], to: .running, in: connection)
+            // The mint's fee is gone already: from here on the claim is worth what came in.
+            record.total = worth
+            record.fee = 0
+            try connection.execute(
+                "UPDATE gateway_claims SET total = ?, fee = 0 WHERE id = ?",
+                try .amount(worth),
+                .text(claimID)
+            )
+            try LedgerStore.post([GatewayAccounts.takenOnline(record, at: at)], in: connection)
+        }
+    }
+
+    public func release(claimID: String) async throws {
+        try await database.write { connection in
+            guard let record = try Self.record(claimID, in: connection), record.call.state == .redeeming else {
+                throw GatewayError(.stateChanged, "only a claim that is being redeemed can be released")
+            }
+            try connection.execute("DELETE FROM gateway_proofs WHERE claim = ?", .text(claimID))
+            try connection.execute("DELETE FROM gateway_claims WHERE id = ?", .text(claimID))
+        }
+    }
+
+    public func resume(claimID: String) async throws -> Bool {
+        do {
+            try await database.write { connection in
+                _ = try Self.move(claimID, from: [.interrupted], to: .running, in: connection)
+            }
+            return true
+        } catch let error as GatewayError where error.code == .stateChanged {
+            return false
+        }
+    }
+
+    public func interrupt(claimID: String) async throws {
+        try await database.write { connection in
+            _ = try Self.move(claimID, from: [.running], to: .interrupted, in: connection)
+        }
+    }
+
+    public func settle(_ settlement: Settlement) async throws {
+        try await database.write { connection in
+            let record = try Self.move(settlement.claimID, from: [.running], to: .served, in: connection)
+            try connection.execute(
+                "UPDATE gateway_claims SET settled_at = ?, kept_until = ? WHERE id = ?",
+                .integer(settlement.at.millisecondsSince1970),
+                .optional(settlement.answer == nil ? nil : settlement.answerKeptUntil?.millisecondsSince1970),
+                .text(settlement.claimID)
+            )
+            if let answer = settlement.answer, let keptUntil = settlement.answerKeptUntil {
+                try connection.execute(
+                    "INSERT INTO gateway_answers (claim, status, headers, body, kept_until) VALUES (?, ?, ?, ?, ?)",
+                    .text(settlement.claimID),
+                    .int(answer.status),
+                    .blob(ClaimRows.headerBytes(answer.headers)),
+                    .blob(answer.body),
+                    .integer(keptUntil.millisecondsSince1970)
+                )
+            }
+            if !record.isOnline {
+                try connection.execute(
+                    "UPDATE gateway_proofs SET state = 'due' WHERE claim = ? AND state = 'held'",
+                    .text(settlement.claimID)
+                )
+            }
+            try Self.keep(settlement.receipt, of: settlement.claimID, at: settlement.at, in: connection)
+            try LedgerStore.post([GatewayAccounts.earned(record, at: settlement.at)], in: connection)
+        }
+    }
+
+    public func refund(_ refund: Refund) async throws {
+        try await database.write { connection in
+            let next: CallState = refund.token == nil ? .refunding : .refunded
+            let record = try Self.move(
+                refund.claimID,
+                from: [.running, .interrupted],
+                to: next,
+                in: connection
+            )
+            try connection.execute(
+                "UPDATE gateway_claims SET settled_at = ?, refund = ?, refund_reason = ? WHERE id = ?",
+                .integer(refund.at.millisecondsSince1970),
+                .optional(refund.token),
+                .text(refund.reason.rawValue),
+                .text(refund.claimID)
+            )
+            try connection.execute(
+                "UPDATE gateway_proofs SET state = 'returned' WHERE claim = ? AND state = 'held'",
+                .text(refund.claimID)
+            )
+            try Self.keep(refund.receipt, of: refund.claimID, at: refund.at, in: connection)
+            if refund.token != nil {
+                try LedgerStore.post([GatewayAccounts.returned(record, at: refund.at)], in: connection)
+            }
+        }
+    }
+
+    public func completeRefund(claimID: String, token: String, at: Timestamp) async throws {
+        try await database.write { connection in
+            let record = try Self.move(claimID, from: [.refunding], to: .refunded, in: connection)
+            try connection.execute("UPDATE gateway_claims SET refund = ? WHERE id = ?", .text(token), .text(claimID))
+            try LedgerStore.post([GatewayAccounts.returned(record, at: at)], in: connection)
+        }
+    }
+
+    /// Puts a receipt on file and into the outbox that the log drains later.
+    private static func keep(_ receipt: [UInt8], of claimID: String, at: Timestamp, in connection: Connection) throws {
+        try connection.execute(
+            "INSERT INTO gateway_receipts (id, document) VALUES (?, ?)",
+            .text(claimID),
+            .blob(receipt)
+        )
+        try connection.execute(
+            "INSERT INTO gateway_outbox (kind, reference, at) VALUES ('receipt', ?, ?)",
+            .text(claimID),
+            .integer(at.millisecondsSince1970)
+        )
+    }
+}

@@ -1,0 +1,167 @@
+public import CanonicalJSON
+import Paywall
+
+/// A service as the operator's API and the database hold it.
+extension ServiceDefinition {
+    /// Reads a definition. Unknown members are refused, so that a misspelt limit is not silently absent.
+    /// - Throws: ``GatewayError`` `invalid-service`.
+    public init(json: JSONValue) throws(GatewayError) {
+        do {
+            guard let object = json.objectValue else {
+                throw GatewayError(.invalidService, "A service is a JSON object.")
+            }
+            try Self.refuseUnknown(object, known: Self.members, in: "a service")
+            try self.init(
+                name: object.string("name"),
+                upstream: UpstreamAddress(object.string("upstream")),
+                prices: Self.prices(object.array("prices")),
+                passport: object.optionalObject("passport").map(Self.passport),
+                isIdempotent: object.optionalBool("idempotent") ?? false,
+                refundsServerErrors: object.optionalBool("refundsServerErrors") ?? true,
+                timeouts: object.optionalObject("timeouts").map(Self.timeouts) ?? CallTimeouts(),
+                requestBodyLimitBytes: object.optionalInt64("requestBodyLimitBytes") ?? 64 << 20,
+                rateLimit: object.optionalObject("rateLimit").map(Self.rateLimit),
+                sla: object.optionalString("sla"),
+                summary: object.optionalString("summary")
+            )
+        } catch let error as GatewayError {
+            throw error
+        } catch let error as PriceError {
+            throw GatewayError(.invalidService, error.message, cause: error)
+        } catch let error as JSONError {
+            throw GatewayError(.invalidService, "The service can't be read: \(error.message)", cause: error)
+        } catch {
+            throw GatewayError(.invalidService, "The service can't be read.", cause: error)
+        }
+    }
+
+    public var json: JSONValue {
+        var object: JSONObject = [
+            "name": .string(name),
+            "upstream": .string(upstream.description),
+            "prices": .array(prices.rules.map(Self.json)),
+            "idempotent": .bool(isIdempotent),
+            "refundsServerErrors": .bool(refundsServerErrors),
+            "timeouts": .object([
+                "connectSeconds": .integer(timeouts.connectSeconds),
+                "idleSeconds": .integer(timeouts.idleSeconds),
+                "totalSeconds": .integer(timeouts.totalSeconds),
+            ]),
+            "requestBodyLimitBytes": .integer(requestBodyLimitBytes),
+        ]
+        if let passport {
+            var requirement: JSONObject = [
+                "trustedIssuers": .array(passport.trustedIssuers.map { .string($0) }),
+                "maximumStatusAgeSeconds": .integer(passport.maximumStatusAgeSeconds),
+            ]
+            requirement["capability"] = passport.capability.map { .string($0) }
+            object["passport"] = .object(requirement)
+        }
+        if let rateLimit {
+            object["rateLimit"] = .object([
+                "perSecond": .integer(rateLimit.perSecond), "burst": .integer(rateLimit.burst),
+            ])
+        }
+        object["sla"] = sla.map { .string($0) }
+        object["summary"] = summary.map { .string($0) }
+        return .object(object)
+    }
+
+    private static let members: Set<String> = [
+        "name", "upstream", "prices", "passport", "idempotent", "refundsServerErrors", "timeouts",
+        "requestBodyLimitBytes",
+        "rateLimit", "sla", "summary",
+    ]
+
+    private static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {
+        for (key, _) in object where !known.contains(key) {
+            throw GatewayError(.invalidService, "\"\(key.prefix(64))\" is no member of \(place).")
+        }
+    }
+
+    private static func prices(_ values: [JSONValue]) throws -> PriceList {
+        guard values.count <= PriceList.maximumRules else {
+            throw PriceError(.tooManyRules, "A service has at most \(PriceList.maximumRules) price rules.")
+        }
+        return try PriceList(
+            values.map { value in
+                guard let object = value.objectValue else {
+                    throw GatewayError(
+                        .invalidService,
+                        "A price rule is an object such as {\"path\":\"/*\",\"amount\":\"2\"}."
+                    )
+                }
+                try refuseUnknown(object, known: ["methods", "path", "amount", "unit"], in: "a price rule")
+                let methods = try object["methods"].map { _ in try object.array("methods") } ?? []
+                return try PriceRule(
+                    methods: Set(
+                        methods.map { method in
+                            guard let text = method.stringValue else {
+                                throw GatewayError(.invalidService, "\"methods\" must hold strings such as \"GET\".")
+                            }
+                            return text
+                        }
+                    ),
+                    pathPattern: object.optionalString("path") ?? "/*",
+                    price: Price(amount: amount(object), unit: object.optionalString("unit") ?? "sat")
+                )
+            }
+        )
+    }
+
+    /// An amount travels as a string of digits; a plain JSON integer is read too.
+    private static func amount(_ object: JSONObject) throws -> UInt64 {
+        if let text = object["amount"]?.stringValue {
+            guard text.utf8.count <= 20, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = UInt64(text)
+            else {
+                throw GatewayError(.invalidService, "\"amount\" must be a whole number, not \"\(text.prefix(32))\".")
+            }
+            return value
+        }
+        return try object.uint64("amount")
+    }
+
+    private static func json(_ rule: PriceRule) -> JSONValue {
+        var object: JSONObject = [
+            "path": .string(rule.pathPattern),
+            "amount": .string(String(rule.price.amount)),
+            "unit": .string(rule.price.unit),
+        ]
+        if !rule.methods.isEmpty { object["methods"] = .array(rule.methods.sorted().map { .string($0) }) }
+        return .object(object)
+    }
+
+    private static func passport(_ object: JSONObject) throws -> PassportRequirement {
+        try refuseUnknown(
+            object,
+            known: ["trustedIssuers", "capability", "maximumStatusAgeSeconds"],
+            in: "a required passport"
+        )
+        return PassportRequirement(
+            trustedIssuers: try object.array("trustedIssuers").map { value in
+                guard let text = value.stringValue else {
+                    throw GatewayError(.invalidService, "\"trustedIssuers\" must hold did:key strings.")
+                }
+                return text
+            },
+            capability: try object.optionalString("capability"),
+            maximumStatusAgeSeconds: try object.optionalInt64("maximumStatusAgeSeconds") ?? 300
+        )
+    }
+
+    private static func timeouts(_ object: JSONObject) throws -> CallTimeouts {
+        try refuseUnknown(object, known: ["connectSeconds", "idleSeconds", "totalSeconds"], in: "timeouts")
+        let usual = CallTimeouts()
+        return CallTimeouts(
+            connectSeconds: try object.optionalInt64("connectSeconds") ?? usual.connectSeconds,
+            idleSeconds: try object.optionalInt64("idleSeconds") ?? usual.idleSeconds,
+            totalSeconds: try object.optionalInt64("totalSeconds") ?? usual.totalSeconds
+        )
+    }
+
+    private static func rateLimit(_ object: JSONObject) throws -> RateLimit {
+        try refuseUnknown(object, known: ["perSecond", "burst"], in: "a rate limit")
+        let perSecond = try object.int64("perSecond")
+        return RateLimit(perSecond: perSecond, burst: try object.optionalInt64("burst") ?? perSecond)
+    }
+}

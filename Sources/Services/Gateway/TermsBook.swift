@@ -1,0 +1,76 @@
+import Cashu
+import Encodings
+import Logging
+import Paywall
+import Synchronization
+
+/// What is known of the accepted mints, at hand for every call and fetched anew in the background.
+final class TermsBook: Sendable {
+    /// Terms older than this are fetched anew by the housekeeping, well before they are too old to be relied on.
+    static let refreshAfterSeconds: Int64 = 1800
+    /// An unknown keyset makes us ask a mint again, but not more often than this.
+    static let rotationCheckSeconds: Int64 = 10
+
+    private let purse: any SellerPurse
+    private let clock: WallClock
+    private let logger: Logger
+    private let known = Mutex<[MintURL: MintTerms]>([:])
+    private let asked = Mutex<[MintURL: Timestamp]>([:])
+
+    init(purse: any SellerPurse, clock: WallClock, logger: Logger) {
+        self.purse = purse
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// The terms of an accepted mint, perhaps old where it can't be reached; nil where nothing was ever heard of it.
+    func terms(of mint: MintURL) async -> MintTerms? {
+        let terms = known.withLock { $0[mint] }
+        if let terms, clock.now().milliseconds(since: terms.fetchedAt) < 3600 * 1000 { return terms }
+        return await fetch(mint, maximumAgeSeconds: 3600) ?? terms
+    }
+
+    /// Asks a mint again where a token names a keyset that is not known, unless that was just done.
+    /// - Returns: nil where nothing new was learned.
+    func afterRotation(of mint: MintURL) async -> MintTerms? {
+        await fetch(mint, maximumAgeSeconds: Self.rotationCheckSeconds)
+    }
+
+    /// Every accepted mint that something is known of, best first.
+    func all() async -> [MintTerms] {
+        var result: [MintTerms] = []
+        for mint in purse.acceptedMints {
+            if let terms = await terms(of: mint) { result.append(terms) }
+        }
+        return result
+    }
+
+    /// Fetches what is due. Called by the housekeeping.
+    func refresh() async {
+        for mint in purse.acceptedMints {
+            let terms = known.withLock { $0[mint] }
+            if let terms, clock.now().milliseconds(since: terms.fetchedAt) < Self.refreshAfterSeconds * 1000 {
+                continue
+            }
+            _ = await fetch(mint, maximumAgeSeconds: Self.refreshAfterSeconds)
+        }
+    }
+
+    private func fetch(_ mint: MintURL, maximumAgeSeconds: Int64) async -> MintTerms? {
+        let now = clock.now()
+        let isTooSoon = asked.withLock { table in
+            if let last = table[mint], now.milliseconds(since: last) < 1000, now >= last { return true }
+            table[mint] = now
+            return false
+        }
+        guard !isTooSoon else { return nil }
+        do {
+            let terms = try await purse.terms(of: mint, maximumAgeSeconds: maximumAgeSeconds)
+            known.withLock { $0[mint] = terms }
+            return terms
+        } catch {
+            logger.warning("a mint's terms can't be fetched", metadata: ["mint": "\(mint)", "error": "\(error)"])
+            return nil
+        }
+    }
+}
