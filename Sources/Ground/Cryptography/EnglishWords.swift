@@ -1,7 +1,7 @@
 /// The English word list of BIP-39: 2048 words in alphabetical order, each known by its first four letters.
-enum EnglishWords {
+package enum EnglishWords {
     /// The words; a word's place is its 11-bit number.
-    static let all: [String] = text.split(separator: " ").map(String.init)
+    package static let all: [String] = text.split(separator: " ").map(String.init)
 
     /// The number of each word.
     static let indices: [String: Int] = Dictionary(

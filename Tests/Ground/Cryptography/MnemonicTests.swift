@@ -83,6 +83,15 @@ import Testing
         expectRefusal(String(repeating: "abandon ", count: 100_000), saying: "1024")
     }
 
+    /// Twelve words carry 4 bits of checksum, twenty-four carry 8: of the 2048 last words so many fit.
+    @Test func oneLastWordInSixteenFits() throws {
+        for (count, fitting) in [(11, 128), (23, 8)] {
+            let start = Array(repeating: "zoo ", count: count).joined()
+            let read = EnglishWords.all.filter { (try? Mnemonic(words: start + $0)) != nil }
+            #expect(read.count == fitting)
+        }
+    }
+
     /// Made with Python's hashlib and unicodedata: BIP-39 normalizes the passphrase by NFKD.
     @Test func normalizesThePassphrase() throws {
         let mnemonic = try Mnemonic(words: Self.legal)

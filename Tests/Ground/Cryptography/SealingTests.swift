@@ -187,7 +187,8 @@ import Testing
         let refused: [(salt: [UInt8], n: Int, r: Int, p: Int)] = [
             ([], 1024, 8, 1), ([UInt8](repeating: 1, count: 7), 1024, 8, 1),
             ([UInt8](repeating: 1, count: 65), 1024, 8, 1),
-            (salt, 0, 8, 1), (salt, 512, 8, 1), (salt, 1023, 8, 1), (salt, 1 << 21, 8, 1), (salt, -1024, 8, 1),
+            (salt, 0, 8, 1), (salt, 512, 8, 1), (salt, 1023, 8, 1), (salt, 1025, 8, 1), (salt, 1536, 8, 1),
+            (salt, 1 << 21, 8, 1), (salt, -1024, 8, 1),
             (salt, .min, 8, 1), (salt, 1024, 0, 1), (salt, 1024, 33, 1), (salt, 1024, -1, 1), (salt, 1024, .max, 1),
             (salt, 1024, 8, 0), (salt, 1024, 8, 17), (salt, 1 << 20, 8, 1), (salt, 1 << 18, 9, 1),
         ]
