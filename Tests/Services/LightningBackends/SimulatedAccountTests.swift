@@ -16,7 +16,7 @@ struct SimulatedAccountTests {
         let first = try await test.network.openAccount(token: token, name: "planner")
         #expect(first.name == "TEST MONEY planner")
         #expect(first.nodeID.count == 33)
-        try await test.reopen()
+        try await test.crash()
         let again = try await test.network.openAccount(token: token, name: "another name")
         #expect(again == first)
         #expect(try await test.network.balanceMsat(of: again) == 1_000_000_000)
@@ -192,7 +192,7 @@ struct SimulatedAccountTests {
                 }
             }
             test.clock.advance(milliseconds: Int64.random(in: 0...700, using: &random))
-            if round % 25 == 24 { try await test.reopen() }
+            if round % 25 == 24 { try await test.crash() }
             if let last = pending.last, Bool.random(using: &random) {
                 let owner = try await test.network.account(token: last.token)
                 let settles = Bool.random(using: &random)

@@ -272,15 +272,23 @@ struct SimulatedServerTests {
             )
             #expect(reply.status == 200)
             let invoice = try await seller.createInvoice(amountMsat: 500, description: "tea", expirySeconds: 600)
-            #expect(try await buyer.pay(invoice: invoice, maximumFeeMsat: 0) == .pending)
+            let lost = try await Self.request(
+                "POST",
+                url + "/payments",
+                token: "Bearer \(payer)",
+                #"{"invoice":"\#(invoice.text)","maximumFeeMsat":0}"#
+            )
+            #expect(lost.status == 500 && lost.text.contains("not known"))
             #expect(try await buyer.paymentStatus(paymentHash: invoice.paymentHash) == .pending)
+            let second = try await seller.createInvoice(amountMsat: 1, description: "tea", expirySeconds: 600)
+            #expect(try await buyer.pay(invoice: second, maximumFeeMsat: 0) == .pending)
             test.clock.advance(milliseconds: 1_000)
             guard case .settled = try await buyer.pay(invoice: invoice, maximumFeeMsat: 0) else {
                 Issue.record("the payment did not settle")
                 return
             }
-            #expect(try await buyer.balanceMsat() == 1_000_000_000 - 500)
-            #expect(try await seller.balanceMsat() == 1_000_000_000 + 500)
+            #expect(try await buyer.balanceMsat() == 1_000_000_000 - 501)
+            #expect(try await seller.balanceMsat() == 1_000_000_000 + 501)
         }
         #expect(try await test.network.audit() == [])
     }
@@ -318,7 +326,7 @@ struct SimulatedServerTests {
             #expect(try await buyer.pay(invoice: invoice, maximumFeeMsat: 0) == .pending)
             return invoice
         }
-        try await test.reopen()
+        try await test.crash()
         try await withServer(test.network) { url in
             let buyer = try httpBackend(url, payer, test.clock)
             #expect(try await buyer.paymentStatus(paymentHash: invoice.paymentHash) == .pending)

@@ -66,11 +66,11 @@ struct SimulatedFaultTests {
     func hangThenSettle() async throws {
         let pair = try await pair()
         let invoice = try await invoice(pair.payee)
-        try await test.reopen()
+        try await test.crash()
         try await fault(.hang, pair.payer)
         #expect(try await pay(invoice, pair.payer) == .pending)
         for _ in 0..<3 {
-            try await test.reopen()
+            try await test.crash()
             #expect(try await status(invoice, pair.payer) == .pending)
             #expect(try await pay(invoice, pair.payer) == .pending)
             try await expectBalances(pair, start - 1_007, start)
@@ -79,7 +79,7 @@ struct SimulatedFaultTests {
         let payer = try await test.network.account(token: pair.payer)
         let answer = try await test.network.resolve(paymentHash: invoice.paymentHash, of: payer, settles: true)
         #expect(isSettled(answer?.outcome, invoice))
-        try await test.reopen()
+        try await test.crash()
         #expect(isSettled(try await status(invoice, pair.payer), invoice))
         try await expectBalances(pair, start - 1_007, start + 1_000)
         // What has ended stays so.
@@ -102,7 +102,7 @@ struct SimulatedFaultTests {
                 return
             }
             #expect(failure.code == .rejected)
-            try await test.reopen()
+            try await test.crash()
             try await expectBalances(pair, start, start)
         }
         try await fault(.none, pair.payer)
@@ -119,7 +119,7 @@ struct SimulatedFaultTests {
         test.clock.advance(milliseconds: 4_999)
         #expect(try await status(invoice, pair.payer) == .pending)
         try await expectBalances(pair, start - 1_007, start)
-        try await test.reopen()
+        try await test.crash()
         test.clock.advance(milliseconds: 1)
         // The payee is the first to look.
         let due = test.clock.now
@@ -155,7 +155,7 @@ struct SimulatedFaultTests {
             return
         }
         #expect(failure.code == .noRoute && failure.message.contains("TEST MONEY"))
-        try await test.reopen()
+        try await test.crash()
         #expect(try await status(invoice, pair.payer) == .failed(failure))
         try await expectBalances(pair, start, start)
         try await fault(.none, pair.payer)

@@ -1,7 +1,9 @@
 import AsyncHTTPClient
 import Encodings
+import Foundation
 import Lightning
 import Logging
+import Storage
 import Synchronization
 import TestSupport
 import Testing
@@ -26,33 +28,48 @@ final class SimulatedTestNetwork: Sendable {
     let clock = TestClock()
     private let terms: SimulatedNetwork.Terms
     private let current: Mutex<SimulatedNetwork>
+    private let crashes = Mutex(0)
 
     init(terms: SimulatedNetwork.Terms = SimulatedNetwork.Terms()) throws {
         folder = try TemporaryFolder()
         self.terms = terms
-        current = Mutex(try Self.open(folder, clock, terms))
+        current = Mutex(try Self.open(folder.path, clock, terms))
     }
 
     var network: SimulatedNetwork { current.withLock { $0 } }
 
     private static func open(
-        _ folder: TemporaryFolder,
+        _ folder: String,
         _ clock: TestClock,
         _ terms: SimulatedNetwork.Terms
     ) throws -> SimulatedNetwork {
         try SimulatedNetwork(
-            path: folder.path + "/simulated.sqlite",
+            path: folder + "/simulated.sqlite",
             clock: clock.wall,
             logger: Logger(label: "test"),
             terms: terms
         )
     }
 
-    /// Closes the database and opens it anew, as after the process ended between two steps.
-    func reopen() async throws {
-        await network.close()
-        let fresh = try Self.open(folder, clock, terms)
+    /// Ends the process, as far as the database can tell: what stands in its files at this moment, with the log not
+    /// folded in, is all that the next one finds.
+    func crash() async throws {
+        let number = crashes.withLock { count in
+            count += 1
+            return count
+        }
+        let old = network
+        let next = folder.path + "/after-crash-\(number)"
+        try FileManager.default.createDirectory(atPath: next, withIntermediateDirectories: false)
+        for suffix in ["", "-wal"] {
+            try FileManager.default.copyItem(
+                atPath: old.database.path + suffix,
+                toPath: next + "/simulated.sqlite" + suffix
+            )
+        }
+        let fresh = try Self.open(next, clock, terms)
         current.withLock { $0 = fresh }
+        await old.close()
     }
 
     /// A new account's token.
