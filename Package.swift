@@ -248,7 +248,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", hummingbird, httpTypes, httpClient, nioCore,
+                "Mint", "Wallet", "Identity", hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
             ]
         ),
         tests(
