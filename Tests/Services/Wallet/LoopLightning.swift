@@ -13,6 +13,7 @@ final class LoopLightning: LightningBackend {
         var outcome: PaymentOutcome?
         var fee: UInt64 = 0
         var paymentCount = 0
+        var begun: Set<[UInt8]> = []
     }
 
     let network = LightningNetwork.simulated
@@ -64,6 +65,7 @@ final class LoopLightning: LightningBackend {
     func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
         state.withLock { state in
             state.paymentCount += 1
+            state.begun.insert(invoice.paymentHash)
             if let outcome = state.outcome { return outcome }
             state.paid[invoice.paymentHash] = invoice.amountMsat ?? 0
             return .settled(preimage: state.preimages[invoice.paymentHash] ?? [], feeMsat: state.fee)
@@ -72,6 +74,7 @@ final class LoopLightning: LightningBackend {
 
     func paymentStatus(paymentHash: [UInt8]) async throws(LightningError) -> PaymentOutcome? {
         state.withLock { state in
+            guard state.begun.contains(paymentHash) else { return nil }
             if let outcome = state.outcome { return outcome }
             guard state.paid[paymentHash] != nil else { return nil }
             return .settled(preimage: state.preimages[paymentHash] ?? [], feeMsat: state.fee)
