@@ -216,7 +216,10 @@ let package = Package(
         tests(
             of: "Identity",
             on: .services,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Storage"]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Storage",
+                hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, logging,
+            ]
         ),
         tests(
             of: "LightningBackends",

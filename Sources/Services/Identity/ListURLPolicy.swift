@@ -13,7 +13,7 @@ struct ListURLPolicy: Sendable {
         guard !authority.isEmpty, !authority.contains("@") else { return "it names no host, or a user" }
         let host = Self.host(of: authority).lowercased()
         let isLoopback =
-            host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]" || host.hasPrefix("127.")
+            host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]" || Self.quad(host)?.first == 127
         switch scheme {
         case "https": break
         case "http":
@@ -39,12 +39,18 @@ struct ListURLPolicy: Sendable {
         return String(authority.prefix { $0 != ":" })
     }
 
-    private static func isGlobalIPv4(_ host: String) -> Bool {
+    /// The four numbers of a dotted quad in its one canonical form.
+    private static func quad(_ host: String) -> [UInt8]? {
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { part in String(part).count <= 3 ? UInt8(part) : nil }
+        let numbers = parts.compactMap { $0.utf8.count <= 3 ? UInt8($0) : nil }
         guard parts.count == 4, numbers.count == 4, zip(parts, numbers).allSatisfy({ $0 == String($1) }) else {
-            return false
+            return nil
         }
+        return numbers
+    }
+
+    private static func isGlobalIPv4(_ host: String) -> Bool {
+        guard let numbers = quad(host) else { return false }
         switch (numbers[0], numbers[1]) {
         case (0, _), (10, _), (127, _), (169, 254), (172, 16...31), (192, 168), (100, 64...127), (198, 18...19):
             return false
