@@ -14,7 +14,7 @@ extension Mint {
     /// `POST /v1/melt/quote/bolt11`: what paying an invoice takes.
     package func requestMeltQuote(_ body: [UInt8]) async throws -> [UInt8] {
         let request = try await workers.run { try TransactionCheck.decode(body, MeltQuoteRequest.init(json:)) }
-        return try await requestMeltQuote(request).json.serialized()
+        return try await requestMeltQuote(request).json.quoteAnswer()
     }
 
     /// - Throws: `MintError` 11013 unit, 11011 no amount, 11012 other amount, 11006 limits, 20007 invoice expired,
@@ -103,7 +103,7 @@ extension Mint {
             let change = try await store.change(ofMelt: quote.id)
             if !change.isEmpty { wire.change = try change.map { try BlindSignature($0) } }
         }
-        return wire.json.serialized()
+        return wire.json.quoteAnswer()
     }
 
     // MARK: Melting

@@ -12,7 +12,7 @@ extension Mint {
     /// `POST /v1/mint/quote/bolt11`: an invoice to pay, and the id to mint with afterwards.
     package func requestMintQuote(_ body: [UInt8]) async throws -> [UInt8] {
         let request = try await workers.run { try TransactionCheck.decode(body, MintQuoteRequest.init(json:)) }
-        return try await requestMintQuote(request).json.serialized()
+        return try await requestMintQuote(request).json.quoteAnswer()
     }
 
     /// - Throws: `MintError` 11013, 11006; `MintFailure` 503 where too many quotes are open or the backend is away.
@@ -66,10 +66,10 @@ extension Mint {
     package func mintQuote(_ id: String) async throws -> [UInt8] {
         guard let quote = try await store.mintQuote(id) else { throw MintError.quoteUnknown }
         do {
-            return try await refreshed(quote).onTheWire().json.serialized()
+            return try await refreshed(quote).onTheWire().json.quoteAnswer()
         } catch {
             logger.warning("asking about an invoice failed", metadata: ["error": "\(error)"])
-            return try quote.onTheWire().json.serialized()
+            return try quote.onTheWire().json.quoteAnswer()
         }
     }
 
@@ -148,5 +148,14 @@ extension StoredMintQuote {
             amountIssued: state == .issued ? amount : 0,
             updatedAt: UInt64(clamping: updatedAt.secondsSince1970)
         )
+    }
+}
+
+extension JSONValue {
+    /// A quote as an answer. Wallets since nutshell 0.21 insist on a `method` member, which the NUTs leave out.
+    func quoteAnswer() -> [UInt8] {
+        guard case .object(var quote) = self else { return serialized() }
+        quote["method"] = .string(PaymentMethod.bolt11.name)
+        return JSONValue.object(quote).serialized()
     }
 }

@@ -326,6 +326,40 @@ import Testing
         try await fixture.requireSound()
     }
 
+    @Test("A payment goes on where the caller hangs up, and its end is written down")
+    func hangUp() async throws {
+        let fixture = try await MintFixture()
+        let proofs = try await fixture.issue([64])
+        let (quote, _) = try await fixture.meltQuote(50)
+        fixture.lightning.holdPayments()
+        let caller = Task { try await fixture.melt(quote, proofs) }
+        await fixture.lightning.paymentIsWaiting()
+        caller.cancel()
+        fixture.lightning.letPaymentsGo()
+        _ = try? await caller.value
+        while try await fixture.look(quote).state == .pending { await Task.yield() }
+        #expect(try await fixture.look(quote).state == .paid)
+        #expect(try await fixture.states(proofs) == [.spent])
+        try await fixture.requireSound()
+    }
+
+    @Test("The housekeeping ends a melt that a former process left pending, and stops when told")
+    func housekeeping() async throws {
+        let fixture = try await MintFixture()
+        let proofs = try await fixture.issue([64])
+        let (quote, request) = try await fixture.meltQuote(50)
+        fixture.lightning.set(.pends)
+        _ = try await fixture.melt(quote, proofs)
+        try fixture.lightning.setPayment(request, .settled(preimage: fixture.lightning.preimage(request), feeMsat: 0))
+        try await fixture.reopen()
+        let mint = try fixture.mint
+        let housekeeping = Task { await mint.run() }
+        while try await fixture.states(proofs) != [.spent] { await Task.yield() }
+        housekeeping.cancel()
+        await housekeeping.value
+        #expect(try await fixture.look(quote).state == .paid)
+    }
+
     @Test("Payments under way are bounded: one more is 503 and holds nothing")
     func bounded() async throws {
         let fixture = try await MintFixture(MintConfiguration(limits: .init(meltsAtOnce: 1)))

@@ -19,7 +19,9 @@ import Testing
         let quote = try await fixture.mint.requestMintQuote(request)
         #expect(quote.state == .unpaid)
         #expect(quote.expiry == UInt64(MintFixture.start.secondsSince1970 + 3600))
+        // A UUID of version 7 (NUT-04).
         #expect(quote.quote.string.utf8.count == 36)
+        #expect(Array(quote.quote.string)[14] == "7")
         #expect(try await state(quote, fixture).state == .unpaid)
         let secrets = try fixture.secrets([2, 8])
         #expect(await code { try await fixture.mint.mint(fixture.mintBody(quote, secrets)) } == .quoteNotPaid)
