@@ -130,9 +130,9 @@ extension WalletCommand {
             let answer = try await node.call(.GET, "/api/wallet/history?limit=\(limit)")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("entries").map { entry in
-                ["at", "kind", "state", "amount", "unit", "mint", "reference"].map(entry.shown)
+                ["at", "kind", "change", "fee", "unit", "mint", "reference"].map(entry.shown)
             }
-            Output.table(["AT", "KIND", "STATE", "AMOUNT", "UNIT", "MINT", "REFERENCE"], rows)
+            Output.table(["AT", "KIND", "CHANGE", "FEE", "UNIT", "MINT", "REFERENCE"], rows)
         }
     }
 

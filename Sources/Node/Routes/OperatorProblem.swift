@@ -1,0 +1,79 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Gateway
+internal import HTTPTypes
+internal import Hummingbird
+internal import Identity
+internal import Lightning
+internal import Storage
+internal import Wallet
+internal import Workers
+
+/// Turns what a service throws into the problem that the operator reads. One place decides the HTTP status.
+enum OperatorProblem {
+    static func of(_ error: any Error) -> ProblemDetails {
+        switch error {
+        case let problem as ProblemDetails: problem
+        case let error as WalletError: make(error.code.rawValue, error.message, walletStatus(error.code))
+        case let error as IdentityError: make(error.code.rawValue, error.message, identityStatus(error.code))
+        case let error as GatewayError: make(error.code.rawValue, error.message, gatewayStatus(error.code))
+        case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
+        case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
+        case let error as CashuError: make("invalid-request", error.message, 400)
+        case let error as JSONError: make("invalid-request", "the request's JSON: \(error.message)", 400)
+        case is WorkerPoolError: make("overloaded", "the node is busy: try again shortly", 503)
+        case let error as any HTTPResponseError: make("http-\(error.status.code)", "\(error)", error.status.code)
+        default: make("internal", "the node failed: \(error)", 500)
+        }
+    }
+
+    private static func make(_ code: String, _ message: String, _ status: Int) -> ProblemDetails {
+        ProblemDetails(code: code, title: title(status), status: status, detail: message)
+    }
+
+    private static func title(_ status: Int) -> String {
+        switch status {
+        case 400: "The request cannot be carried out as it is"
+        case 402: "The money is not enough"
+        case 403: "Not allowed"
+        case 404: "Not found"
+        case 409: "Not in the present state"
+        case 502: "Somebody else did not answer as he should"
+        case 503: "Not now"
+        default: "The node failed"
+        }
+    }
+
+    private static func walletStatus(_ code: WalletError.Code) -> Int {
+        switch code {
+        case .insufficientFunds, .limitExceeded: 402
+        case .notFound, .mintUnknown: 404
+        case .tokenSpent, .invoiceUnpaid, .invoiceExpired: 409
+        case .mintUnreachable, .mintDishonest, .mintRefused, .paymentFailed: 502
+        case .outcomeUnknown: 503
+        case .corrupt, .seedMismatch: 500
+        default: 400
+        }
+    }
+
+    private static func identityStatus(_ code: IdentityError.Code) -> Int {
+        switch code {
+        case .agentNotFound, .passportNotFound: 404
+        case .agentExists, .agentNotActive, .keyRevoked, .keyNotHeld: 409
+        case .limitReached: 503
+        case .internalFailure: 500
+        default: 400
+        }
+    }
+
+    private static func gatewayStatus(_ code: GatewayError.Code) -> Int {
+        switch code {
+        case .serviceNotFound: 404
+        default: 400
+        }
+    }
+
+    private static func storageStatus(_ code: StorageError.Code) -> Int {
+        code == .overloaded || code == .full || code == .ioFailure || code == .locked ? 503 : 500
+    }
+}

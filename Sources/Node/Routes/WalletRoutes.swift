@@ -1,0 +1,218 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Cryptography
+internal import Encodings
+internal import Hummingbird
+internal import Wallet
+
+/// The operator's side of the wallet, `/api/wallet/…`. Amounts are strings of digits.
+struct WalletRoutes: Sendable {
+    let wallet: Wallet
+    /// The node's own mint, where it runs one.
+    let ownMint: String?
+    let hasLightning: Bool
+    let isTestMoney: Bool
+
+    func add<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("balance") { _, _ in await OperatorResponses.answering { try await balance() } }
+        group.post("fund") { request, _ in
+            await OperatorResponses.answering { try await fund(OperatorResponses.object(request)) }
+        }
+        group.post("fund/{quote}") { _, context in
+            await OperatorResponses.answering { try await collect(context.parameters.require("quote")) }
+        }
+        group.post("send") { request, _ in
+            await OperatorResponses.answering { try await send(OperatorResponses.object(request)) }
+        }
+        group.post("receive") { request, _ in
+            await OperatorResponses.answering { try await receive(OperatorResponses.object(request)) }
+        }
+        group.get("history") { request, _ in
+            await OperatorResponses.answering {
+                try await history(limit: request.uri.queryParameters.get("limit", as: Int.self) ?? 50)
+            }
+        }
+        group.post("restore") { request, _ in
+            await OperatorResponses.answering { try await restore(OperatorResponses.object(request)) }
+        }
+        group.post("pay-invoice") { request, _ in
+            await OperatorResponses.answering { try await payInvoice(OperatorResponses.object(request)) }
+        }
+        group.post("check") { _, _ in await OperatorResponses.answering { try await check() } }
+    }
+
+    // MARK: What comes in a request
+
+    /// An amount: digits as text, or a JSON integer.
+    static func amount(_ object: JSONObject, _ key: String) throws -> UInt64 {
+        guard let text = object[key]?.stringValue else { return try object.uint64(key) }
+        guard text.utf8.allSatisfy({ (48...57).contains($0) }), let value = UInt64(text), value > 0 else {
+            throw WalletError(.invalidArgument, "`\(key)` must be a whole number above zero")
+        }
+        return value
+    }
+
+    private static func unit(_ object: JSONObject) throws -> CurrencyUnit {
+        try CurrencyUnit(object.optionalString("unit") ?? "sat")
+    }
+
+    /// The mint that a request names, known to the wallet from now on; else the node's own; else the only one.
+    private func mint(_ object: JSONObject) async throws -> MintURL {
+        let known = try await wallet.mints()
+        if let text = try object.optionalString("mint") ?? ownMint {
+            let url = try MintURL(text)
+            if !known.contains(url) { try await wallet.addMint(text) }
+            return url
+        }
+        guard let only = known.first, known.count == 1 else {
+            throw WalletError(.mintUnknown, "say which mint: --mint https://…")
+        }
+        return only
+    }
+
+    // MARK: Handlers
+
+    private func balance() async throws -> JSONValue {
+        let mints = try await wallet.balances().map { balance -> JSONValue in
+            [
+                "mint": .string(balance.mint.string), "unit": .string(balance.unit.name),
+                "available": .string(String(balance.available)), "locked": .string(String(balance.locked)),
+                "pending": .string(String(balance.inFlight)), "sent": .string(String(balance.sentUnclaimed)),
+            ]
+        }
+        return ["mints": .array(mints), "testMoney": .bool(isTestMoney)]
+    }
+
+    private func fund(_ object: JSONObject) async throws -> JSONValue {
+        let amount = try Self.amount(object, "amount")
+        let unit = try Self.unit(object)
+        let mint = try await mint(object)
+        let paysItself = try object.optionalBool("payInvoice") ?? true
+        let funding =
+            hasLightning && paysItself
+            ? try await wallet.fund(amount, at: mint, unit: unit)
+            : try await wallet.requestInvoice(amount, at: mint, unit: unit)
+        return shown(funding)
+    }
+
+    private func collect(_ quote: String) async throws -> JSONValue {
+        guard var funding = try await wallet.fundings().first(where: { $0.quote.string == quote }) else {
+            throw WalletError(.notFound, "there is no funding \(quote.prefix(80))")
+        }
+        if funding.state != .issued, funding.state != .expired {
+            do {
+                _ = try await wallet.collect(funding)
+                funding.state = .issued
+            } catch let error as WalletError where error.code == .invoiceUnpaid {
+                // Still open: the caller asks again.
+            } catch let error as WalletError where error.code == .invoiceExpired {
+                funding.state = .expired
+            }
+        }
+        return shown(funding)
+    }
+
+    private func shown(_ funding: Funding) -> JSONValue {
+        let state =
+            switch funding.state {
+            case .open: "unpaid"
+            case .paying: "paid"
+            case .issued: "issued"
+            case .expired: "expired"
+            }
+        return [
+            "id": .string(funding.quote.string), "mint": .string(funding.mint.string),
+            "amount": .string(String(funding.amount)), "unit": .string(funding.unit.name),
+            "invoice": .string(funding.invoice), "state": .string(state), "testMoney": .bool(isTestMoney),
+        ]
+    }
+
+    private func send(_ object: JSONObject) async throws -> JSONValue {
+        let lock = try object.optionalString("lock").map { text in
+            guard let key = try? Hex.decode(text), key.count == 33, (try? Secp256k1.Point(compressed: key)) != nil else {
+                throw WalletError(.invalidArgument, "`lock` must be a compressed secp256k1 public key, 66 hex digits")
+            }
+            return TokenLock(key: key)
+        }
+        let sent = try await wallet.send(
+            try Self.amount(object, "amount"),
+            at: try await mint(object),
+            unit: try Self.unit(object),
+            lock: lock,
+            reference: try object.optionalString("reference")
+        )
+        return [
+            "id": .string(sent.id), "token": .string(sent.token), "mint": .string(sent.mint.string),
+            "amount": .string(String(sent.amount)), "unit": .string(sent.unit.name),
+        ]
+    }
+
+    private func receive(_ object: JSONObject) async throws -> JSONValue {
+        let received = try await wallet.receive(
+            try object.string("token"),
+            addsMint: try object.optionalBool("addMint") ?? true
+        )
+        let tokens = received.map { token -> JSONValue in
+            [
+                "mint": .string(token.mint.string), "unit": .string(token.unit.name),
+                "amount": .string(String(token.amount)), "fee": .string(String(token.fee)),
+            ]
+        }
+        var answer = tokens.first?.objectValue ?? JSONObject()
+        answer["tokens"] = .array(tokens)
+        return .object(answer)
+    }
+
+    private func history(limit: Int) async throws -> JSONValue {
+        let entries = try await wallet.history(limit: limit).map { entry -> JSONValue in
+            [
+                "at": .string(entry.at.rfc3339), "kind": .string(entry.kind.rawValue),
+                "mint": .string(entry.mint.string), "unit": .string(entry.unit.name),
+                "change": .string(String(entry.change)), "fee": .string(String(entry.fee)),
+                "reference": .string(entry.reference),
+            ]
+        }
+        return ["entries": .array(entries)]
+    }
+
+    private func restore(_ object: JSONObject) async throws -> JSONValue {
+        let mint = try await mint(object)
+        let keysets = try await wallet.restore(from: mint)
+        let amount = keysets.reduce(UInt64(0)) { $0.addingReportingOverflow($1.amount).partialValue }
+        return [
+            "mint": .string(mint.string), "amount": .string(String(amount)),
+            "unit": .string(keysets.first?.unit.name ?? "sat"),
+            "keysets": .array(
+                keysets.map { keyset in
+                    [
+                        "keyset": .string(keyset.keyset), "unit": .string(keyset.unit.name),
+                        "coins": JSONValue(keyset.coins), "amount": .string(String(keyset.amount)),
+                    ]
+                }
+            ),
+        ]
+    }
+
+    private func payInvoice(_ object: JSONObject) async throws -> JSONValue {
+        let maximumFee = object["maximumFee"] == nil ? 100 : try Self.amount(object, "maximumFee")
+        let paid = try await wallet.payInvoice(
+            try object.string("invoice"),
+            from: try await mint(object),
+            unit: try Self.unit(object),
+            maximumFee: maximumFee
+        )
+        var answer: JSONObject = [
+            "amount": .string(String(paid.amount)), "fee": .string(String(paid.fee)), "unit": .string(paid.unit.name),
+        ]
+        answer["preimage"] = paid.preimage.map { .string($0) }
+        return .object(answer)
+    }
+
+    private func check() async throws -> JSONValue {
+        let report = try await wallet.check()
+        return [
+            "checkedCoins": JSONValue(report.checkedCoins), "lostCoins": JSONValue(report.lostCoins),
+            "lostAmount": .string(String(report.lostAmount)), "claimedTokens": JSONValue(report.claimedTokens),
+        ]
+    }
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import Node
+
+@main
+struct Mintmark: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mintmark",
+        abstract: "Passports and payment per call for AI agents.",
+        discussion: """
+            See it work, with nothing set up:
+              mintmark demo
+
+            Run a node:
+              mintmark lightning-simulator      in a terminal of its own: a Lightning network of TEST MONEY
+              mintmark init
+              mintmark serve
+
+            Then, in another terminal:
+              mintmark agent register planner --capability pay,invoke --spend-limit 5000sat/day
+              mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
+              mintmark wallet fund 1000sat
+              mintmark pay http://127.0.0.1:8402/s/weather/today --max 5sat --agent planner
+              mintmark passport revoke ID --reason keyCompromise
+              mintmark verify receipt.json
+
+            Every command takes --json and --data FOLDER. A command talks to the running node through the socket in \
+            its data directory, and starts the node for its own length where none runs.
+            Exit status: 0 done, 1 failed, 2 refused, 3 no node, 4 outcome not known yet, 64 wrong usage.
+            """,
+        version: NodeFacts.version,
+        subcommands: [
+            DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, AgentCommand.self,
+            PassportCommand.self, ServiceCommand.self, WalletCommand.self, PayCommand.self, ReceiptCommand.self,
+            VerifyCommand.self, LightningSimulatorCommand.self, DemoServiceCommand.self,
+        ]
+    )
+}
