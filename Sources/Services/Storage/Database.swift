@@ -255,3 +255,26 @@ public final class Database: Sendable {
 private final class ResultBox<T: Sendable>: Sendable {
     let value = Mutex<T?>(nil)
 }
+
+// MARK: Small facts about the file
+
+extension Database {
+    /// A fact that was kept with ``keep(_:forKey:)``.
+    public func fact(_ key: String) async throws -> String? {
+        try await read { try $0.first("SELECT value FROM storage_meta WHERE key = ?", .text(key))?.text(0) }
+    }
+
+    /// Keeps a fact the first time it is given; later calls change nothing.
+    /// - Returns: what is kept, which is what an earlier call gave where there was one.
+    public func keep(_ value: String, forKey key: String) async throws -> String {
+        try await write { connection in
+            try connection.execute(
+                "INSERT INTO storage_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
+                .text(key),
+                .text(value)
+            )
+            let row = try connection.first("SELECT value FROM storage_meta WHERE key = ?", .text(key))
+            return try row?.text(0) ?? value
+        }
+    }
+}

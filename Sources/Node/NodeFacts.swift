@@ -1,0 +1,28 @@
+public import CanonicalJSON
+
+/// What a node tells of itself when it is ready, at `/api/node` and in `mintmark status`.
+public struct NodeFacts: Sendable {
+    public static let version = "0.1.0"
+
+    public var version: String { Self.version }
+    public var did: String
+    public var publicURL: String
+    public var dataDirectory: String
+    /// The node's own mint, where it runs one.
+    public var mintURL: String?
+    /// Such as `simulated (TEST MONEY)`.
+    public var lightning: String
+    public var isTestMoney: Bool
+    /// The key that buyers lock ecash to, 66 hex digits.
+    public var sellerKey: String
+
+    public var json: JSONValue {
+        var object: JSONObject = [
+            "ready": true, "version": .string(version), "did": .string(did), "publicURL": .string(publicURL),
+            "dataDirectory": .string(dataDirectory), "lightning": .string(lightning), "testMoney": .bool(isTestMoney),
+            "sellerKey": .string(sellerKey),
+        ]
+        object["mint"] = mintURL.map { .string($0) }
+        return .object(object)
+    }
+}
