@@ -143,3 +143,11 @@ public struct NodeConfiguration: Sendable {
         }
     }
 }
+
+extension NodeConfiguration {
+    /// Every setting's name, for help texts.
+    public static var settingNames: [String] { ConfigurationKey.allCases.map(\.rawValue) }
+
+    /// Where the node's own mint stands.
+    var ownMintURL: String { publicURL + "/mint" }
+}

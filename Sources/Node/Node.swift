@@ -1,0 +1,142 @@
+internal import AsyncHTTPClient
+internal import Cashu
+internal import CoreMetrics
+internal import Cryptography
+internal import Encodings
+internal import Foundation
+internal import Gateway
+internal import Hummingbird
+internal import Identity
+internal import Lightning
+internal import LightningBackends
+public import Logging
+internal import Mint
+internal import NIOCore
+internal import NIOPosix
+internal import ServiceLifecycle
+internal import Storage
+internal import Wallet
+internal import Workers
+
+/// One node: its data directory, keys, databases and services, put together.
+///
+/// Opening it takes the directory's lock; `run` listens until it is told to stop, and closes everything in the
+/// order that loses nothing.
+public final class Node: Sendable {
+    /// Where a running node can be reached.
+    public enum Doors: Sendable {
+        /// The public address and the operator's socket.
+        case everything
+        /// The operator's socket alone, for the length of one command.
+        case operatorSocket
+    }
+
+    let configuration: NodeConfiguration
+    let directory: DataDirectory
+    let database: Database
+    let http: HTTPClient
+    let workers: WorkerPool
+    let metrics: PrometheusMetrics
+    let lightning: (any LightningBackend)?
+    let identity: IdentityService
+    let mint: Mint?
+    let wallet: Wallet
+    let buyer: Buyer
+    let gateway: GatewayService
+    let logger: Logger
+
+    private init(
+        configuration: NodeConfiguration,
+        directory: DataDirectory,
+        database: Database,
+        http: HTTPClient,
+        workers: WorkerPool,
+        metrics: PrometheusMetrics,
+        services: NodeServices,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.directory = directory
+        self.database = database
+        self.http = http
+        self.workers = workers
+        self.metrics = metrics
+        lightning = services.lightning
+        identity = services.identity
+        mint = services.mint
+        wallet = services.wallet
+        buyer = services.buyer
+        gateway = services.gateway
+        self.logger = logger
+    }
+
+    /// Opens the data directory and everything in it.
+    /// - Parameter passphrase: what the keys are sealed with.
+    /// - Throws: an error whose text says what to do; nothing is left half-written.
+    public static func open(_ configuration: NodeConfiguration, passphrase: [UInt8]) async throws -> Node {
+        var configuration = configuration
+        let directory = try DataDirectory(path: configuration.dataDirectory)
+        let vault = try KeyVault.open(in: directory, passphrase: passphrase)
+        try await configuration.settlePort()
+        let logger = Logger(label: "mintmark")
+        let database = try Database(
+            path: directory.file(NodeFiles.database),
+            migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayMigrations.all,
+            logger: logger
+        )
+        let owner = try await database.keep(vault.node.did.string, forKey: "node.did")
+        guard owner == vault.node.did.string else {
+            await database.close()
+            throw StorageError(
+                .foreign,
+                "\(database.path) belongs to the node \(owner), but the keys beside it are those of"
+                    + " \(vault.node.did): put back the files that belong together"
+            )
+        }
+        let metrics = PrometheusMetrics.shared
+        let http = HTTPClient(
+            eventLoopGroupProvider: .singleton,
+            configuration: HTTPMint.clientConfiguration
+        )
+        let workers = WorkerPool(threads: max(System.coreCount - 1, 1))
+        do {
+            let services = try await NodeServices.compose(
+                configuration: configuration,
+                vault: vault,
+                database: database,
+                http: http,
+                workers: workers,
+                logger: logger
+            )
+            return Node(
+                configuration: configuration,
+                directory: directory,
+                database: database,
+                http: http,
+                workers: workers,
+                metrics: metrics,
+                services: services,
+                logger: logger
+            )
+        } catch {
+            try? await http.shutdown()
+            await workers.stop()
+            await database.close()
+            throw error
+        }
+    }
+
+    public var facts: NodeFacts {
+        NodeFacts(
+            did: identity.office.issuer.string,
+            publicURL: configuration.publicURL,
+            dataDirectory: configuration.dataDirectory,
+            mintURL: mint == nil ? nil : configuration.ownMintURL,
+            lightning: lightning?.network.testMoneyNotice ?? lightning?.network.rawValue ?? "none",
+            isTestMoney: configuration.network != .mainnet,
+            sellerKey: Hex.encode(
+                Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed
+            )
+        )
+    }
+}
