@@ -1,0 +1,147 @@
+import ArgumentParser
+import CanonicalJSON
+import Foundation
+import Node
+
+struct PassportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "passport",
+        abstract: "The passports this node issued: show, check, revoke, suspend.",
+        discussion: """
+            Examples:
+              mintmark passport show ID --json > passport.json
+              mintmark passport verify passport.json          asks the issuer whether it is still good
+              mintmark passport suspend ID                    until further notice
+              mintmark passport restore ID
+              mintmark passport revoke ID --reason keyCompromise   for good
+            """,
+        subcommands: [Show.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
+    )
+}
+
+extension PassportCommand {
+    struct Show: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A passport and its state; with --json the credential alone, as it can be handed over."
+        )
+        @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let record = try await PassportCommand.record(id, node)
+            if options.json { return Output.json(record["passport"] ?? .null) }
+            Output.facts(
+                ["id", "state", "reason", "agent", "did", "validFrom", "validUntil", "changedAt"].map {
+                    ($0, record.shown($0))
+                }
+            )
+            Output.line("\n" + (record["passport"] ?? .null).prettyPrinted())
+        }
+    }
+
+    struct Verify: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check a passport with the issuer's status lists fetched now.",
+            discussion: """
+                For a check with no network see `mintmark verify`.
+                  mintmark passport verify passport.json --capability invoke
+                """
+        )
+        @Argument(help: "The file: JSON, or the base64url of an Agent-Passport header; - for standard input.")
+        var file: String
+        @Option(help: "Require this capability.") var capability: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            var body: JSONObject = ["passport": .object(try VerifyCommand.object(try VerifyCommand.read(file)))]
+            body["capability"] = capability.map { .string($0) }
+            let answer = try await node.call(.POST, "/api/passports/verify", .object(body))
+            let valid = answer["valid"]?.boolValue == true
+            if options.json {
+                Output.json(answer)
+            } else if valid {
+                Output.line("The passport holds.")
+            } else {
+                for reason in answer["reasons"]?.arrayValue ?? [] {
+                    Output.line("NOT VALID: \(reason.shown("message")) (\(reason.shown("code")))")
+                }
+            }
+            if !valid { Foundation.exit(ExitStatus.refused.rawValue) }
+        }
+    }
+
+    struct Revoke: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "End a passport for good, with every other unexpired one of its key.",
+            discussion: """
+                Renewal stops too. On this node the very next call is refused; others refuse once their copy of the \
+                status list is older than they allow.
+                  mintmark passport revoke planner --reason keyCompromise
+                """
+        )
+        @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @Option(help: "Why: keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, unspecified.")
+        var reason = "unspecified"
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            do {
+                try options.confirm("Revoke passport \(id), and every unexpired one of its key?")
+                try await NodeClient.with(options) { try await run(on: $0) }
+            } catch {
+                Failure.end(error, json: options.json)
+            }
+        }
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await PassportCommand.change("revoke", id, ["reason": .string(reason)], node)
+            if options.json { return Output.json(answer) }
+            let count = answer["revoked"]?.arrayValue?.count ?? 1
+            Output.line("revoked for good: \(count) passport\(count == 1 ? "" : "s") of that key (\(reason))")
+        }
+    }
+
+    struct Suspend: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a passport not count until it is restored.",
+            discussion: "  mintmark passport suspend planner"
+        )
+        @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await PassportCommand.change("suspend", id, [:], node)
+            if options.json { Output.json(answer) } else { Output.line("suspended; see: mintmark passport restore \(id)") }
+        }
+    }
+
+    struct Restore: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a suspended passport count again.",
+            discussion: "  mintmark passport restore planner"
+        )
+        @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await PassportCommand.change("restore", id, [:], node)
+            if options.json { Output.json(answer) } else { Output.line("restored") }
+        }
+    }
+
+    /// A passport by its own id, or the latest of an agent by name, id or DID.
+    static func record(_ id: String, _ node: NodeClient) async throws -> JSONValue {
+        do {
+            return try await node.call(.GET, "/api/passports/\(id.urlSegment)")
+        } catch let failure as Failure where failure.code == "passport-not-found" || failure.code == "invalid-request" {
+            let agent = try? await node.call(.GET, "/api/agents/\(id.urlSegment)")
+            guard let latest = agent?["passports"]?.arrayValue?.first else { throw failure }
+            return latest
+        }
+    }
+
+    static func change(_ verb: String, _ id: String, _ body: JSONValue, _ node: NodeClient) async throws -> JSONValue {
+        let record = try await record(id, node)
+        return try await node.call(.POST, "/api/passports/\(try record.string("id").urlSegment)/\(verb)", body)
+    }
+}
