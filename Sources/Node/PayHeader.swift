@@ -1,0 +1,18 @@
+/// The header names by which `mintmark pay` hands a call to the node and gets its answer back.
+public enum PayHeader {
+    // To the node.
+    public static let url = "Mintmark-Pay-URL"
+    public static let method = "Mintmark-Pay-Method"
+    /// The most the call may cost, such as `5sat`.
+    public static let max = "Mintmark-Pay-Max"
+    public static let agent = "Mintmark-Pay-Agent"
+    /// In seconds.
+    public static let timeout = "Mintmark-Pay-Timeout"
+    /// `Name: value`, once for each header of the call; and for each header of the answer.
+    public static let header = "Mintmark-Pay-Header"
+    // From the node.
+    /// The service's own status.
+    public static let status = "Mintmark-Pay-Status"
+    /// The payment's id, absent where the call was free.
+    public static let payment = "Mintmark-Pay-Payment"
+}

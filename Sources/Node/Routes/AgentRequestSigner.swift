@@ -1,0 +1,27 @@
+internal import Encodings
+internal import HTTPSignatures
+internal import Identity
+internal import Wallet
+
+/// Signs a buyer's calls as an agent whose key this node keeps. The passport is looked up anew for each attempt, so
+/// that a renewed one is used and a revoked one is not.
+struct AgentRequestSigner: RequestSigning {
+    let agent: String
+    let did: String
+    let registry: AgentRegistry
+    let clock: WallClock
+
+    init(agent: String, registry: AgentRegistry, clock: WallClock) async throws {
+        self.agent = agent
+        self.registry = registry
+        self.clock = clock
+        did = try await registry.credentials(agent).signer.did.string
+    }
+
+    func signatureHeaders(for request: SignableRequest) async throws -> [(name: String, value: String)] {
+        try await registry.credentials(agent).headers(
+            for: RequestFacts(method: request.method, targetURI: request.url, headers: request.headers),
+            now: clock.now()
+        )
+    }
+}

@@ -1,0 +1,143 @@
+internal import CanonicalJSON
+internal import Encodings
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import Identity
+internal import NIOCore
+internal import Wallet
+
+/// Calls that this node pays for: `/api/pay` and `/api/payments/…`.
+struct PayRoutes: Sendable {
+    let buyer: Buyer
+    let registry: AgentRegistry
+    let clock: WallClock
+    /// Where long bodies wait until their call is settled.
+    let spoolFolder: String
+
+    func add<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.post("pay") { request, _ in
+            do {
+                return try await pay(request)
+            } catch {
+                return OperatorResponses.problem(OperatorProblem.of(error))
+            }
+        }
+        group.get("payments") { request, _ in
+            await OperatorResponses.answering {
+                let limit = request.uri.queryParameters.get("limit", as: Int.self) ?? 50
+                return ["payments": .array(try await buyer.payments(limit: limit).map(Self.shown))]
+            }
+        }
+        group.get("payments/{id}") { _, context in
+            await OperatorResponses.answering {
+                let id = try context.parameters.require("id")
+                guard let payment = try await buyer.payment(id) else {
+                    throw WalletError(.notFound, "there is no payment \(id.prefix(80))")
+                }
+                return Self.shown(payment)
+            }
+        }
+        group.post("payments/resume") { _, _ in await OperatorResponses.answering { try await resume() } }
+    }
+
+    // MARK: Paying
+
+    private func pay(_ request: Request) async throws -> Response {
+        func given(_ name: String) -> String? { HTTPField.Name(name).flatMap { request.headers[$0] } }
+        guard let url = given(PayHeader.url), let limit = given(PayHeader.max) else {
+            throw WalletError(.invalidArgument, "say which URL to call and the most it may cost")
+        }
+        let (maximum, unit) = try Self.amount(limit)
+        let spooled = try await SpooledBody.read(request, spool: spoolFolder)
+        var call = PaidRequest(
+            method: given(PayHeader.method) ?? "GET",
+            url: url,
+            headers: try Self.headers(request),
+            body: spooled.body,
+            maximum: maximum,
+            unit: try .init(unit),
+            idempotencyKey: given("Idempotency-Key")
+        )
+        if let name = given(PayHeader.agent) {
+            let agent = try await registry.agent(name)
+            call.agent = agent.id
+            call.signer = try await AgentRequestSigner(agent: agent.id, registry: registry, clock: clock)
+            if let limit = agent.spendLimit, limit.unit == unit { call.dailyLimit = limit.amountMinor }
+        }
+        let answer = try await buyer.pay(call)
+        return Self.response(answer, keeping: spooled)
+    }
+
+    private static func amount(_ text: String) throws -> (UInt64, String) {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        guard let value = UInt64(digits) else {
+            throw WalletError(.invalidArgument, "the most a call may cost is an amount such as 5sat, not \(text.prefix(40))")
+        }
+        let unit = String(text.dropFirst(digits.count))
+        return (value, unit.isEmpty ? "sat" : unit)
+    }
+
+    private static func headers(_ request: Request) throws -> [(name: String, value: String)] {
+        guard let name = HTTPField.Name(PayHeader.header) else { return [] }
+        return try request.headers[values: name].map { line in
+            guard let colon = line.firstIndex(of: ":") else {
+                throw WalletError(.invalidArgument, "a header is 'Name: value', not '\(line.prefix(80))'")
+            }
+            let value = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+            return (String(line[..<colon]).trimmingCharacters(in: .whitespaces), value)
+        }
+    }
+
+    /// The service's answer, passed on as it comes. The spooled body lives until it is read.
+    private static func response(_ answer: PaidResponse, keeping spooled: SpooledBody) -> Response {
+        var headers = HTTPFields()
+        func set(_ name: String, _ value: String) {
+            if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
+        }
+        set(PayHeader.status, String(answer.status))
+        if let payment = answer.payment { set(PayHeader.payment, payment.id) }
+        for header in answer.headers { set(PayHeader.header, "\(header.name): \(header.value)") }
+        return Response(
+            status: .ok,
+            headers: headers,
+            body: ResponseBody { writer in
+                for try await piece in answer.body { try await writer.write(piece) }
+                withExtendedLifetime(spooled) {}
+                try await writer.finish(nil)
+            }
+        )
+    }
+
+    // MARK: What was paid
+
+    private func resume() async throws -> JSONValue {
+        var shown: [JSONValue] = []
+        for payment in try await buyer.openPayments() {
+            let signer =
+                payment.agent.isEmpty
+                ? nil : try? await AgentRequestSigner(agent: payment.agent, registry: registry, clock: clock)
+            let resumed = try await buyer.resume(payment.id, signer: signer)
+            var line = try await buyer.payment(payment.id).map(Self.shown)?.objectValue ?? JSONObject()
+            line["message"] = resumed.message.map { .string($0) }
+            shown.append(.object(line))
+        }
+        return ["payments": .array(shown)]
+    }
+
+    static func shown(_ payment: PaymentRecord) -> JSONValue {
+        var object: JSONObject = [
+            "id": .string(payment.id), "state": .string(payment.state.rawValue), "url": .string(payment.url),
+            "method": .string(payment.method), "amount": .string(String(payment.amount)),
+            "unit": .string(payment.unit.name), "mint": .string(payment.mint.string),
+            "returned": .string(String(payment.returned)), "idempotencyKey": .string(payment.idempotencyKey),
+            "agent": .string(payment.agent), "receiptState": .string(payment.receiptState),
+            "createdAt": .string(payment.createdAt.rfc3339), "changedAt": .string(payment.changedAt.rfc3339),
+        ]
+        object["status"] = payment.status.map { JSONValue($0) }
+        object["code"] = payment.code.map { .string($0) }
+        object["receiptID"] = payment.receiptID.map { .string($0) }
+        object["receipt"] = payment.receipt.flatMap { try? JSONValue.parse(Array($0.utf8)) }
+        return .object(object)
+    }
+}
