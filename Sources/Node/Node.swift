@@ -42,7 +42,7 @@ public final class Node: Sendable {
     let mint: Mint?
     let wallet: Wallet
     let buyer: Buyer
-    let gateway: GatewayService
+    let gateway: Gateway
     let logger: Logger
 
     private init(
@@ -81,7 +81,7 @@ public final class Node: Sendable {
         let logger = Logger(label: "mintmark")
         let database = try Database(
             path: directory.file(NodeFiles.database),
-            migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayMigrations.all,
+            migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(vault.node.did.string, forKey: "node.did")

@@ -150,4 +150,16 @@ extension NodeConfiguration {
 
     /// Where the node's own mint stands.
     var ownMintURL: String { publicURL + "/mint" }
+
+    /// The mints whose ecash the node's services take, its own first.
+    var allAcceptedMints: [String] {
+        (isMintEnabled && lightning != .none ? [ownMintURL] : []) + acceptedMints.filter { $0 != ownMintURL }
+    }
+
+    /// Hosts besides loopback that the wallet may reach over plain http: only the node's own, where a proxy speaks TLS
+    /// for it.
+    var plainHTTPHosts: Set<String> {
+        guard behindProxy != nil, let host = publicURL.split(separator: "/").dropFirst().first else { return [] }
+        return [String(host.split(separator: ":").first ?? host)]
+    }
 }

@@ -1,0 +1,172 @@
+internal import CoreMetrics
+internal import Encodings
+internal import Foundation
+internal import Gateway
+internal import Hummingbird
+internal import Identity
+internal import LightningBackends
+internal import Logging
+internal import Mint
+internal import ServiceLifecycle
+internal import Storage
+internal import Synchronization
+internal import Wallet
+
+extension Node {
+    /// Listens until told to stop (SIGTERM, SIGINT, or cancellation), then finishes what is under way and closes
+    /// everything.
+    /// - Parameter onReady: called once, when every door is open.
+    /// - Throws: an error whose text says what to do where a door cannot be opened.
+    public func run(_ doors: Doors, onReady: @escaping @Sendable (NodeFacts) async -> Void) async throws {
+        do {
+            try await serve(doors, onReady: onReady)
+        } catch {
+            await close()
+            throw Servers.explain(error, configuration: configuration)
+        }
+        await close()
+    }
+
+    /// Runs `body` while the node can be reached, then stops it.
+    public func whileRunning<T: Sendable>(_ doors: Doors, _ body: @escaping () async throws -> T) async throws -> T {
+        let (ready, announce) = AsyncStream<Void>.makeStream()
+        let running = Task {
+            defer { announce.finish() }
+            try await run(doors) { _ in announce.yield() }
+        }
+        var iterator = ready.makeAsyncIterator()
+        guard await iterator.next() != nil else {
+            try await running.value
+            throw ConfigurationError("the node stopped before it was ready")
+        }
+        do {
+            let result = try await body()
+            running.cancel()
+            _ = try? await running.value
+            return result
+        } catch {
+            running.cancel()
+            _ = try? await running.value
+            throw error
+        }
+    }
+
+    private func serve(_ doors: Doors, onReady: @escaping @Sendable (NodeFacts) async -> Void) async throws {
+        try await gateway.start()
+        let opened = DoorCount(doors == .everything ? 2 : 1)
+        let facts = facts
+        let announce: @Sendable () async -> Void = { if opened.open() { await onReady(facts) } }
+        let router = Router()
+        OperatorRoutes(node: self).add(to: router.group("api"))
+        var services: [any Service] = [
+            try Servers.operatorServer(
+                router.buildResponder(),
+                path: NodeFiles.socketPath(in: configuration.dataDirectory),
+                logger: logger,
+                onListening: announce
+            )
+        ]
+        if doors == .everything {
+            services.append(
+                try Servers.publicServer(
+                    PublicResponder(self, operatorToken: try operatorToken()),
+                    configuration: configuration,
+                    logger: logger,
+                    onListening: { _ in await announce() }
+                )
+            )
+            services += rounds
+        }
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
+            gracefulShutdownSignals: doors == .everything ? [.sigterm, .sigint] : [],
+            logger: logger
+        )
+        group.maximumGracefulShutdownDuration = .seconds(20)
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch is CancellationError {
+            // The end of a temporary node.
+        }
+        unlink(NodeFiles.socketPath(in: configuration.dataDirectory))
+    }
+
+    private func operatorToken() throws -> [UInt8] {
+        let path = directory.file(NodeFiles.operatorToken)
+        guard let data = FileManager.default.contents(atPath: path), data.count >= 32, data.count <= 256 else {
+            throw ConfigurationError("\(path) cannot be read: put 32 or more random characters in it, mode 0600")
+        }
+        return Array(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines).utf8)
+    }
+
+    /// What the node does by itself, again and again.
+    private var rounds: [any Service] {
+        let wallet = wallet
+        let buyer = buyer
+        let logger = logger
+        var rounds: [any Service] = [
+            Round("identity", everySeconds: 30) { [identity] in await identity.maintain() },
+            Round("gateway", everySeconds: 2) { [gateway] in await gateway.housekeep() },
+            Round("wallet", everySeconds: 30) {
+                do {
+                    try await wallet.recover()
+                } catch {
+                    logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
+                }
+            },
+            Round("payments", everySeconds: 10) { [registry = identity.registry] in
+                await PayRoutes.resumeOpenPayments(buyer: buyer, registry: registry, logger: logger)
+            },
+        ]
+        if let mint { rounds.append(Round("mint", everySeconds: 2) { await mint.recover() }) }
+        if let backend = lightning as? SimulatedBackend {
+            let name = NodeServices.accountName(identity.vault)
+            rounds.append(Round("lightning", everySeconds: 10) { try? await backend.openAccount(name: name) })
+        }
+        return rounds
+    }
+
+    /// Closes in the order that loses nothing: first what still writes, then the store, then the lock with the process.
+    private func close() async {
+        await identity.shutdown()
+        try? await http.shutdown()
+        await workers.stop()
+        await database.close()
+    }
+}
+
+/// Counts the doors that are open; says once that all are.
+private final class DoorCount: Sendable {
+    private let missing: Mutex<Int>
+
+    init(_ count: Int) { missing = Mutex(count) }
+
+    func open() -> Bool {
+        missing.withLock { missing in
+            missing -= 1
+            return missing == 0
+        }
+    }
+}
+
+/// Work that is done at the start and then every so often, until the node stops.
+struct Round: Service {
+    let name: String
+    let everySeconds: Int64
+    let work: @Sendable () async -> Void
+
+    init(_ name: String, everySeconds: Int64, _ work: @escaping @Sendable () async -> Void) {
+        self.name = name
+        self.everySeconds = everySeconds
+        self.work = work
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await work()
+                try? await Task.sleep(for: .seconds(everySeconds))
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+internal import AsyncHTTPClient
+internal import Cashu
+internal import Encodings
+internal import Foundation
+internal import Gateway
+internal import Identity
+internal import Lightning
+internal import LightningBackends
+internal import Logging
+internal import Mint
+internal import NIOCore
+internal import NIOPosix
+internal import Storage
+internal import Wallet
+internal import Workers
+
+/// The node's services, each made from those before it.
+struct NodeServices: Sendable {
+    let lightning: (any LightningBackend)?
+    let identity: IdentityService
+    let mint: Mint?
+    let wallet: Wallet
+    let buyer: Buyer
+    let gateway: Gateway
+
+    static func compose(
+        configuration: NodeConfiguration,
+        vault: KeyVault,
+        database: Database,
+        http: HTTPClient,
+        workers: WorkerPool,
+        logger: Logger
+    ) async throws -> NodeServices {
+        let clock = WallClock.system
+        let lightning = try await lightning(configuration, vault: vault, database: database, http: http, logger: logger)
+        let identity = try await IdentityService(
+            database: database,
+            vault: vault,
+            configuration: identityConfiguration(configuration),
+            clock: clock,
+            logger: logger
+        )
+        let mint = try await mint(
+            configuration,
+            vault: vault,
+            database: database,
+            lightning: lightning,
+            workers: workers,
+            logger: logger
+        )
+        let plainHosts = configuration.plainHTTPHosts
+        let wallet = try await Wallet(
+            database: database,
+            seed: vault.walletSeed,
+            mints: HTTPMintConnector(client: http),
+            lightning: lightning,
+            clock: clock,
+            configuration: WalletConfiguration(plainHTTPHosts: plainHosts),
+            logger: logger
+        )
+        let buyer = Buyer(
+            wallet: wallet,
+            client: http,
+            configuration: BuyerConfiguration(
+                plainHTTPHosts: plainHosts,
+                lockSeconds: configuration.walletLockSeconds
+            )
+        )
+        let gateway = Gateway(
+            database: database,
+            purse: WalletPurse(
+                wallet: wallet,
+                acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                sellerSecret: vault.sellerKey
+            ),
+            callers: PassportCallerCheck(identity.gate),
+            workers: workers,
+            sellerSecret: vault.sellerKey,
+            signer: vault.node,
+            group: MultiThreadedEventLoopGroup.singleton,
+            clock: clock,
+            configuration: gatewayConfiguration(configuration),
+            logger: logger
+        )
+        return NodeServices(
+            lightning: lightning,
+            identity: identity,
+            mint: mint,
+            wallet: wallet,
+            buyer: buyer,
+            gateway: gateway
+        )
+    }
+
+    private static func lightning(
+        _ configuration: NodeConfiguration,
+        vault: KeyVault,
+        database: Database,
+        http: HTTPClient,
+        logger: Logger
+    ) async throws -> (any LightningBackend)? {
+        guard configuration.lightning == .simulated else { return nil }
+        let token = try await database.keep(SimulatedNetwork.newToken(), forKey: "lightning.simulated.token")
+        let backend = try SimulatedBackend(
+            url: configuration.simulatedLightningURL,
+            token: token,
+            httpClient: http,
+            clock: .system,
+            logger: logger
+        )
+        do {
+            try await backend.openAccount(name: accountName(vault))
+        } catch {
+            // The node sells, verifies and serves its mint's other routes without it; `run` goes on trying.
+            logger.warning(
+                "the Lightning simulator does not answer: start it with `mintmark lightning-simulator`",
+                metadata: ["url": "\(configuration.simulatedLightningURL)", "error": "\(error)"]
+            )
+        }
+        return backend
+    }
+
+    /// What the simulator shows for this node's account.
+    static func accountName(_ vault: KeyVault) -> String { String(vault.node.did.string.suffix(24)) }
+
+    private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
+        var identity = IdentityConfiguration(publicURL: configuration.publicURL)
+        identity.allowsLocalLists = configuration.isLoopback
+        return identity
+    }
+
+    private static func mint(
+        _ configuration: NodeConfiguration,
+        vault: KeyVault,
+        database: Database,
+        lightning: (any LightningBackend)?,
+        workers: WorkerPool,
+        logger: Logger
+    ) async throws -> Mint? {
+        guard configuration.isMintEnabled, let lightning else { return nil }
+        var settings = MintConfiguration(
+            units: [.init(unit: .sat, inputFeePPK: configuration.mintInputFeePPK)]
+        )
+        settings.name = configuration.mintName
+        return try await Mint(
+            database: database,
+            seed: vault.mintSeed,
+            lightning: lightning,
+            workers: workers,
+            clock: .system,
+            configuration: settings,
+            logger: logger
+        )
+    }
+
+    private static func gatewayConfiguration(_ configuration: NodeConfiguration) -> GatewayConfiguration {
+        var gateway = GatewayConfiguration()
+        gateway.publicOrigins = [configuration.publicURL]
+        gateway.redeemWithinSeconds = configuration.redeemWithinSeconds
+        gateway.unredeemedCap = configuration.offlineCap
+        return gateway
+    }
+}

@@ -1,0 +1,108 @@
+internal import CanonicalJSON
+internal import Cryptography
+internal import Encodings
+internal import Foundation
+internal import Gateway
+internal import HTTPTypes
+internal import Hummingbird
+internal import Identity
+internal import Mint
+internal import NIOCore
+internal import Storage
+
+/// The context of a public request: with the caller's address, for rate limits.
+struct PublicContext: RequestContext, RemoteAddressRequestContext {
+    var coreContext: CoreRequestContextStorage
+    let remoteAddress: SocketAddress?
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        remoteAddress = source.channel.remoteAddress
+    }
+}
+
+/// Everything that strangers can reach. Paid services go straight to the gateway, past the router.
+struct PublicResponder: HTTPResponder {
+    private let gateway: Gateway
+    private let router: RouterResponder<PublicContext>
+
+    init(_ node: Node, operatorToken: [UInt8]) {
+        gateway = node.gateway
+        let router = Router(context: PublicContext.self)
+        if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
+        IdentityRoutes(node.identity).addPublic(to: router.group())
+        GatewayRoutes(node.gateway).addPublic(to: router.group())
+        HealthRoutes(node: node).add(to: router.group())
+        let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
+        OperatorRoutes(node: node).add(to: api)
+        self.router = router.buildResponder()
+    }
+
+    func respond(to request: Request, context: PublicContext) async throws -> Response {
+        if request.uri.path.hasPrefix(Gateway.mountPath) {
+            return try await gateway.respond(to: request, peerAddress: context.remoteAddress?.ipAddress)
+        }
+        do {
+            return try await router.respond(to: request, context: context)
+        } catch let error as HTTPError {
+            return OperatorResponses.problem(
+                ProblemDetails(
+                    code: error.status.code == 404 ? "not-found" : "http-\(error.status.code)",
+                    title: error.status.reasonPhrase,
+                    status: error.status.code,
+                    detail: error.body
+                )
+            )
+        }
+    }
+}
+
+/// Lets only the holder of the operator's token in, compared in constant time.
+struct OperatorTokenMiddleware: RouterMiddleware {
+    let token: [UInt8]
+
+    func handle(
+        _ request: Request,
+        context: PublicContext,
+        next: (Request, PublicContext) async throws -> Response
+    ) async throws -> Response {
+        let given = request.headers[.authorization] ?? ""
+        guard given.hasPrefix("Bearer "), ConstantTime.equal(Array(given.dropFirst(7).utf8), token) else {
+            var response = OperatorResponses.problem(
+                ProblemDetails(
+                    code: "operator-token-required",
+                    title: "This is the operator's",
+                    status: 401,
+                    detail: "Send the token in the data directory's file operator-token as Authorization: Bearer …"
+                )
+            )
+            response.headers[.wwwAuthenticate] = "Bearer"
+            return response
+        }
+        return try await next(request, context)
+    }
+}
+
+/// `/health` and `/metrics`.
+struct HealthRoutes: Sendable {
+    let node: Node
+
+    func add<Context: RequestContext>(to group: RouterGroup<Context>) {
+        let node = node
+        group.get("health") { _, _ in
+            do {
+                _ = try await node.database.fact("node.did")
+                return OperatorResponses.json(["status": "ok", "version": .string(NodeFacts.version)])
+            } catch {
+                return OperatorResponses.problem(OperatorProblem.of(error))
+            }
+        }
+        group.get("metrics") { _, _ in
+            OperatorResponses.response(
+                .ok,
+                "text/plain; version=0.0.4; charset=utf-8",
+                Array(node.metrics.exposition().utf8)
+            )
+        }
+    }
+}
