@@ -1,4 +1,4 @@
-internal import CoreMetrics
+internal import AsyncHTTPClient
 internal import Encodings
 internal import Foundation
 internal import Gateway
@@ -10,7 +10,9 @@ internal import Mint
 internal import ServiceLifecycle
 internal import Storage
 internal import Synchronization
+internal import UnixSignals
 internal import Wallet
+internal import Workers
 
 extension Node {
     /// Listens until told to stop (SIGTERM, SIGINT, or cancellation), then finishes what is under way and closes
@@ -99,10 +101,13 @@ extension Node {
         return Array(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines).utf8)
     }
 
+    var payRoutes: PayRoutes {
+        PayRoutes(buyer: buyer, registry: identity.registry, clock: .system, spoolFolder: directory.file("spool"))
+    }
+
     /// What the node does by itself, again and again.
     private var rounds: [any Service] {
         let wallet = wallet
-        let buyer = buyer
         let logger = logger
         var rounds: [any Service] = [
             Round("identity", everySeconds: 30) { [identity] in await identity.maintain() },
@@ -114,11 +119,15 @@ extension Node {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
             },
-            Round("payments", everySeconds: 10) { [registry = identity.registry] in
-                await PayRoutes.resumeOpenPayments(buyer: buyer, registry: registry, logger: logger)
+            Round("payments", everySeconds: 10) { [payRoutes] in
+                do {
+                    _ = try await payRoutes.resume()
+                } catch {
+                    logger.warning("open payments are taken up later", metadata: ["error": "\(error)"])
+                }
             },
         ]
-        if let mint { rounds.append(Round("mint", everySeconds: 2) { await mint.recover() }) }
+        if let mint { rounds.append(Round("mint") { await mint.run() }) }
         if let backend = lightning as? SimulatedBackend {
             let name = NodeServices.accountName(identity.vault)
             rounds.append(Round("lightning", everySeconds: 10) { try? await backend.openAccount(name: name) })
@@ -152,21 +161,24 @@ private final class DoorCount: Sendable {
 /// Work that is done at the start and then every so often, until the node stops.
 struct Round: Service {
     let name: String
-    let everySeconds: Int64
-    let work: @Sendable () async -> Void
+    private let work: @Sendable () async -> Void
 
-    init(_ name: String, everySeconds: Int64, _ work: @escaping @Sendable () async -> Void) {
+    /// - Parameter work: goes on until its task is cancelled.
+    init(_ name: String, _ work: @escaping @Sendable () async -> Void) {
         self.name = name
-        self.everySeconds = everySeconds
         self.work = work
     }
 
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
+    init(_ name: String, everySeconds: Int64, _ once: @escaping @Sendable () async -> Void) {
+        self.init(name) {
             while !Task.isCancelled {
-                await work()
+                await once()
                 try? await Task.sleep(for: .seconds(everySeconds))
             }
         }
+    }
+
+    func run() async throws {
+        try? await cancelWhenGracefulShutdown { await work() }
     }
 }

@@ -9,11 +9,11 @@ internal import Hummingbird
 internal import Identity
 internal import Lightning
 internal import LightningBackends
-public import Logging
+internal import Logging
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
-internal import ServiceLifecycle
+internal import SignedDocuments
 internal import Storage
 internal import Wallet
 internal import Workers

@@ -10,6 +10,7 @@ internal import Logging
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
+internal import SignedDocuments
 internal import Storage
 internal import Wallet
 internal import Workers

@@ -1,5 +1,7 @@
-public import Configuration
-internal import Foundation
+internal import Configuration
+public import Foundation
+internal import NIOCore
+internal import NIOPosix
 
 /// A configuration that a node refuses to start with, in a sentence that says what to change.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
@@ -147,6 +149,16 @@ public struct NodeConfiguration: Sendable {
 extension NodeConfiguration {
     /// Every setting's name, for help texts.
     public static var settingNames: [String] { ConfigurationKey.allCases.map(\.rawValue) }
+
+    /// Where the system may choose the port, chooses it now, because the node's own address stands in what it signs.
+    mutating func settlePort() async throws {
+        guard port == 0 else { return }
+        let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .bind(host: host, port: 0).get()
+        port = channel.localAddress?.port ?? 0
+        try await channel.close()
+        if publicURL.hasSuffix(":0") { publicURL = String(publicURL.dropLast(1)) + String(port) }
+    }
 
     /// Where the node's own mint stands.
     var ownMintURL: String { publicURL + "/mint" }

@@ -1,4 +1,4 @@
-public import Logging
+internal import Logging
 
 /// Sets up where log lines go: standard error, as text or as JSON.
 public enum NodeLogging {

@@ -17,6 +17,13 @@ public final class PrometheusMetrics: MetricsFactory, Sendable {
         var dropped = 0
     }
 
+    /// The process's own; swift-metrics takes one factory in a process.
+    public static let shared: PrometheusMetrics = {
+        let metrics = PrometheusMetrics()
+        MetricsSystem.bootstrap(metrics)
+        return metrics
+    }()
+
     private let state = Mutex(State())
     private let seriesLimit: Int
 

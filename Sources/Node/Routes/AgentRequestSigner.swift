@@ -1,6 +1,7 @@
 internal import Encodings
 internal import HTTPSignatures
 internal import Identity
+internal import SignedDocuments
 internal import Wallet
 
 /// Signs a buyer's calls as an agent whose key this node keeps. The passport is looked up anew for each attempt, so

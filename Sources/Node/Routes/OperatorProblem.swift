@@ -68,7 +68,8 @@ enum OperatorProblem {
 
     private static func gatewayStatus(_ code: GatewayError.Code) -> Int {
         switch code {
-        case .serviceNotFound: 404
+        case .serviceUnknown: 404
+        case .serviceExists: 409
         default: 400
         }
     }

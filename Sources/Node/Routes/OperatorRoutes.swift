@@ -1,9 +1,11 @@
 internal import CanonicalJSON
+internal import Cashu
 internal import Encodings
 internal import Foundation
 internal import Gateway
 internal import Hummingbird
 internal import Identity
+internal import Mint
 internal import Storage
 internal import Wallet
 
@@ -32,13 +34,8 @@ struct OperatorRoutes: Sendable {
             hasLightning: node.lightning != nil,
             isTestMoney: node.facts.isTestMoney
         ).add(to: api.group("wallet"))
-        PayRoutes(
-            buyer: node.buyer,
-            registry: node.identity.registry,
-            clock: .system,
-            spoolFolder: node.directory.file("spool")
-        ).add(to: api)
-        IdentityRoutes(node.identity).addOperator(to: api)
+        node.payRoutes.add(to: api)
+        IdentityRoutes(node.identity).addOperatorRoutes(to: api)
         GatewayRoutes(node.gateway).addOperator(to: api)
     }
 

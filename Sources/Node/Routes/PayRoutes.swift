@@ -1,10 +1,12 @@
 internal import CanonicalJSON
+internal import Cashu
 internal import Encodings
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
 internal import Identity
 internal import NIOCore
+internal import Passports
 internal import Wallet
 
 /// Calls that this node pays for: `/api/pay` and `/api/payments/…`.
@@ -56,7 +58,7 @@ struct PayRoutes: Sendable {
             headers: try Self.headers(request),
             body: spooled.body,
             maximum: maximum,
-            unit: try .init(unit),
+            unit: try CurrencyUnit(unit),
             idempotencyKey: given("Idempotency-Key")
         )
         if let name = given(PayHeader.agent) {
@@ -111,7 +113,8 @@ struct PayRoutes: Sendable {
 
     // MARK: What was paid
 
-    private func resume() async throws -> JSONValue {
+    /// Takes up every payment whose outcome is not known.
+    func resume() async throws -> JSONValue {
         var shown: [JSONValue] = []
         for payment in try await buyer.openPayments() {
             let signer =

@@ -30,8 +30,8 @@ struct PublicResponder: HTTPResponder {
         gateway = node.gateway
         let router = Router(context: PublicContext.self)
         if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
-        IdentityRoutes(node.identity).addPublic(to: router.group())
-        GatewayRoutes(node.gateway).addPublic(to: router.group())
+        IdentityRoutes(node.identity).addPublicRoutes(to: router)
+        GatewayRoutes(node.gateway).addPublic(to: router)
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)

@@ -38,7 +38,7 @@ final class SpooledBody: Sendable {
                 try spool?.append([UInt8](piece.readableBytesView))
             }
         }
-        guard let spool else { return SpooledBody(head.isEmpty ? .none : .bytes(head)) }
+        guard var spool else { return SpooledBody(head.isEmpty ? .none : .bytes(head)) }
         return SpooledBody(spool.finish(), path: spool.path)
     }
 

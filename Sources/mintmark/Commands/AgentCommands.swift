@@ -4,6 +4,7 @@ import Cryptography
 import Encodings
 import Foundation
 import Node
+import Passports
 import SignedDocuments
 
 struct AgentCommand: AsyncParsableCommand {
@@ -76,11 +77,18 @@ extension AgentCommand {
         }
 
         private func prove(_ key: Ed25519.PrivateKey, to node: NodeClient, in body: inout JSONObject) async throws {
-            let challenge = try await node.call(.POST, "/api/agents/challenge", [:]).string("challenge")
-            let did = DIDKey(key.publicKey)
-            body["did"] = .string(did.string)
+            let asked = try await node.call(.POST, "/api/agents/challenge", [:])
+            let challenge = try asked.string("challenge")
+            body["did"] = .string(DIDKey(key.publicKey).string)
             body["challenge"] = .string(challenge)
-            body["signature"] = .string(try AgentPossession.sign(challenge: challenge, did: did, key: key))
+            body["signature"] = .string(
+                try PossessionProof.sign(
+                    .registration,
+                    challenge: challenge,
+                    node: try DIDKey(parsing: try asked.string("node")),
+                    key: key
+                )
+            )
         }
     }
 

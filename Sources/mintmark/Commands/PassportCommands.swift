@@ -96,8 +96,7 @@ extension PassportCommand {
         func run(on node: NodeClient) async throws {
             let answer = try await PassportCommand.change("revoke", id, ["reason": .string(reason)], node)
             if options.json { return Output.json(answer) }
-            let count = answer["revoked"]?.arrayValue?.count ?? 1
-            Output.line("revoked for good: \(count) passport\(count == 1 ? "" : "s") of that key (\(reason))")
+            Output.line("revoked for good, with every unexpired passport of its key (\(reason))")
         }
     }
 
@@ -135,8 +134,8 @@ extension PassportCommand {
             return try await node.call(.GET, "/api/passports/\(id.urlSegment)")
         } catch let failure as Failure where failure.code == "passport-not-found" || failure.code == "invalid-request" {
             let agent = try? await node.call(.GET, "/api/agents/\(id.urlSegment)")
-            guard let latest = agent?["passports"]?.arrayValue?.first else { throw failure }
-            return latest
+            guard let latest = try agent?["passports"]?.arrayValue?.first?.string("id") else { throw failure }
+            return try await node.call(.GET, "/api/passports/\(latest.urlSegment)")
         }
     }
 

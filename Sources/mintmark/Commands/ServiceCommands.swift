@@ -68,6 +68,7 @@ extension ServiceCommand {
         @Option(help: "The longest request body, in bytes.") var bodyLimit: Int64?
         @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
         @Option(help: "One line for people.") var summary: String?
+        @Flag(help: "Change a service of that name that is on sale already.") var replace = false
         @OptionGroup var options: GlobalOptions
 
         func validate() throws {
@@ -91,6 +92,7 @@ extension ServiceCommand {
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             service["timeouts"] = timeout.map { ["totalSeconds": .integer($0)] }
             service["requestBodyLimitBytes"] = bodyLimit.map { .integer($0) }
+            if replace { service["replace"] = true }
             service["sla"] = sla.map { .string($0) }
             service["summary"] = summary.map { .string($0) }
             let answer = try await node.call(.POST, "/api/services", .object(service))
