@@ -179,6 +179,6 @@ struct Round: Service {
     }
 
     func run() async throws {
-        try? await cancelWhenGracefulShutdown { await work() }
+        await cancelWhenGracefulShutdown { await work() }
     }
 }

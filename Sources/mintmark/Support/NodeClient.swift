@@ -15,6 +15,25 @@ struct NodeClient {
     /// Whether this command started the node itself, so that nothing outside can reach its mint or services.
     let isTemporary: Bool
 
+    /// A client of a node that runs; shut it down in the end.
+    init(directory: String) {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout.connect = .seconds(5)
+        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        socketPath = NodeFiles.socketPath(in: directory)
+        isTemporary = false
+    }
+
+    private init(_ running: NodeClient, isTemporary: Bool) {
+        http = running.http
+        socketPath = running.socketPath
+        self.isTemporary = isTemporary
+    }
+
+    func shutdown() async throws {
+        try await http.shutdown()
+    }
+
     /// Runs `body` with a client, starting and stopping the node where none runs.
     /// - Throws: what `body` throws; a `Failure` with status `noNode` where there is no data directory.
     static func with<T>(_ options: GlobalOptions, _ body: (NodeClient) async throws -> T) async throws -> T {
@@ -22,23 +41,18 @@ struct NodeClient {
         guard NodeFiles.exists(in: directory) else {
             throw Failure("there is no node in \(directory): make one with `mintmark init`", .noNode)
         }
-        let socketPath = NodeFiles.socketPath(in: directory)
-        var configuration = HTTPClient.Configuration()
-        configuration.timeout.connect = .seconds(5)
-        let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let client = NodeClient(directory: directory)
         do {
-            let result: T
-            if NodeFiles.isRunning(in: directory) {
-                result = try await body(NodeClient(http: http, socketPath: socketPath, isTemporary: false))
-            } else {
-                result = try await TemporaryNode.with(options) {
-                    try await body(NodeClient(http: http, socketPath: socketPath, isTemporary: true))
+            let result =
+                if NodeFiles.isRunning(in: directory) {
+                    try await body(client)
+                } else {
+                    try await TemporaryNode.with(options) { try await body(NodeClient(client, isTemporary: true)) }
                 }
-            }
-            try await http.shutdown()
+            try await client.shutdown()
             return result
         } catch {
-            try? await http.shutdown()
+            try? await client.shutdown()
             throw error
         }
     }

@@ -1,0 +1,133 @@
+import CanonicalJSON
+import Encodings
+import Foundation
+import Node
+import Passports
+import SignedDocuments
+import Storage
+
+/// The first half: keys, nodes, an agent, a service for sale.
+extension Demo {
+    func setUp() async throws {
+        try await report.step("keys", "Two nodes get their keys", command: "mintmark init") { [self] in
+            try seller.make()
+            try buyer.make()
+            return (
+                ["seller": .string(seller.did), "buyer": .string(buyer.did)],
+                "seller \(seller.did)\nbuyer  \(buyer.did)"
+            )
+        }
+        try await report.step("start", "Both nodes start", command: "mintmark serve") { [self] in
+            try await lightning.start(untilLine: "Lightning simulator")
+            let line = try await service.start(untilLine: "listening on")
+            servicePort = Int(line.split(separator: " ").last ?? "") ?? 0
+            let sellerReady = try await seller.start()
+            let buyerReady = try await buyer.start()
+            let megabytes = Double(seller.process.residentBytes) / 1_048_576
+            return (
+                [
+                    "sellerReadyMilliseconds": .double(sellerReady.rounded(to: 1)),
+                    "buyerReadyMilliseconds": .double(buyerReady.rounded(to: 1)),
+                    "sellerResidentMegabytes": .double(megabytes.rounded(to: 1)),
+                ],
+                "seller \(seller.url) (ready in \(Int(sellerReady)) ms, \(Int(megabytes)) MB), "
+                    + "buyer \(buyer.url) (\(Int(buyerReady)) ms)\n"
+                    + "a Lightning simulator (TEST MONEY), and a weather service on port \(servicePort) that knows "
+                    + "nothing of money"
+            )
+        }
+        try await report.step(
+            "register",
+            "The buyer's node registers an agent",
+            command: "mintmark agent register planner --capability pay,invoke --spend-limit 5000sat/day"
+        ) { [self] in
+            let answer = try await buyer.call(
+                .POST,
+                "/api/agents",
+                [
+                    "name": "planner", "capabilities": ["pay", "invoke"],
+                    "spendLimit": ["currency": "XBT", "amountMinor": "5000", "period": "P1D"],
+                ]
+            )
+            let passport = answer["passport"] ?? .null
+            passportID = try passport.string("id")
+            try Data(passport.serialized()).write(to: URL(filePath: folder + "/passport.json"))
+            return (
+                ["passport": .string(passportID), "agent": answer["agent"]?["id"] ?? .null],
+                "planner has passport \(passportID), valid until \(passport.shown("validUntil"))"
+            )
+        }
+        try await report.step(
+            "verify-passport",
+            "Anybody can check that passport offline",
+            command: "mintmark verify passport.json --issuer \(buyer.did)"
+        ) { [self] in
+            let bytes = [UInt8](try Data(contentsOf: URL(filePath: folder + "/passport.json")))
+            let passport = try Passport(bytes: bytes)
+            let verifier = PassportVerifier(
+                trustedIssuers: [try DIDKey(parsing: buyer.did)],
+                statusPolicy: .skipped
+            )
+            let clock = ContinuousClock()
+            let begin = clock.now
+            let verdict = verifier.verify(passport, now: WallClock.system.now(), statusLists: [:])
+            let microseconds = (clock.now - begin).milliseconds * 1000
+            try require(verdict.isValid, "the passport does not verify: \(verdict.reasons)")
+            return (
+                ["microseconds": .double(microseconds.rounded(to: 1)), "bytes": JSONValue(bytes.count)],
+                "signature, issuer, dates and capabilities hold (\(Int(microseconds)) µs, \(bytes.count) bytes)"
+            )
+        }
+    }
+
+    func sell() async throws {
+        try await report.step(
+            "sell",
+            "The seller puts the weather service on sale",
+            command: "mintmark service add weather --upstream http://127.0.0.1:\(servicePort) --price 2sat"
+                + " --trust \(buyer.did) --capability invoke --status-max-age 1"
+        ) { [self] in
+            let upstream = JSONValue.string("http://127.0.0.1:\(servicePort)")
+            let prices: JSONValue = [["path": "/*", "amount": "2", "unit": "sat"]]
+            _ = try await seller.call(
+                .POST,
+                "/api/services",
+                [
+                    "name": "weather", "upstream": upstream, "prices": prices,
+                    "passport": [
+                        "trustedIssuers": [.string(buyer.did)], "capability": "invoke", "maximumStatusAgeSeconds": 1,
+                    ],
+                ]
+            )
+            _ = try await seller.call(.POST, "/api/services", ["name": "open", "upstream": upstream, "prices": prices])
+            return (
+                ["priceSat": 2],
+                "\(seller.url)/s/weather/: 2 sat a call, for agents of the buyer's node that may `invoke`\n"
+                    + "\(seller.url)/s/open/: the same for anybody who pays"
+            )
+        }
+        try await report.step("unpaid", "A call without payment is answered with 402") { [self] in
+            let answer = try await get("\(seller.url)/s/open/today")
+            try require(answer.status == 402, "the answer was \(answer.status): \(answer.body)")
+            let request = answer.headers.first(name: "X-Cashu") ?? ""
+            try require(request.hasPrefix("creq"), "the 402 has no X-Cashu payment request")
+            return (
+                ["status": 402, "headerBytes": JSONValue(request.utf8.count)],
+                "402 Payment Required, X-Cashu: \(request.prefix(40))… (NUT-24)"
+            )
+        }
+        try await report.step(
+            "fund",
+            "The buyer's wallet is filled at the seller's mint",
+            command: "mintmark wallet fund 200sat --mint \(seller.url)/mint"
+        ) { [self] in
+            let answer = try await buyer.call(
+                .POST,
+                "/api/wallet/fund",
+                ["amount": "200", "unit": "sat", "mint": .string(seller.url + "/mint")]
+            )
+            try require(answer.shown("state") == "issued", "the funding is \(answer.shown("state"))")
+            return (["amountSat": 200], "200 sat of TEST MONEY, paid over (simulated) Lightning, turned into ecash")
+        }
+    }
+}
