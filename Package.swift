@@ -173,8 +173,9 @@ let package = Package(
         .executableTarget(
             name: "mintmark",
             dependencies: [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Receipts", "Cashu",
-                "Node", httpClient, hummingbird, nioCore, logging, argumentParser, configuration,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Receipts",
+                "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix, nioHTTP1,
+                logging, argumentParser,
             ],
             path: "Sources/mintmark",
             swiftSettings: house

@@ -30,7 +30,7 @@ extension Node {
     }
 
     /// Runs `body` while the node can be reached, then stops it.
-    public func whileRunning<T: Sendable>(_ doors: Doors, _ body: @escaping () async throws -> T) async throws -> T {
+    public func whileRunning<T: Sendable>(_ doors: Doors, _ body: () async throws -> T) async throws -> T {
         let (ready, announce) = AsyncStream<Void>.makeStream()
         let running = Task {
             defer { announce.finish() }

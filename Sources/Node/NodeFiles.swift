@@ -11,7 +11,7 @@ public enum NodeFiles {
     public static let socket = "node.sock"
 
     /// The longest path that a Unix socket can have here.
-    static let maximumSocketPathBytes = 100
+    public static let maximumSocketPathBytes = 100
 
     /// Whether a node was made in the folder.
     public static func exists(in directory: String) -> Bool {

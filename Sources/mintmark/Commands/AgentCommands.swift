@@ -65,7 +65,7 @@ extension AgentCommand {
             body["operator"] = operatorName.map { .string($0) }
             body["passportLifetimeSeconds"] = lifetimeHours.map { .integer($0 * 3600) }
             if let key { try await prove(AgentKeyFile.read(key), to: node, in: &body) }
-            let answer = try await node.call(.POST, "/api/agents", .object(body))
+            let answer = try await node.call(.post, "/api/agents", .object(body))
             if options.json { return Output.json(answer) }
             let agent = answer["agent"] ?? .null
             let passport = answer["passport"] ?? .null
@@ -77,7 +77,7 @@ extension AgentCommand {
         }
 
         private func prove(_ key: Ed25519.PrivateKey, to node: NodeClient, in body: inout JSONObject) async throws {
-            let asked = try await node.call(.POST, "/api/agents/challenge", [:])
+            let asked = try await node.call(.post, "/api/agents/challenge", [:])
             let challenge = try asked.string("challenge")
             body["did"] = .string(DIDKey(key.publicKey).string)
             body["challenge"] = .string(challenge)
@@ -97,7 +97,7 @@ extension AgentCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/agents")
+            let answer = try await node.call(.get, "/api/agents")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("agents").map { agent in
                 ["name", "state", "capabilities", "keyHeldBy", "id"].map(agent.shown)
@@ -113,7 +113,7 @@ extension AgentCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/agents/\(agent.urlSegment)")
+            let answer = try await node.call(.get, "/api/agents/\(agent.urlSegment)")
             if options.json { return Output.json(answer) }
             let shown = answer["agent"] ?? .null
             Output.facts(
@@ -141,7 +141,7 @@ extension AgentCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.POST, "/api/agents/\(agent.urlSegment)/renew", [:])
+            let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/renew", [:])
             if options.json { return Output.json(answer) }
             let passport = answer["passport"] ?? .null
             Output.line("passport \(passport.shown("id")), valid until \(passport.shown("validUntil"))")

@@ -5,6 +5,7 @@ import Encodings
 import Foundation
 import Identity
 import Node
+import SignedDocuments
 import Storage
 
 struct InitCommand: AsyncParsableCommand {
@@ -29,7 +30,7 @@ struct InitCommand: AsyncParsableCommand {
         do {
             let made = try NodeMaking.make(
                 in: options.dataDirectory,
-                words: restore ? try Self.readWords() : try Mnemonic(),
+                words: restore ? try Self.readWords() : Mnemonic(),
                 asksForPassphrase: isatty(STDIN_FILENO) == 1 && !restore && !options.yes
             )
             report(made)

@@ -55,7 +55,7 @@ extension PassportCommand {
         func run(on node: NodeClient) async throws {
             var body: JSONObject = ["passport": .object(try VerifyCommand.object(try VerifyCommand.read(file)))]
             body["capability"] = capability.map { .string($0) }
-            let answer = try await node.call(.POST, "/api/passports/verify", .object(body))
+            let answer = try await node.call(.post, "/api/passports/verify", .object(body))
             let valid = answer["valid"]?.boolValue == true
             if options.json {
                 Output.json(answer)
@@ -131,16 +131,16 @@ extension PassportCommand {
     /// A passport by its own id, or the latest of an agent by name, id or DID.
     static func record(_ id: String, _ node: NodeClient) async throws -> JSONValue {
         do {
-            return try await node.call(.GET, "/api/passports/\(id.urlSegment)")
+            return try await node.call(.get, "/api/passports/\(id.urlSegment)")
         } catch let failure as Failure where failure.code == "passport-not-found" || failure.code == "invalid-request" {
-            let agent = try? await node.call(.GET, "/api/agents/\(id.urlSegment)")
+            let agent = try? await node.call(.get, "/api/agents/\(id.urlSegment)")
             guard let latest = try agent?["passports"]?.arrayValue?.first?.string("id") else { throw failure }
-            return try await node.call(.GET, "/api/passports/\(latest.urlSegment)")
+            return try await node.call(.get, "/api/passports/\(latest.urlSegment)")
         }
     }
 
     static func change(_ verb: String, _ id: String, _ body: JSONValue, _ node: NodeClient) async throws -> JSONValue {
         let record = try await record(id, node)
-        return try await node.call(.POST, "/api/passports/\(try record.string("id").urlSegment)/\(verb)", body)
+        return try await node.call(.post, "/api/passports/\(try record.string("id").urlSegment)/\(verb)", body)
     }
 }

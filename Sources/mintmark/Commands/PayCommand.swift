@@ -3,6 +3,7 @@ import AsyncHTTPClient
 import CanonicalJSON
 import Foundation
 import NIOCore
+import NIOHTTP1
 import Node
 
 struct PayCommand: AsyncParsableCommand {
@@ -57,7 +58,7 @@ struct PayCommand: AsyncParsableCommand {
     }
 
     private func resumePayments(_ node: NodeClient) async throws {
-        let answer = try await node.call(.POST, "/api/payments/resume", [:])
+        let answer = try await node.call(.post, "/api/payments/resume", [:])
         if options.json { return Output.json(answer) }
         let payments = try answer.array("payments")
         if payments.isEmpty { return Output.line("Nothing is left unknown.") }
@@ -78,7 +79,7 @@ struct PayCommand: AsyncParsableCommand {
         if let idempotencyKey { pass.append(("Idempotency-Key", idempotencyKey)) }
         for header in headers { pass.append((PayHeader.header, header)) }
         let response = try await node.stream(
-            .POST,
+            .post,
             "/api/pay",
             headers: pass,
             body: try requestBody(),
@@ -151,7 +152,7 @@ struct PayCommand: AsyncParsableCommand {
         _ node: NodeClient
     ) async throws {
         let id = response.headers.first(name: PayHeader.payment) ?? ""
-        let payment = id.isEmpty ? JSONValue.null : try await node.call(.GET, "/api/payments/\(id)")
+        let payment = id.isEmpty ? JSONValue.null : try await node.call(.get, "/api/payments/\(id)")
         if let receipt {
             guard let document = payment["receipt"], document != .null else {
                 throw Failure("the answer came without a receipt", .failed)

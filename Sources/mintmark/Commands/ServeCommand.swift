@@ -1,5 +1,6 @@
 import ArgumentParser
 import CanonicalJSON
+import Cryptography
 import Foundation
 import Logging
 import Node
@@ -45,7 +46,7 @@ struct ServeCommand: AsyncParsableCommand {
         do {
             let directory = options.dataDirectory
             if `init`, !NodeFiles.exists(in: directory) {
-                let made = try NodeMaking.make(in: directory, words: .init(), asksForPassphrase: false)
+                let made = try NodeMaking.make(in: directory, words: Mnemonic(), asksForPassphrase: false)
                 Output.note("made the node \(made.did); its 12 words: \(made.words.joined(separator: " "))")
             }
             guard NodeFiles.exists(in: directory) else {
@@ -76,7 +77,7 @@ struct ServeCommand: AsyncParsableCommand {
 
 /// A node for the length of one command, reached through its socket alone.
 enum TemporaryNode {
-    static func with<T>(_ options: GlobalOptions, _ body: @escaping () async throws -> T) async throws -> T {
+    static func with<T: Sendable>(_ options: GlobalOptions, _ body: () async throws -> T) async throws -> T {
         let directory = options.dataDirectory
         var configuration = try NodeConfiguration.load(dataDirectory: directory)
         configuration.logLevel = "error"

@@ -95,9 +95,9 @@ extension ServiceCommand {
             if replace { service["replace"] = true }
             service["sla"] = sla.map { .string($0) }
             service["summary"] = summary.map { .string($0) }
-            let answer = try await node.call(.POST, "/api/services", .object(service))
+            let answer = try await node.call(.post, "/api/services", .object(service))
             if options.json { return Output.json(answer) }
-            let info = try await node.call(.GET, "/api/node")
+            let info = try await node.call(.get, "/api/node")
             Output.line("\(name) is on sale at \(info.shown("publicURL"))/s/\(name)/")
             if node.isTemporary { Output.line("Start the node to sell it: mintmark serve") }
         }
@@ -108,7 +108,7 @@ extension ServiceCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/services")
+            let answer = try await node.call(.get, "/api/services")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("services").map { service in
                 [service.shown("name"), Self.prices(service), service.shown("upstream"), Self.callers(service)]
@@ -138,7 +138,7 @@ extension ServiceCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/services/\(name.urlSegment)")
+            let answer = try await node.call(.get, "/api/services/\(name.urlSegment)")
             if options.json { Output.json(answer) } else { Output.line(answer.prettyPrinted()) }
         }
     }
@@ -152,7 +152,7 @@ extension ServiceCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.DELETE, "/api/services/\(name.urlSegment)")
+            let answer = try await node.call(.delete, "/api/services/\(name.urlSegment)")
             if options.json { Output.json(answer) } else { Output.line("\(name) is no longer on sale") }
         }
     }

@@ -16,11 +16,11 @@ struct StatusCommand: NodeCommand {
     @OptionGroup var options: GlobalOptions
 
     func run(on node: NodeClient) async throws {
-        var facts = try await node.call(.GET, "/api/node").objectValue ?? JSONObject()
+        var facts = try await node.call(.get, "/api/node").objectValue ?? JSONObject()
         facts["running"] = .bool(!node.isTemporary)
         var findings: [String] = []
         if audit {
-            let answer = try await node.call(.POST, "/api/audit", [:], timeoutSeconds: 600)
+            let answer = try await node.call(.post, "/api/audit", [:], timeoutSeconds: 600)
             findings = try answer.array("findings").compactMap(\.stringValue)
             facts["findings"] = .array(findings.map { .string($0) })
         }
@@ -58,7 +58,7 @@ struct ReceiptCommand: AsyncParsableCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let receipt = try await node.call(.GET, "/api/receipts/\(id.urlSegment)")
+            let receipt = try await node.call(.get, "/api/receipts/\(id.urlSegment)")
             if options.json { Output.json(receipt) } else { Output.line(receipt.prettyPrinted()) }
         }
     }
@@ -69,7 +69,7 @@ struct ReceiptCommand: AsyncParsableCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/receipts?limit=\(limit)")
+            let answer = try await node.call(.get, "/api/receipts?limit=\(limit)")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("receipts").map { entry in
                 ["at", "side", "service", "amount", "unit", "outcome", "id"].map(entry.shown)

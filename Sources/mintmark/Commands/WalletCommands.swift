@@ -39,7 +39,7 @@ extension WalletCommand {
             var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
             if let mint { body["mint"] = .string(mint) }
             if invoice { body["payInvoice"] = false }
-            var quote = try await node.call(.POST, "/api/wallet/fund", .object(body))
+            var quote = try await node.call(.post, "/api/wallet/fund", .object(body))
             let id = try quote.string("id")
             if quote["state"]?.stringValue != "issued", !options.json {
                 Output.note("Pay this invoice\(quote["testMoney"]?.boolValue == true ? " (TEST MONEY)" : ""):")
@@ -51,7 +51,7 @@ extension WalletCommand {
                     throw Failure("not paid within \(wait) s; once paid, it is claimed when the node runs", .pending)
                 }
                 try await Task.sleep(for: .seconds(1))
-                quote = try await node.call(.POST, "/api/wallet/fund/\(id)")
+                quote = try await node.call(.post, "/api/wallet/fund/\(id)")
             }
             guard quote["state"]?.stringValue == "issued" else {
                 throw Failure("the mint's invoice was not paid: \(quote.shown("state"))")
@@ -67,7 +67,7 @@ extension WalletCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/wallet/balance")
+            let answer = try await node.call(.get, "/api/wallet/balance")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("mints").map { mint in
                 ["mint", "unit", "available", "locked", "pending"].map(mint.shown)
@@ -96,7 +96,7 @@ extension WalletCommand {
             var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
             if let mint { body["mint"] = .string(mint) }
             if let lock { body["lock"] = .string(lock) }
-            let answer = try await node.call(.POST, "/api/wallet/send", .object(body))
+            let answer = try await node.call(.post, "/api/wallet/send", .object(body))
             if options.json { Output.json(answer) } else { Output.line(try answer.string("token")) }
         }
     }
@@ -115,7 +115,7 @@ extension WalletCommand {
         func run(on node: NodeClient) async throws {
             let text = token == "-" ? (readLine() ?? "") : token
             let body: JSONValue = ["token": .string(text.trimmingCharacters(in: .whitespacesAndNewlines))]
-            let answer = try await node.call(.POST, "/api/wallet/receive", body)
+            let answer = try await node.call(.post, "/api/wallet/receive", body)
             if options.json { return Output.json(answer) }
             Output.line("\(answer.shown("amount")) \(answer.shown("unit")) received from \(answer.shown("mint"))")
         }
@@ -127,7 +127,7 @@ extension WalletCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.GET, "/api/wallet/history?limit=\(limit)")
+            let answer = try await node.call(.get, "/api/wallet/history?limit=\(limit)")
             if options.json { return Output.json(answer) }
             let rows = try answer.array("entries").map { entry in
                 ["at", "kind", "change", "fee", "unit", "mint", "reference"].map(entry.shown)
@@ -146,7 +146,7 @@ extension WalletCommand {
 
         func run(on node: NodeClient) async throws {
             let body: JSONValue = mint.map { ["mint": .string($0)] } ?? [:]
-            let answer = try await node.call(.POST, "/api/wallet/restore", body, timeoutSeconds: 600)
+            let answer = try await node.call(.post, "/api/wallet/restore", body, timeoutSeconds: 600)
             if options.json { return Output.json(answer) }
             Output.line("\(answer.shown("amount")) \(answer.shown("unit")) found at \(answer.shown("mint"))")
         }
@@ -165,7 +165,7 @@ extension WalletCommand {
         func run(on node: NodeClient) async throws {
             var body: JSONObject = ["invoice": .string(invoice)]
             if let mint { body["mint"] = .string(mint) }
-            let answer = try await node.call(.POST, "/api/wallet/pay-invoice", .object(body))
+            let answer = try await node.call(.post, "/api/wallet/pay-invoice", .object(body))
             if options.json { return Output.json(answer) }
             Output.line("paid \(answer.shown("amount")) \(answer.shown("unit")), fee \(answer.shown("fee"))")
         }

@@ -1,6 +1,7 @@
 import CanonicalJSON
 import Encodings
 import Foundation
+import NIOHTTP1
 import Node
 import Passports
 import SignedDocuments
@@ -42,7 +43,7 @@ extension Demo {
             command: "mintmark agent register planner --capability pay,invoke --spend-limit 5000sat/day"
         ) { [self] in
             let answer = try await buyer.call(
-                .POST,
+                .post,
                 "/api/agents",
                 [
                     "name": "planner", "capabilities": ["pay", "invoke"],
@@ -90,7 +91,7 @@ extension Demo {
             let upstream = JSONValue.string("http://127.0.0.1:\(servicePort)")
             let prices: JSONValue = [["path": "/*", "amount": "2", "unit": "sat"]]
             _ = try await seller.call(
-                .POST,
+                .post,
                 "/api/services",
                 [
                     "name": "weather", "upstream": upstream, "prices": prices,
@@ -99,7 +100,7 @@ extension Demo {
                     ],
                 ]
             )
-            _ = try await seller.call(.POST, "/api/services", ["name": "open", "upstream": upstream, "prices": prices])
+            _ = try await seller.call(.post, "/api/services", ["name": "open", "upstream": upstream, "prices": prices])
             return (
                 ["priceSat": 2],
                 "\(seller.url)/s/weather/: 2 sat a call, for agents of the buyer's node that may `invoke`\n"
@@ -122,7 +123,7 @@ extension Demo {
             command: "mintmark wallet fund 200sat --mint \(seller.url)/mint"
         ) { [self] in
             let answer = try await buyer.call(
-                .POST,
+                .post,
                 "/api/wallet/fund",
                 ["amount": "200", "unit": "sat", "mint": .string(seller.url + "/mint")]
             )

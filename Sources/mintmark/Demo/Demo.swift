@@ -61,7 +61,7 @@ final class Demo {
             try await sell()
             try await payAndProve()
             try await survive()
-            try await revoke()
+            try await end()
         } catch {
             if !report.failed { report.closing("The demonstration could not go on: \(error)") }
         }
@@ -131,14 +131,14 @@ final class DemoNode {
         return (clock.now - begin).milliseconds
     }
 
-    func call(_ method: HTTPMethod, _ path: String, _ body: JSONValue? = nil) async throws -> JSONValue {
+    func call(_ method: Verb, _ path: String, _ body: JSONValue? = nil) async throws -> JSONValue {
         guard let client else { throw Failure("the \(name) is not running") }
         return try await client.call(method, path, body)
     }
 
     /// What the wallet holds, wherever it lies: free, locked to sellers, or on its way.
     func holdings() async throws -> UInt64 {
-        try await call(.GET, "/api/wallet/balance").array("mints").reduce(0) { sum, mint in
+        try await call(.get, "/api/wallet/balance").array("mints").reduce(0) { sum, mint in
             sum + ["available", "locked", "pending"].reduce(0) { $0 + (UInt64(mint.shown($1)) ?? 0) }
         }
     }

@@ -22,7 +22,7 @@ final class DemoProcess {
     @discardableResult
     func start(untilLine mark: String, timeoutSeconds: Double = 15) async throws -> String {
         if !FileManager.default.fileExists(atPath: logPath) {
-            FileManager.default.createFile(atPath: logPath, contents: nil, attributes: [.posixPermissions: 0o600])
+            _ = FileManager.default.createFile(atPath: logPath, contents: nil, attributes: [.posixPermissions: 0o600])
         }
         guard let log = FileHandle(forWritingAtPath: logPath) else { throw Failure("\(logPath) cannot be written") }
         let offset = try log.seekToEnd()
@@ -37,15 +37,15 @@ final class DemoProcess {
         self.process = process
         let deadline = Date.now.addingTimeInterval(timeoutSeconds)
         while Date.now < deadline {
-            let text = try log(from: offset)
+            let text = try written(from: offset)
             if let line = text.split(separator: "\n").first(where: { $0.hasPrefix(mark) }) { return String(line) }
             guard process.isRunning else { throw Failure("\(name) ended at its start: \(text.suffix(2000))") }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw Failure("\(name) was not ready within \(Int(timeoutSeconds)) s: \(try log(from: offset).suffix(2000))")
+        throw Failure("\(name) was not ready within \(Int(timeoutSeconds)) s: \(try written(from: offset).suffix(2000))")
     }
 
-    private func log(from offset: UInt64) throws -> String {
+    private func written(from offset: UInt64) throws -> String {
         guard let reader = FileHandle(forReadingAtPath: logPath) else { return "" }
         try reader.seek(toOffset: offset)
         return String(decoding: try reader.readToEnd() ?? Data(), as: UTF8.self)

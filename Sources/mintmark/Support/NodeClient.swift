@@ -6,6 +6,13 @@ import NIOCore
 import NIOHTTP1
 import Node
 
+/// The HTTP methods of the operator's API.
+enum Verb: String {
+    case get = "GET"
+    case post = "POST"
+    case delete = "DELETE"
+}
+
 /// Talks to the node through the Unix socket in its data directory. Where no node runs, the same composition is
 /// started for the length of the command, under the directory's lock, listening on that socket alone: one way to
 /// do each thing, and never a second writer.
@@ -36,7 +43,7 @@ struct NodeClient {
 
     /// Runs `body` with a client, starting and stopping the node where none runs.
     /// - Throws: what `body` throws; a `Failure` with status `noNode` where there is no data directory.
-    static func with<T>(_ options: GlobalOptions, _ body: (NodeClient) async throws -> T) async throws -> T {
+    static func with<T: Sendable>(_ options: GlobalOptions, _ body: (NodeClient) async throws -> T) async throws -> T {
         let directory = options.dataDirectory
         guard NodeFiles.exists(in: directory) else {
             throw Failure("there is no node in \(directory): make one with `mintmark init`", .noNode)
@@ -57,18 +64,18 @@ struct NodeClient {
         }
     }
 
-    private func request(_ method: HTTPMethod, _ path: String) throws -> HTTPClientRequest {
+    private func request(_ method: Verb, _ path: String) throws -> HTTPClientRequest {
         guard let url = URL(httpURLWithSocketPath: socketPath, uri: path) else {
             throw Failure("\(socketPath) is not a path that a socket can have")
         }
         var request = HTTPClientRequest(url: url.absoluteString)
-        request.method = method
+        request.method = HTTPMethod(rawValue: method.rawValue)
         return request
     }
 
     /// Calls the operator's API and returns its JSON; an answer of 4xx or 5xx is thrown as the sentence in it.
     func call(
-        _ method: HTTPMethod,
+        _ method: Verb,
         _ path: String,
         _ body: JSONValue? = nil,
         timeoutSeconds: Int64 = 120
@@ -89,7 +96,7 @@ struct NodeClient {
 
     /// Sends a request whose body or answer may be long; the caller reads the answer as it comes.
     func stream(
-        _ method: HTTPMethod,
+        _ method: Verb,
         _ path: String,
         headers: [(String, String)],
         body: HTTPClientRequest.Body?,
