@@ -1,8 +1,10 @@
+import AsyncHTTPClient
 import CanonicalJSON
 import Cryptography
 import Encodings
 import Foundation
 import HTTPSignatures
+import NIOCore
 import NIOHTTP1
 import Node
 import Passports
@@ -84,7 +86,8 @@ extension Demo {
             let before = try await buyer.holdings()
             let callsBefore = try await upstreamCalls()
             let url = "\(seller.url)/s/weather/slow"
-            let call = Task { try await self.pay(url) }
+            guard let client = buyer.client else { throw Failure("the buyer is not running") }
+            let call = Task { try await Self.pay(url, through: client) }
             try await waitUntil("the weather service has the call") { try await upstreamCalls() > callsBefore }
             seller.process.kill()
             let restart = try await seller.start()
@@ -169,7 +172,7 @@ extension Demo {
     // MARK: Helpers
 
     /// What a call through the buyer's node came to.
-    struct Paid {
+    struct Paid: Sendable {
         let body: String
         let payment: JSONValue
         let milliseconds: Double
@@ -177,6 +180,10 @@ extension Demo {
 
     func pay(_ url: String) async throws -> Paid {
         guard let client = buyer.client else { throw Failure("the buyer is not running") }
+        return try await Self.pay(url, through: client)
+    }
+
+    private static func pay(_ url: String, through client: NodeClient) async throws -> Paid {
         let clock = ContinuousClock()
         let begin = clock.now
         let response = try await client.stream(
@@ -196,7 +203,7 @@ extension Demo {
         let id = response.headers.first(name: PayHeader.payment) ?? ""
         return Paid(
             body: String(buffer: body),
-            payment: try await buyer.call(.get, "/api/payments/\(id)"),
+            payment: try await client.call(.get, "/api/payments/\(id)"),
             milliseconds: milliseconds
         )
     }

@@ -16,7 +16,7 @@ enum Verb: String {
 /// Talks to the node through the Unix socket in its data directory. Where no node runs, the same composition is
 /// started for the length of the command, under the directory's lock, listening on that socket alone: one way to
 /// do each thing, and never a second writer.
-struct NodeClient {
+struct NodeClient: Sendable {
     private let http: HTTPClient
     private let socketPath: String
     /// Whether this command started the node itself, so that nothing outside can reach its mint or services.
