@@ -245,7 +245,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Paywall", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient, nioCore,
+                "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient, nioCore,
+                nioPosix, nioHTTP1,
             ]
         ),
         tests(

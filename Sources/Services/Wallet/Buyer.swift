@@ -214,7 +214,7 @@ public final class Buyer: Sendable {
         try await wallet.database.read { connection in try PaymentStore.find(id, in: connection) }
     }
 
-    /// A payment by its idempotency key.
+    /// A payment by its idempotency key; nil also where it was refused, since nothing was taken then.
     public func payment(idempotencyKey: String) async throws -> PaymentRecord? {
         try await wallet.database.read { connection in
             try PaymentStore.find(idempotencyKey: idempotencyKey, in: connection)

@@ -3,7 +3,6 @@ internal import CanonicalJSON
 public import Cashu
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOPosix
 
 /// Mints over HTTP(S), on one client with its connection pool.
 public struct HTTPMintConnector: MintConnector {
@@ -53,6 +52,8 @@ public struct HTTPMint: MintAPI {
             timeout: .init(connect: .seconds(10), read: .seconds(120))
         )
         configuration.httpVersion = .http1Only
+        // A refused connection is an answer: nothing left, and the caller should know at once.
+        configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
     }
 
@@ -190,34 +191,5 @@ public struct HTTPMint: MintAPI {
         } catch {
             throw MintAPIError(.unknown, "its answer cannot be read: \(error)")
         }
-    }
-}
-
-/// What a failure of the HTTP client says of whether anything left.
-enum TransportFailure {
-    /// True only where no connection came about, so that no byte of the request can have left.
-    static func isCertainlyUnsent(_ error: any Error) -> Bool {
-        if error is NIOConnectionError { return true }
-        guard let error = error as? HTTPClientError else { return false }
-        let unsent: [HTTPClientError] = [
-            .connectTimeout, .getConnectionFromPoolTimeout, .alreadyShutdown, .tlsHandshakeTimeout,
-        ]
-        return unsent.contains(error)
-    }
-
-    static func sentence(_ error: any Error) -> String {
-        if error is NIOConnectionError { return "no connection came about" }
-        switch error as? HTTPClientError {
-        case HTTPClientError.connectTimeout?, HTTPClientError.getConnectionFromPoolTimeout?:
-            return "no connection came about in time"
-        case HTTPClientError.deadlineExceeded?, HTTPClientError.readTimeout?:
-            return "no answer came in time"
-        case HTTPClientError.remoteConnectionClosed?:
-            return "the connection was closed before the answer"
-        default:
-            break
-        }
-        if error is CancellationError { return "the request was cancelled" }
-        return String("\(error)".prefix(200))
     }
 }

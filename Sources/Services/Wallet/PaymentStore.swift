@@ -146,9 +146,12 @@ enum PaymentStore {
         try connection.first("SELECT \(columns) FROM wallet_payments WHERE id = ?", .text(id)).map(payment(row:))
     }
 
+    /// The payment under a key; one that was refused does not count, since nothing was taken.
     static func find(idempotencyKey: String, in connection: Connection) throws -> PaymentRecord? {
-        try connection.first("SELECT \(columns) FROM wallet_payments WHERE idempotency_key = ?", .text(idempotencyKey))
-            .map(payment(row:))
+        try connection.first(
+            "SELECT \(columns) FROM wallet_payments WHERE idempotency_key = ? AND state <> 'refused'",
+            .text(idempotencyKey)
+        ).map(payment(row:))
     }
 
     /// Payments that are not settled, oldest first.

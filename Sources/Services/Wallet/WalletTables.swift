@@ -121,7 +121,7 @@ public enum WalletTables {
     private static let payments = """
         CREATE TABLE wallet_payments (
             id TEXT PRIMARY KEY,
-            idempotency_key TEXT NOT NULL UNIQUE,
+            idempotency_key TEXT NOT NULL,
             agent TEXT NOT NULL,
             method TEXT NOT NULL,
             url TEXT NOT NULL,
@@ -145,6 +145,7 @@ public enum WalletTables {
             created_at INTEGER NOT NULL,
             changed_at INTEGER NOT NULL
         ) WITHOUT ROWID, STRICT;
+        CREATE UNIQUE INDEX wallet_payments_key ON wallet_payments (idempotency_key) WHERE state <> 'refused';
         CREATE INDEX wallet_payments_open ON wallet_payments (created_at) WHERE state IN ('sent', 'pending', 'refunding');
         CREATE INDEX wallet_payments_agent ON wallet_payments (agent, unit, created_at);
         CREATE TABLE wallet_prices (
