@@ -26,7 +26,6 @@ extension Gateway {
         if recovered > 0 {
             logger.notice("calls that a stop cut short were ended", metadata: ["count": "\(recovered)"])
         }
-        await terms.refresh()
     }
 
     /// Ends a claim whose call nobody is making any more ([CALL-9]).

@@ -34,7 +34,7 @@ final class Demo {
             attributes: [.posixPermissions: 0o700]
         )
         let lightningPort = try await DemoProcess.freePort()
-        let environment = ["MINTMARK_LIGHTNING_SIMULATEDURL": "http://127.0.0.1:\(lightningPort)"]
+        let environment = ["MINTMARK_LIGHTNING_SIMULATED_URL": "http://127.0.0.1:\(lightningPort)"]
         lightning = DemoProcess(
             "the Lightning simulator",
             ["lightning-simulator", "--port", String(lightningPort), "--data", folder],
