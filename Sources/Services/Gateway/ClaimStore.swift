@@ -154,6 +154,13 @@ public struct StoredRefund: Sendable, Equatable {
     public var reason: CallRefusal.Code
     public var amount: UInt64
     public var unit: String
+
+    public init(token: String, reason: CallRefusal.Code, amount: UInt64, unit: String) {
+        self.token = token
+        self.reason = reason
+        self.amount = amount
+        self.unit = unit
+    }
 }
 
 /// A claim with what was paid.
@@ -161,6 +168,11 @@ public struct OpenClaim: Sendable {
     public var record: ClaimRecord
     /// The proofs as they were paid, without witnesses.
     public var proofs: [Proof]
+
+    public init(record: ClaimRecord, proofs: [Proof]) {
+        self.record = record
+        self.proofs = proofs
+    }
 }
 
 /// Proofs on their way to the mint.
@@ -172,6 +184,14 @@ public struct RedemptionBatch: Sendable {
     public var proofs: [Proof]
     /// Y of each proof, in order.
     public var ys: [[UInt8]]
+
+    public init(id: String, mint: MintURL, unit: CurrencyUnit, proofs: [Proof], ys: [[UInt8]]) {
+        self.id = id
+        self.mint = mint
+        self.unit = unit
+        self.proofs = proofs
+        self.ys = ys
+    }
 }
 
 /// How one batch ended at the mint. A Y in neither list is not known yet, or not worth its fee alone: it goes back among

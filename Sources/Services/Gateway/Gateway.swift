@@ -141,6 +141,13 @@ public final class Gateway: Sendable {
         } catch let error as WorkerPoolError {
             outcome = CallRefusal.Code.overloaded.rawValue
             response = Problem.response(CallRefusal(.overloaded, "\(error)", retryAfterSeconds: 1))
+        } catch let error as GatewayError {
+            // Another step of the same call came first, or a row is not what it should be: nothing is known for sure.
+            outcome = error.code.rawValue
+            logger.error("a call met a claim it did not expect", metadata: ["error": "\(error)"])
+            response = Problem.response(
+                CallDecision.pending("The call's payment is being settled; ask again with the same key and payment.")
+            )
         } catch let error as StorageError {
             outcome = CallRefusal.Code.storageFailed.rawValue
             logger.error("a call can't be kept on disk", metadata: ["error": "\(error)"])

@@ -101,7 +101,7 @@ final class UpstreamClient: Sendable {
         }
         let deadline = NIODeadline.now() + .seconds(service.timeouts.totalSeconds)
         do {
-            let response = try await client.execute(request, deadline: deadline)
+            let response = try await execute(request, deadline: deadline, mayRepeat: mayRepeat(call))
             let status = Int(response.status.code)
             guard (200...599).contains(status) else {
                 throw UpstreamFailure.failed("its answer has the status \(status).")
@@ -117,6 +117,26 @@ final class UpstreamClient: Sendable {
             )
         } catch {
             throw UpstreamFailure(error)
+        }
+    }
+
+    /// Whether the upstream may see the request twice.
+    private func mayRepeat(_ call: ProxiedRequest) -> Bool {
+        if case .long = call.body { return false }
+        return service.isIdempotent
+    }
+
+    /// A kept connection that the upstream closed just now fails the request that takes it: where the service may be
+    /// called twice, that request is sent once more.
+    private func execute(
+        _ request: HTTPClientRequest,
+        deadline: NIODeadline,
+        mayRepeat: Bool
+    ) async throws -> HTTPClientResponse {
+        do {
+            return try await client.execute(request, deadline: deadline)
+        } catch let error as HTTPClientError where error == .remoteConnectionClosed && mayRepeat {
+            return try await client.execute(request, deadline: deadline)
         }
     }
 
