@@ -8,14 +8,26 @@ internal import Synchronization
 extension Mint {
     /// Pays a melt whose inputs are held.
     /// - Returns: the quote, paid or still pending.
-    /// - Throws: `MintError` 20004 where the payment failed for good; its inputs are free again.
-    func pay(_ quote: StoredMeltQuote) async throws -> StoredMeltQuote {
+    /// - Throws: `MintError` 20004 where the payment failed for good and its inputs are free again; nothing else, as
+    ///   everything else leaves the melt pending.
+    func pay(_ quote: StoredMeltQuote) async throws(MintError) -> StoredMeltQuote {
+        do {
+            return try await payAndEnd(quote)
+        } catch let refusal as MintError where refusal.code == .lightningPaymentFailed {
+            throw refusal
+        } catch {
+            logger.critical(
+                "the end of a payment could not be written down; it stays pending and is asked about again",
+                metadata: ["quote": "\(quote.id)", "error": "\(error)"]
+            )
+            return quote
+        }
+    }
+
+    private func payAndEnd(_ quote: StoredMeltQuote) async throws -> StoredMeltQuote {
         let outcome: PaymentOutcome
         do {
             outcome = try await attempt(quote)
-        } catch let refusal as MintError {
-            try await release(quote, because: refusal.detail)
-            throw refusal
         } catch let error as LightningError {
             // The port's promise: what `pay` throws was not started; and no earlier attempt is open, or the inputs
             // would still have been held by it.
@@ -102,13 +114,7 @@ extension Mint {
         do {
             // It may have ended between the reading of the list and now.
             guard let current = try await store.meltQuote(quote.id), current.state == .pending else { return }
-            let outcome: PaymentOutcome
-            if let known = try await lightning.paymentStatus(paymentHash: current.paymentHash) {
-                outcome = known
-            } else {
-                outcome = try await attempt(current)
-            }
-            _ = try await end(current, outcome)
+            _ = try await end(current, recoveredOutcome(of: current))
         } catch let refusal as MintError where refusal.code == .lightningPaymentFailed {
             // Ended: the inputs are free again.
         } catch {
@@ -118,6 +124,19 @@ extension Mint {
             )
         }
     }
+
+    private func recoveredOutcome(of quote: StoredMeltQuote) async throws -> PaymentOutcome {
+        if let known = try await lightning.paymentStatus(paymentHash: quote.paymentHash) { return known }
+        // No record, and so long past the invoice's expiry that no call can still be on its way or be accepted.
+        let invoice = try Self.invoice(quote.request)
+        if invoice.isExpired(at: clock.now().adding(seconds: -Self.expiryMarginSeconds)) {
+            return .failed(PaymentFailure(.expired, "the invoice expired before its payment was begun"))
+        }
+        return try await attempt(quote)
+    }
+
+    /// How long after an invoice's expiry a payment that the backend never heard of counts as never made.
+    private static var expiryMarginSeconds: Int64 { 600 }
 
     /// Asks about every pending melt once, a few at a time, so that one that hangs does not hold up the rest.
     public func recoverPendingMelts() async {

@@ -36,7 +36,17 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
         case let error as WorkerPoolError: self = .overloaded("the mint is busy: \(error)")
         case let error as StorageError where error.code == .overloaded:
             self = .overloaded("the mint is busy; nothing was taken; try again shortly")
-        case let error as StorageError where [.full, .ioFailure, .locked, .closed].contains(error.code):
+        case let error as StorageError where error.code == .ioFailure:
+            // What reached the disk is known only once the store has been opened anew.
+            self.init(
+                status: 503,
+                MintError(
+                    .malformedRequest,
+                    "the mint's disk failed; ask for the state of your proofs before trying again"
+                ),
+                retryAfterSeconds: 30
+            )
+        case let error as StorageError where [.full, .locked, .closed].contains(error.code):
             // The reason names files of this machine: it is for the log, not for the user.
             self.init(
                 status: 503,
@@ -53,7 +63,10 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
                 retryAfterSeconds: 5
             )
         default:
-            self.init(status: 500, MintError(.malformedRequest, "the mint failed; nothing was taken"))
+            self.init(
+                status: 500,
+                MintError(.malformedRequest, "the mint failed; ask for the state of your proofs before trying again")
+            )
         }
     }
 

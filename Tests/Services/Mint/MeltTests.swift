@@ -5,6 +5,7 @@ import Encodings
 import Ledger
 import Lightning
 import Mint
+import Storage
 import TestSupport
 import Testing
 
@@ -194,6 +195,31 @@ import Testing
         try await fixture.requireSound()
     }
 
+    @Test("A payment the backend never heard of is given up only long after its invoice has expired")
+    func neverBegun() async throws {
+        let fixture = try await MintFixture()
+        let proofs = try await fixture.issue([64])
+        let (quote, _) = try await fixture.meltQuote(50)
+        let held = try proofs.map {
+            SpentProof(y: try $0.hashedSecret().compressed, keyset: $0.keysetID, amount: $0.amount)
+        }
+        _ = try await fixture.mint.store.beginMelt(
+            quote.quote.string,
+            holding: held,
+            fee: 0,
+            blanks: [],
+            changeInside: [],
+            at: fixture.time.now
+        )
+        fixture.lightning.set(.throwsBeforeSending)
+        for (seconds, state) in [(Int64(3601), ProofState.State.pending), (500, .pending), (100, .unspent)] {
+            fixture.time.advance(seconds: seconds)
+            try await fixture.mint.recoverPendingMelts()
+            #expect(try await fixture.states(proofs) == [state])
+        }
+        try await fixture.requireSound()
+    }
+
     @Test("A settlement whose preimage proves nothing leaves the melt pending")
     func wrongPreimage() async throws {
         let fixture = try await MintFixture()
@@ -358,6 +384,35 @@ import Testing
         housekeeping.cancel()
         await housekeeping.value
         #expect(try await fixture.look(quote).state == .paid)
+    }
+
+    @Test("An end that cannot be written down leaves the melt pending; it ends once the store works again")
+    func endNotWritten() async throws {
+        for (behaviour, trigger, state) in [
+            (
+                TestLightning.Payment.settles(feeMsat: 0), "UPDATE OF preimage ON mint_melt_quotes",
+                ProofState.State.spent
+            ),
+            (.fails, "DELETE ON mint_proofs", .unspent),
+            (.throwsBeforeSending, "DELETE ON mint_proofs", .pending),
+        ] {
+            let fixture = try await MintFixture()
+            let proofs = try await fixture.issue([64])
+            let (quote, _) = try await fixture.meltQuote(50)
+            try await fixture.database.write {
+                try $0.execute("CREATE TRIGGER broken BEFORE \(trigger) BEGIN SELECT RAISE(ABORT, 'broken'); END")
+            }
+            fixture.lightning.set(behaviour)
+            #expect(try await fixture.melt(quote, proofs).state == .pending)
+            #expect(try await fixture.states(proofs) == [.pending])
+            try await fixture.reopen()
+            try await fixture.mint.recoverPendingMelts()
+            #expect(try await fixture.states(proofs) == [.pending])
+            try await fixture.database.write { try $0.execute("DROP TRIGGER broken") }
+            try await fixture.mint.recoverPendingMelts()
+            #expect(try await fixture.states(proofs) == [state])
+            try await fixture.requireSound()
+        }
     }
 
     @Test("Payments under way are bounded: one more is 503 and holds nothing")

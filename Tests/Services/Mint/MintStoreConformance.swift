@@ -190,6 +190,7 @@ struct MintStoreConformance: Sendable {
         try await store.markPaid(mintQuote: "q", at: at)
         try await store.markPaid(mintQuote: "q", at: at)
         #expect(await code { try await store.issue([promise(1, 8)], for: "q", at: at) } == .transactionNotBalanced)
+        #expect(await code { try await store.issue([promise(1, 32)], for: "q", at: at) } == .transactionNotBalanced)
         let used = await code { try await store.issue([promise(0xF0, 8), promise(1, 8)], for: "q", at: at) }
         #expect(used == .outputsAlreadySigned)
         #expect(try await store.mintQuote("q")?.state == .paid)
