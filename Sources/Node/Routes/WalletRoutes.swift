@@ -39,6 +39,9 @@ struct WalletRoutes: Sendable {
             await OperatorResponses.answering { try await payInvoice(OperatorResponses.object(request)) }
         }
         group.post("check") { _, _ in await OperatorResponses.answering { try await check() } }
+        group.get("key") { _, _ in
+            await OperatorResponses.answering { ["key": .string(Hex.encode(try wallet.receivingKey()))] }
+        }
     }
 
     // MARK: What comes in a request

@@ -81,6 +81,8 @@ extension Gateway {
     private func attempt(_ what: String, _ body: () async throws -> Void) async {
         do {
             try await body()
+        } catch is CancellationError {
+            // The node stops; what is left is taken up when it starts again.
         } catch {
             logger.error("housekeeping failed", metadata: ["part": "\(what)", "error": "\(error)"])
         }

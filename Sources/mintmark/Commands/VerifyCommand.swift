@@ -51,7 +51,7 @@ struct VerifyCommand: ParsableCommand {
         let types = document["type"]?.arrayValue?.compactMap(\.stringValue) ?? [document["type"]?.stringValue ?? ""]
         if types.contains("AgentPassportCredential") { return try passport(document, now: now) }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
-        if let receipt = try? Receipt(document: document) { return try self.receipt(receipt, now: now) }
+        if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
         throw Failure("this is not a passport, a receipt or a status list (its type is \(types.joined(separator: ", ")))")
     }
 
@@ -107,7 +107,13 @@ struct VerifyCommand: ParsableCommand {
         }
     }
 
-    private func receipt(_ receipt: Receipt, now: Timestamp) throws -> Finding {
+    private func receipt(_ document: JSONObject, now: Timestamp) throws -> Finding {
+        let receipt: Receipt
+        do {
+            receipt = try Receipt(document: document)
+        } catch {
+            return Finding(kind: "receipt", facts: [], reasons: [(error.code.rawValue, error.message)])
+        }
         let expected = Receipt.Expectation(seller: try seller.map { try DIDKey(parsing: $0) })
         let verdict = receipt.verdict(now: now, expecting: expected)
         let claims = receipt.claims

@@ -13,8 +13,11 @@ struct WalletCommand: AsyncParsableCommand {
               mintmark wallet balance
               mintmark wallet send 21sat              prints a token that anyone can redeem: treat it as cash
               mintmark wallet receive cashuB…
+              mintmark wallet key                     tokens locked to this key are safe on their way here
             """,
-        subcommands: [Fund.self, Balance.self, Send.self, Receive.self, History.self, Restore.self, PayInvoice.self]
+        subcommands: [
+            Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
+        ]
     )
 }
 
@@ -118,6 +121,22 @@ extension WalletCommand {
             let answer = try await node.call(.post, "/api/wallet/receive", body)
             if options.json { return Output.json(answer) }
             Output.line("\(answer.shown("amount")) \(answer.shown("unit")) received from \(answer.shown("mint"))")
+        }
+    }
+
+    struct Key: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "The public key to lock tokens to that are sent to this wallet (NUT-11).",
+            discussion: """
+                Nobody but this wallet can redeem such a token, wherever it is posted.
+                  mintmark wallet send 21sat --lock $(mintmark wallet key --data ~/nodes/friend)
+                """
+        )
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.get, "/api/wallet/key")
+            if options.json { Output.json(answer) } else { Output.line(try answer.string("key")) }
         }
     }
 
