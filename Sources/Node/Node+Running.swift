@@ -4,7 +4,6 @@ internal import Foundation
 internal import Gateway
 internal import Hummingbird
 internal import Identity
-internal import LightningBackends
 internal import Logging
 internal import Mint
 internal import ServiceLifecycle
@@ -128,9 +127,9 @@ extension Node {
             },
         ]
         if let mint { rounds.append(Round("mint") { await mint.run() }) }
-        if let backend = lightning as? SimulatedBackend {
-            let name = NodeServices.accountName(identity.vault)
-            rounds.append(Round("lightning", everySeconds: 10) { try? await backend.openAccount(name: name) })
+        if let lightning {
+            // Opens what could not be opened at the start, when the simulator was not there yet.
+            rounds.append(Round("lightning", everySeconds: 10) { await lightning.openAccounts() })
         }
         return rounds
     }

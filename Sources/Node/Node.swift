@@ -8,7 +8,6 @@ internal import Gateway
 internal import Hummingbird
 internal import Identity
 internal import Lightning
-internal import LightningBackends
 internal import Logging
 internal import Mint
 internal import NIOCore
@@ -37,7 +36,7 @@ public final class Node: Sendable {
     let http: HTTPClient
     let workers: WorkerPool
     let metrics: PrometheusMetrics
-    let lightning: (any LightningBackend)?
+    let lightning: SimulatedAccounts?
     let identity: IdentityService
     let mint: Mint?
     let wallet: Wallet
@@ -132,7 +131,7 @@ public final class Node: Sendable {
             publicURL: configuration.publicURL,
             dataDirectory: configuration.dataDirectory,
             mintURL: mint == nil ? nil : configuration.ownMintURL,
-            lightning: lightning?.network.testMoneyNotice ?? lightning?.network.rawValue ?? "none",
+            lightning: lightning?.wallet.network.testMoneyNotice ?? "none",
             isTestMoney: configuration.network != .mainnet,
             sellerKey: Hex.encode(
                 Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed

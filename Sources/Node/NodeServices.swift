@@ -17,7 +17,7 @@ internal import Workers
 
 /// The node's services, each made from those before it.
 struct NodeServices: Sendable {
-    let lightning: (any LightningBackend)?
+    let lightning: SimulatedAccounts?
     let identity: IdentityService
     let mint: Mint?
     let wallet: Wallet
@@ -45,7 +45,7 @@ struct NodeServices: Sendable {
             configuration,
             vault: vault,
             database: database,
-            lightning: lightning,
+            lightning: lightning?.mint,
             workers: workers,
             logger: logger
         )
@@ -54,7 +54,7 @@ struct NodeServices: Sendable {
             database: database,
             seed: vault.walletSeed,
             mints: HTTPMintConnector(client: http),
-            lightning: lightning,
+            lightning: lightning?.wallet,
             clock: clock,
             configuration: WalletConfiguration(plainHTTPHosts: plainHosts),
             logger: logger
@@ -99,34 +99,24 @@ struct NodeServices: Sendable {
         database: Database,
         http: HTTPClient,
         logger: Logger
-    ) async throws -> (any LightningBackend)? {
+    ) async throws -> SimulatedAccounts? {
         guard configuration.lightning == .simulated else { return nil }
-        let token = try await database.keep(SimulatedNetwork.newToken(), forKey: "lightning.simulated.token")
-        let backend = try SimulatedBackend(
+        let accounts = try await SimulatedAccounts(
             url: configuration.simulatedLightningURL,
-            token: token,
-            httpClient: http,
-            clock: .system,
+            name: String(vault.node.did.string.suffix(24)),
+            database: database,
+            http: http,
             logger: logger
         )
-        do {
-            try await backend.openAccount(name: accountName(vault))
-        } catch {
-            // The node sells, verifies and serves its mint's other routes without it; `run` goes on trying.
-            logger.warning(
-                "the Lightning simulator does not answer: start it with `mintmark lightning-simulator`",
-                metadata: ["url": "\(configuration.simulatedLightningURL)", "error": "\(error)"]
-            )
-        }
-        return backend
+        await accounts.openAccounts()
+        return accounts
     }
-
-    /// What the simulator shows for this node's account.
-    static func accountName(_ vault: KeyVault) -> String { String(vault.node.did.string.suffix(24)) }
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
         var identity = IdentityConfiguration(publicURL: configuration.publicURL)
         identity.allowsLocalLists = configuration.isLoopback
+        // A verifier may ask for a list a second or two old; signing one anew costs microseconds.
+        identity.listResignSeconds = 1
         return identity
     }
 
@@ -143,6 +133,10 @@ struct NodeServices: Sendable {
             units: [.init(unit: .sat, inputFeePPK: configuration.mintInputFeePPK)]
         )
         settings.name = configuration.mintName
+        settings.urls = [configuration.ownMintURL]
+        if configuration.network != .mainnet {
+            settings.messageOfTheDay = "TEST MONEY: this mint's ecash is worth nothing."
+        }
         return try await Mint(
             database: database,
             seed: vault.mintSeed,

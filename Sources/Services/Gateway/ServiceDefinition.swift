@@ -100,7 +100,7 @@ public struct PassportRequirement: Sendable, Equatable {
     /// How old the issuer's status list may be, in seconds.
     public var maximumStatusAgeSeconds: Int64
 
-    public init(trustedIssuers: [String], capability: String? = nil, maximumStatusAgeSeconds: Int64 = 300) {
+    public init(trustedIssuers: [String], capability: String? = nil, maximumStatusAgeSeconds: Int64 = 60) {
         self.trustedIssuers = trustedIssuers
         self.capability = capability
         self.maximumStatusAgeSeconds = maximumStatusAgeSeconds

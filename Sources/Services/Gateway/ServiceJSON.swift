@@ -145,7 +145,7 @@ extension ServiceDefinition {
                 return text
             },
             capability: try object.optionalString("capability"),
-            maximumStatusAgeSeconds: try object.optionalInt64("maximumStatusAgeSeconds") ?? 300
+            maximumStatusAgeSeconds: try object.optionalInt64("maximumStatusAgeSeconds") ?? 60
         )
     }
 

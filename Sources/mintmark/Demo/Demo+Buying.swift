@@ -159,7 +159,7 @@ extension Demo {
                             "passedMeanwhile": JSONValue(passed),
                         ],
                         "403 (\(code)) \(Int(milliseconds)) ms after the revocation, on another node than the issuer's; "
-                            + "this seller lets a status list be 1 s old"
+                            + "this seller lets a status list be 2 s old"
                     )
                 }
                 passed += 1

@@ -86,7 +86,7 @@ extension Demo {
             "sell",
             "The seller puts the weather service on sale",
             command: "mintmark service add weather --upstream http://127.0.0.1:\(servicePort) --price 2sat"
-                + " --trust \(buyer.did) --capability invoke --status-max-age 1"
+                + " --trust \(buyer.did) --capability invoke --status-max-age 2"
         ) { [self] in
             let upstream = JSONValue.string("http://127.0.0.1:\(servicePort)")
             let prices: JSONValue = [["path": "/*", "amount": "2", "unit": "sat"]]
@@ -96,7 +96,7 @@ extension Demo {
                 [
                     "name": "weather", "upstream": upstream, "prices": prices,
                     "passport": [
-                        "trustedIssuers": [.string(buyer.did)], "capability": "invoke", "maximumStatusAgeSeconds": 1,
+                        "trustedIssuers": [.string(buyer.did)], "capability": "invoke", "maximumStatusAgeSeconds": 2,
                     ],
                 ]
             )
