@@ -8,6 +8,7 @@ internal import Gateway
 internal import Hummingbird
 internal import Identity
 internal import Lightning
+internal import LightningBackends
 internal import Logging
 internal import Mint
 internal import NIOCore
