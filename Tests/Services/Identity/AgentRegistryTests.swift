@@ -211,6 +211,21 @@ struct AgentRegistryTests {
         #expect(second.agent.id != held.id)
     }
 
+    @Test("[PASS-12] a key that an agent left behind serves no other agent")
+    func leftKeys() async throws {
+        let bench = try await IdentityBench()
+        let old = Ed25519.PrivateKey()
+        let next = Ed25519.PrivateKey()
+        _ = try await bench.registry.register(AgentDescription(name: "own"), key: try bench.ownKey(old, next: next))
+        _ = try await bench.registry.rotate("own", key: try bench.ownKey(next, .rotation))
+        #expect(
+            await identityCode {
+                _ = try await bench.registry.register(AgentDescription(name: "heir"), key: try bench.ownKey(old))
+            } == .keyRevoked
+        )
+        #expect(try await bench.registry.agents().count == 1)
+    }
+
     @Test("agents, keys and passports survive a restart")
     func restart() async throws {
         let bench = try await IdentityBench()
