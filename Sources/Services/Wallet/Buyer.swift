@@ -8,6 +8,7 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import Paywall
 internal import Storage
+internal import Synchronization
 
 /// Calls paid services: learns the price, pays out of the seller's pool, and sees every payment to its end. What is
 /// about to be paid is on disk before it leaves; a payment whose outcome is not known is never made a second time.
@@ -17,6 +18,8 @@ public final class Buyer: Sendable {
     let client: HTTPClient
     let pool: SellerPool
     let prices: PriceBook
+    /// Payments that this process is seeing through right now, until when at most.
+    private let live = Mutex<[String: Timestamp]>([:])
 
     /// - Parameter client: follows no redirects; see `HTTPMint.clientConfiguration`.
     public init(wallet: Wallet, client: HTTPClient, configuration: BuyerConfiguration = BuyerConfiguration()) {
@@ -95,6 +98,9 @@ public final class Buyer: Sendable {
                 "the call with this idempotency key ended as \(earlier.state.rawValue): take a new key to call again"
             )
         }
+        guard hold(earlier.id) else {
+            throw WalletError(.outcomeUnknown, "the call with this idempotency key is under way: ask again in a moment")
+        }
         return try await deliver(call, earlier, isFresh: false)
     }
 
@@ -114,12 +120,21 @@ public final class Buyer: Sendable {
                 "the call costs \(terms.amount) \(terms.unit), more than the \(request.maximum) allowed; nothing was paid"
             )
         }
-        let payment = try await reserve(call, terms: terms)
+        // In hand before it is written, so that nobody takes it for one that a crash left behind.
+        let id = WalletID.random()
+        _ = hold(id)
+        let payment: PaymentRecord
+        do {
+            payment = try await reserve(call, terms: terms, id: id)
+        } catch {
+            release(id)
+            throw error
+        }
         return try await deliver(call, payment, isFresh: true)
     }
 
     /// Holds coins for a call and writes the intent, in one transaction; fills the pool first where it is short.
-    private func reserve(_ call: Call, terms: PaymentTerms) async throws -> PaymentRecord {
+    private func reserve(_ call: Call, terms: PaymentTerms, id: String) async throws -> PaymentRecord {
         let held = try await wallet.mints()
         let usable = terms.mints.filter { held.contains($0) }
         guard !usable.isEmpty else {
@@ -128,7 +143,7 @@ public final class Buyer: Sendable {
         }
         var shortage: WalletError?
         for mint in usable {
-            if let payment = try await reserve(call, terms: terms, at: mint) { return payment }
+            if let payment = try await reserve(call, terms: terms, at: mint, id: id) { return payment }
         }
         for mint in usable {
             let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
@@ -140,7 +155,7 @@ public final class Buyer: Sendable {
                     shortage = error
                     break
                 }
-                if let payment = try await reserve(call, terms: terms, at: mint) { return payment }
+                if let payment = try await reserve(call, terms: terms, at: mint, id: id) { return payment }
             }
         }
         throw shortage
@@ -158,7 +173,12 @@ public final class Buyer: Sendable {
         return limit > spent ? limit - spent : 0
     }
 
-    private func reserve(_ call: Call, terms: PaymentTerms, at mint: MintURL) async throws -> PaymentRecord? {
+    private func reserve(
+        _ call: Call,
+        terms: PaymentTerms,
+        at mint: MintURL,
+        id: String
+    ) async throws -> PaymentRecord? {
         let now = wallet.clock.now()
         let mintNow = try await wallet.book.terms(mint).mintSeconds(at: now)
         let minimumLocktime = mintNow + configuration.minimumLockSeconds
@@ -175,7 +195,7 @@ public final class Buyer: Sendable {
                     in: connection
                 )
             else { return nil }
-            let payment = call.record(terms: terms, mint: mint, ys: coins.map(\.y), at: now)
+            let payment = call.record(id, terms: terms, mint: mint, ys: coins.map(\.y), at: now)
             try CoinStore.move(
                 coins.map(\.y),
                 from: .unspent,
@@ -206,6 +226,24 @@ public final class Buyer: Sendable {
             )
         }
     }
+
+    // MARK: Who sees it through
+
+    /// Longer than this no answer is waited for that nobody reads.
+    private static let liveSeconds: Int64 = 900
+
+    /// Takes a payment in hand, so that nobody else takes it up meanwhile.
+    /// - Returns: false where somebody has it already.
+    func hold(_ id: String) -> Bool {
+        let now = wallet.clock.now()
+        return live.withLock { live in
+            if let until = live[id], until > now { return false }
+            live[id] = now.adding(seconds: Self.liveSeconds)
+            return true
+        }
+    }
+
+    func release(_ id: String) { _ = live.withLock { $0.removeValue(forKey: id) } }
 
     // MARK: What became of it
 

@@ -15,6 +15,8 @@ struct Call: Sendable {
     let idempotencyKey: String
     /// SHA-256 of the body, of no bytes where there is none; nil where it is not known.
     let bodyDigest: [UInt8]?
+    /// Asked again because its answer broke off; a second break is left for later.
+    var isAfterBreak = false
 
     var priceKey: PriceBook.Key {
         PriceBook.Key(origin: address.origin, method: request.method, path: address.path)
@@ -74,7 +76,7 @@ struct Call: Sendable {
     }
 
     /// The intent.
-    func record(terms: PaymentTerms, mint: MintURL, ys: [[UInt8]], at now: Timestamp) -> PaymentRecord {
+    func record(_ id: String, terms: PaymentTerms, mint: MintURL, ys: [[UInt8]], at now: Timestamp) -> PaymentRecord {
         var kept: [UInt8]?
         var kind = PaymentRecord.BodyKind.none
         switch request.body {
@@ -83,7 +85,7 @@ struct Call: Sendable {
         default: kind = .unkept
         }
         return PaymentRecord(
-            id: WalletID.random(),
+            id: id,
             idempotencyKey: idempotencyKey,
             agent: request.agent,
             method: request.method,

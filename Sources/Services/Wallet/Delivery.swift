@@ -66,20 +66,50 @@ extension Buyer {
 
     // MARK: Until it is settled
 
-    /// Sends a paid call until the seller says what became of it.
-    /// - Parameter isFresh: the payment was written a moment ago and nothing of it was sent.
-    func deliver(_ call: Call, _ payment: PaymentRecord, isFresh: Bool) async throws -> PaidResponse {
+    /// Sees a payment that is held through: to its end, or to the start of an answer whose reader sees to the rest.
+    /// - Parameters:
+    ///   - isFresh: the payment was written a moment ago and nothing of it was sent.
+    ///   - attempts: how often to ask in one go; nil: as configured.
+    func deliver(
+        _ call: Call,
+        _ payment: PaymentRecord,
+        isFresh: Bool,
+        attempts: Int? = nil
+    ) async throws -> PaidResponse {
+        do {
+            let most = attempts ?? configuration.attempts
+            let response = try await sendUntilSettled(call, payment, isFresh: isFresh, attempts: most)
+            // While an answer is being read, its reader has the payment in hand.
+            if response.outcome != .served || !response.body.settlesPayment { release(payment.id) }
+            return response
+        } catch {
+            release(payment.id)
+            throw error
+        }
+    }
+
+    private func sendUntilSettled(
+        _ call: Call,
+        _ payment: PaymentRecord,
+        isFresh: Bool,
+        attempts: Int
+    ) async throws -> PaidResponse {
         var mayHaveLeft = !isFresh
+        // Whether an earlier attempt may have been taken: then a refusal of this one does not speak for it.
+        var mayBeTaken = !isFresh
         var why = "no answer"
-        for attempt in 1...configuration.attempts {
+        for attempt in 1...max(1, attempts) {
             var delay = min(10_000, 200 << min(attempt, 6))
             do {
                 let answer = try await send(call, payment: payment)
                 mayHaveLeft = true
                 let meaning = PaymentAnswer(status: answer.status, header: answer.header, problem: answer.problem)
-                if let response = try await settle(call, payment, answer, meaning) { return response }
+                let sure = mayBeTaken ? meaning.afterUnknown : meaning
+                if let response = try await settle(call, payment, answer, sure) { return response }
                 if case .wait(let seconds, let code) = meaning {
                     why = code
+                    // Turned away at the door: this attempt was not taken.
+                    if answer.status != 429 { mayBeTaken = true }
                     delay = seconds.map { min(30, $0) * 1000 } ?? delay
                 }
             } catch let failure as SendFailure {
@@ -92,13 +122,21 @@ extension Buyer {
                         cause: failure
                     )
                 }
-                if !failure.isUnsent { mayHaveLeft = true }
+                if !failure.isUnsent { (mayHaveLeft, mayBeTaken) = (true, true) }
             } catch let error as UnmadeRequest {
                 // It could not even be put together, so this attempt has not left.
                 if !mayHaveLeft { try await close(payment, .refused, code: "not-sent") }
                 throw error.cause
             }
-            if attempt < configuration.attempts { await configuration.pause(delay) }
+            if attempt < attempts { await configuration.pause(delay) }
+        }
+        guard mayBeTaken else {
+            try await takeBack(payment, status: 429, code: why)
+            throw WalletError(
+                .paymentRefused,
+                "the seller takes no calls for now (\(why)); the coins are back in the wallet",
+                cause: SellerRefusal(code: why, status: 429, detail: nil)
+            )
         }
         try await close(payment, .pending, code: why)
         throw WalletError(
@@ -123,6 +161,9 @@ extension Buyer {
             await fetchReceipt(payment, call, id: receiptID, responseDigest: nil)
             return response(.servedBefore, answer, payment)
         case .refund(let token):
+            if let header = answer.header("agent-receipt") {
+                await keepReceipt(payment, call, text: .header(header), responseDigest: nil)
+            }
             try await claimRefund(payment, token: token, status: answer.status, code: answer.problem)
             return response(.refunded, answer, payment)
         case .refused(let code):
@@ -139,7 +180,7 @@ extension Buyer {
             let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
             throw WalletError(
                 .paymentRefused,
-                "the seller says that the coins were used before (\(refusal)); they are kept aside until the mint decides",
+                "the seller refuses (\(refusal)), and yet may have the coins: they are kept aside until it or the mint decides",
                 cause: refusal
             )
         case .wait:
@@ -186,11 +227,14 @@ extension Buyer {
             }
         }
         var result = response(.served, answer, payment)
-        result.body = PaidResponseBody(answer.source) { end in
+        result.body = PaidResponseBody(answer.source, settlesPayment: true) { end in
+            defer { self.release(payment.id) }
             switch end {
             case .whole(let digest):
                 try await self.close(payment, .served, status: answer.status, code: nil, receiptID: receiptID)
                 await self.fetchReceipt(payment, call, id: receiptID, responseDigest: digest)
+            case .broken where call.isAfterBreak:
+                try await self.close(payment, .pending, code: "answer-broken")
             case .broken:
                 await self.afterBreak(payment, call)
             }
@@ -200,8 +244,15 @@ extension Buyer {
 
     /// A body broke off: the seller undoes the charge, and says so when it is asked again.
     private func afterBreak(_ payment: PaymentRecord, _ call: Call) async {
+        var call = call
+        call.isAfterBreak = true
         do {
-            let again = try await deliver(call, payment, isFresh: false)
+            let again = try await sendUntilSettled(
+                call,
+                payment,
+                isFresh: false,
+                attempts: configuration.attempts
+            )
             wallet.logger.notice(
                 "a paid answer broke off",
                 metadata: ["payment": "\(payment.id)", "outcome": "\(again.outcome)"]

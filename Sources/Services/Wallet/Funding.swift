@@ -136,13 +136,22 @@ extension Wallet {
                 "\(funding.mint) says that the coins of this invoice were issued before, but not to this wallet"
             )
         case .paid, .issued:
-            let result = try await perform(at: funding.mint, unit: funding.unit) { planner, connection in
-                if case .minting(let running) = try Self.pendingMint(funding, in: connection) { return running }
-                return try planner.mint(funding.amount, quote: funding.quote, in: connection)
+            do {
+                _ = try await perform(at: funding.mint, unit: funding.unit) { planner, connection in
+                    switch try Self.pendingMint(funding, in: connection) {
+                    case .minting(let running): return running
+                    case .issued: throw AlreadyIssued()
+                    case .none: return try planner.mint(funding.amount, quote: funding.quote, in: connection)
+                    }
+                }
+            } catch is AlreadyIssued {
+                // Another caller was quicker.
             }
-            return result.operation.inputSum
+            return funding.amount
         }
     }
+
+    private struct AlreadyIssued: Error {}
 
     private enum PendingMint {
         case none

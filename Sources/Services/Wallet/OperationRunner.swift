@@ -25,7 +25,7 @@ final class OperationRunner: Sendable {
     let logger: Logger
     private let attempts: Int
     private let pause: @Sendable (Int) async -> Void
-    private let running = Mutex<Set<String>>([])
+    private let running = Mutex<[String: Task<OperationResult, any Error>]>([:])
 
     /// - Parameters:
     ///   - attempts: how often an operation is sent in one go while nothing is heard.
@@ -51,16 +51,18 @@ final class OperationRunner: Sendable {
     }
 
     /// Sends a planned operation until its outcome is known, and books it. Goes on where the caller is cancelled,
-    /// since what has left cannot be called back.
+    /// since what has left cannot be called back. Callers with the same operation share one run.
     /// - Parameter isFresh: nothing of it was sent before.
     /// - Throws: a code that says nothing moved, or `outcomeUnknown`; then `resume` goes on with it.
     func run(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
-        guard running.withLock({ $0.insert(operation.id).inserted }) else {
-            throw WalletError(.outcomeUnknown, "this is being carried out already; ask again in a moment")
-        }
-        let task = Task {
-            defer { _ = running.withLock { $0.remove(operation.id) } }
-            return try await carryOut(operation, isFresh: isFresh)
+        let task = running.withLock { running in
+            if let task = running[operation.id] { return task }
+            let task = Task {
+                defer { _ = self.running.withLock { $0.removeValue(forKey: operation.id) } }
+                return try await carryOut(operation, isFresh: isFresh)
+            }
+            running[operation.id] = task
+            return task
         }
         return try await task.value
     }

@@ -19,11 +19,18 @@ public struct PaidResponseBody: AsyncSequence, Sendable {
     }
 
     let source: Source
+    /// Whether the payment is open until this is read.
+    let settlesPayment: Bool
     /// Runs once, when the body is read or has broken off. What it throws, the reader gets.
     let onEnd: @Sendable (End) async throws -> Void
 
-    init(_ source: Source, onEnd: @escaping @Sendable (End) async throws -> Void = { _ in }) {
+    init(
+        _ source: Source,
+        settlesPayment: Bool = false,
+        onEnd: @escaping @Sendable (End) async throws -> Void = { _ in }
+    ) {
         self.source = source
+        self.settlesPayment = settlesPayment
         self.onEnd = onEnd
     }
 

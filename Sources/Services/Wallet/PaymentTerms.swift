@@ -112,6 +112,13 @@ enum PaymentAnswer: Sendable, Equatable {
         }
     }
 
+    /// What it means where an earlier attempt with the same coins may have been taken: a refusal then says nothing of
+    /// that one (a seller that lost track challenges anew; a signature may have lapsed meanwhile).
+    var afterUnknown: PaymentAnswer {
+        if case .refused(let code) = self { return .coinsDoubted(code: code) }
+        return self
+    }
+
     /// A receipt's id goes into a path, so it must be plain.
     static func receiptID(_ text: String) -> String? {
         let isPlain = text.utf8.allSatisfy { byte in

@@ -22,16 +22,30 @@ public struct ResumedPayment: Sendable {
 extension Buyer {
     // MARK: Coins that come back
 
-    /// The seller says that it did not take the coins. Where the mint says otherwise, they are gone; else they go back
-    /// to the pool: locked to this seller, they are of use nowhere else.
+    /// The seller says that it did not take the coins. Locked ones go back to its pool, being of use to nobody else;
+    /// those without a lock it has seen, so they are swapped for new ones.
     func takeBack(_ payment: PaymentRecord, status: Int?, code: String) async throws {
         guard payment.seller.isEmpty else {
             try await close(payment, .refused, status: status, code: code)
             return
         }
-        // Coins without a lock can have been spent by whoever saw them.
-        if try await settleByMint(payment, status: status) == .undecided {
-            try await close(payment, .refused, status: status, code: code)
+        try await swapBack(payment, signer: nil, status: status, code: code)
+    }
+
+    /// Claims a payment's own coins, unless the mint says that the seller has spent them: then it is paid.
+    private func swapBack(
+        _ payment: PaymentRecord,
+        signer: Secp256k1.Scalar?,
+        status: Int?,
+        code: String
+    ) async throws {
+        let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
+        let proofs = try coins.map { coin in try signer.map { try coin.proof.signed(by: $0) } ?? coin.proof }
+        let token = try Token(mint: payment.mint, unit: payment.unit, proofs: proofs).serialized()
+        do {
+            try await claimRefund(payment, token: token, status: status, code: code)
+        } catch let error as WalletError where error.code == .tokenSpent {
+            try await close(payment, .served, status: status, code: "spent-at-mint")
         }
     }
 
@@ -97,24 +111,23 @@ extension Buyer {
         _ = try await wallet.claim(proofs, at: token.mint, unit: token.unit, reference: reference)
     }
 
-    /// Takes the coins of a payment back by the refund path of their lock, once the locktime has passed: by then the
-    /// seller has redeemed them, or never will.
+    /// How long a payment without a lock stays open before its coins are claimed back, in seconds.
+    private static let unlockedPatienceSeconds: Int64 = 3600
+
+    /// Takes the coins of an open payment back: by the refund path of their lock once the locktime has passed, or, where
+    /// there is no lock, after an hour. By then the seller has redeemed them, or never will.
     private func reclaim(_ payment: PaymentRecord) async throws -> Bool {
-        let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
-        let terms = try await wallet.book.terms(payment.mint)
-        let mintNow = terms.mintSeconds(at: wallet.clock.now())
-        guard !payment.seller.isEmpty, !coins.isEmpty,
-            coins.allSatisfy({ ($0.locktime ?? .max) < mintNow - 60 })
-        else { return false }
-        let key = try wallet.keys.refund(seller: payment.seller)
-        let signed = try coins.map { try $0.proof.signed(by: key) }
-        let token = try Token(mint: payment.mint, unit: payment.unit, proofs: signed).serialized()
-        do {
-            try await claimRefund(payment, token: token, status: nil, code: "reclaimed")
-        } catch let error as WalletError where error.code == .tokenSpent {
-            // The seller redeemed them after all: then they are its payment.
-            try await close(payment, .served, code: "spent-at-mint")
+        let now = wallet.clock.now()
+        guard !payment.seller.isEmpty else {
+            guard now.milliseconds(since: payment.createdAt) > Self.unlockedPatienceSeconds * 1000 else { return false }
+            try await swapBack(payment, signer: nil, status: nil, code: "reclaimed")
+            return true
         }
+        let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
+        let mintNow = try await wallet.book.terms(payment.mint).mintSeconds(at: now)
+        guard !coins.isEmpty, coins.allSatisfy({ ($0.locktime ?? .max) < mintNow - 60 }) else { return false }
+        let key = try wallet.keys.refund(seller: payment.seller)
+        try await swapBack(payment, signer: key, status: nil, code: "reclaimed")
         return true
     }
 
@@ -193,6 +206,10 @@ extension Buyer {
         guard let payment = try await payment(id) else {
             throw WalletError(.notFound, "no payment has the id \(id)")
         }
+        guard hold(id) else {
+            return ResumedPayment(id: id, state: payment.state, message: "the payment is being seen through right now")
+        }
+        defer { release(id) }
         var message: String?
         do {
             try await takeUp(payment, signer: signer)
@@ -218,7 +235,7 @@ extension Buyer {
                 )
             }
             let call = try Call(stored: payment, signer: signer)
-            let response = try await deliver(call, payment, isFresh: false)
+            let response = try await deliver(call, payment, isFresh: false, attempts: 1)
             for try await _ in response.body {}
         }
     }

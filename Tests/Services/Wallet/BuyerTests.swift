@@ -1,6 +1,8 @@
 import AsyncHTTPClient
 import Cashu
+import Cryptography
 import Encodings
+import Mint
 import NIOCore
 import Synchronization
 import TestSupport
@@ -205,8 +207,9 @@ struct BuyerTests {
             #expect(try await alice.balance()?.inFlight == 2)
             await alice.close()
             alice = try await line.world.wallet()
-            let resumed = try await line.buyer(alice).resumeAll()
-            #expect(resumed.map(\.state) == [.served])
+            // The first time the seller charges, and its answer is lost; the second brings it.
+            #expect(try await line.buyer(alice).resumeAll().map(\.state) == [.pending])
+            #expect(try await line.buyer(alice).resumeAll().map(\.state) == [.served])
             #expect(line.seller.charges == 1)
             #expect(try await alice.balance()?.inFlight == 0)
             try await line.world.requireSound(alice)
@@ -272,6 +275,76 @@ struct BuyerTests {
             #expect(await walletError { _ = try await line.buyer(alice).pay(line.request()) } == .paymentRefused)
             #expect(line.seller.requests.filter { $0.header("X-Cashu") != nil }.count == 1)
             #expect(try await alice.holdings == 100)
+        }
+    }
+
+    @Test(
+        "a refusal after a lost answer does not free the coins: the seller may have them",
+        arguments: [
+            TestSeller.Step.challengeAgain, .refuse("passport-expired"),
+        ]
+    )
+    func refusalAfterLoss(step: TestSeller.Step) async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(100)
+            let buyer = line.buyer(alice)
+            line.seller.script(.drop, step)
+            #expect(await walletError { _ = try await buyer.pay(line.request()) } == .paymentRefused)
+            #expect(try await buyer.openPayments().map(\.state) == [.pending])
+            #expect(try await alice.balance()?.inFlight == 2)
+            // Another call is paid with other coins.
+            _ = try await buyer.pay(line.request()).body.collect(upTo: 100)
+            #expect(line.seller.charges == 1)
+            // The seller comes round, and the open call is settled with the coins it was made with.
+            #expect(try await buyer.resumeAll().map(\.state) == [.served])
+            #expect(line.seller.charges == 2)
+            try await line.world.requireSound(alice)
+        }
+    }
+
+    @Test("a seller that turns callers away at the door has taken nothing")
+    func rateLimited() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(100)
+            line.seller.script(.turnAway, .turnAway, .turnAway)
+            #expect(await walletError { _ = try await line.buyer(alice).pay(line.request()) } == .paymentRefused)
+            #expect(try await alice.balance()?.inFlight == 0)
+            #expect(try await alice.holdings == 100)
+        }
+    }
+
+    @Test("a seller without a key is paid in coins without a lock; refused, they are swapped for new ones")
+    func withoutLock() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(100)
+            let buyer = line.buyer(alice)
+            line.seller.state.withLock { $0.wantsNoLock = true }
+            _ = try await buyer.pay(line.request()).body.collect(upTo: 100)
+            #expect(line.seller.charges == 1)
+            line.seller.script(.refuse("payment-malformed"))
+            #expect(await walletError { _ = try await buyer.pay(line.request()) } == .paymentRefused)
+            #expect(try await alice.available == 98)
+            let seen = try Token(try #require(line.seller.requests.last?.header("X-Cashu")))
+            let proofs = try seen.proofs(knownKeysets: line.world.mint.allKeysets.map(\.id))
+            let states = try await line.world.api.checkState(proofs.map { try $0.hashedSecret().compressed })
+            #expect(states.allSatisfy { $0.state == .spent })
+            try await line.world.requireSound(alice)
+        }
+    }
+
+    @Test("a payment under way is not taken up by the node's round")
+    func roundMeanwhile() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(100)
+            let buyer = line.buyer(alice)
+            let response = try await buyer.pay(line.request("/s/weather/long"))
+            let before = line.seller.requests.count
+            let resumed = try await buyer.resumeAll()
+            #expect(resumed.map(\.state) == [.sent])
+            #expect(line.seller.requests.count == before)
+            _ = try await response.body.collect(upTo: 100)
+            #expect(try await buyer.resumeAll().isEmpty)
+            try await line.world.requireSound(alice)
         }
     }
 

@@ -141,6 +141,28 @@ struct FaultTests {
         try await world.requireSound(alice)
     }
 
+    @Test("the node's round and the user ask at once: coins are issued once and nobody is told otherwise")
+    func fundingAtOnce() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(0)
+        let funding = try await alice.wallet.requestInvoice(64, at: world.url)
+        _ = try await world.lightning.pay(invoice: .init(decoding: funding.invoice), maximumFeeMsat: 0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for index in 0..<8 {
+                group.addTask {
+                    if index % 2 == 0 {
+                        #expect(try await alice.wallet.collect(funding) == 64)
+                    } else {
+                        try await alice.wallet.recover()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await alice.available == 64)
+        try await world.requireSound(alice)
+    }
+
     @Test("a refusal that the mint takes back later does not lose coins")
     func refusal() async throws {
         let world = try await WalletWorld(feePPK: 100)

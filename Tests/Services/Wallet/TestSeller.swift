@@ -30,6 +30,8 @@ final class TestSeller: Sendable {
         /// No sign of a receipt, as other people's paywalls answer.
         case serveBare
         case serveWithForgedReceipt
+        /// Too many requests.
+        case turnAway
     }
 
     struct State {
@@ -42,6 +44,7 @@ final class TestSeller: Sendable {
         var seen: [SeenRequest] = []
         var charges = 0
         var isFree = false
+        var wantsNoLock = false
     }
 
     let key: Secp256k1.Scalar
@@ -83,6 +86,7 @@ final class TestSeller: Sendable {
         case .pending:
             return problem(503, "payment-pending", headers: [("Retry-After", "1")])
         case .challengeAgain: return challenge()
+        case .turnAway: return problem(429, "too-many-requests", headers: [("Retry-After", "1")])
         case .refuse(let code): return problem(400, code)
         default: break
         }
@@ -90,7 +94,9 @@ final class TestSeller: Sendable {
         guard let proofs = proofs(text) else { return problem(400, "payment-malformed") }
         let sum = proofs.reduce(0) { $0 + $1.amount }
         guard sum == price else { return problem(400, sum < price ? "amount-too-low" : "amount-too-high") }
-        guard proofs.allSatisfy(isLockedToUs) else { return problem(400, "wrong-lock") }
+        guard state.withLock({ $0.wantsNoLock }) || proofs.allSatisfy(isLockedToUs) else {
+            return problem(400, "wrong-lock")
+        }
         return claim(proofs, request, idempotencyKey, step)
     }
 
@@ -175,14 +181,10 @@ final class TestSeller: Sendable {
 
     private func challenge() -> RawReply {
         let price = state.withLock { $0.price }
-        let value = try? NUT24.challenge(
-            id: "c1",
-            amount: price,
-            unit: .sat,
-            mints: [mint],
-            service: "weather",
-            sellerKey: publicKey
-        )
+        let lock =
+            state.withLock { $0.wantsNoLock }
+            ? nil : RequestedLock(kind: SpendingSecret.p2pk, data: Hex.encode(publicKey))
+        let value = try? PaymentRequest(id: "c1", amount: price, unit: .sat, mints: [mint], lock: lock).serialized()
         return problem(402, "payment-required", headers: [("X-Cashu", value ?? "")])
     }
 

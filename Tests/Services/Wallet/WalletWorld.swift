@@ -65,7 +65,8 @@ final class WalletWorld: Sendable {
         _ name: String = "alice",
         file: String? = nil,
         attempts: Int = 1,
-        maximumInputs: Int = 100
+        maximumInputs: Int = 100,
+        connector: (any MintConnector)? = nil
     ) async throws -> TestWallet {
         let database = try Database(
             path: folder.path + "/\(file ?? name).sqlite",
@@ -76,7 +77,7 @@ final class WalletWorld: Sendable {
         let wallet = try await Wallet(
             database: database,
             seed: seed,
-            mints: connector,
+            mints: connector ?? self.connector,
             lightning: lightning,
             clock: time.clock,
             configuration: WalletConfiguration(attempts: attempts, maximumInputs: maximumInputs, pause: { _ in }),
