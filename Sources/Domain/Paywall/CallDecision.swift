@@ -92,6 +92,8 @@ public enum CallDecision: Sendable, Equatable {
     ) -> CallDecision {
         if let stored = byScope {
             guard stored.requestDigest == asked.requestDigest else {
+                // Without a key of the client's, it is the payment that was used again.
+                guard asked.hasKey else { return .refuse(paymentReused(stored)) }
                 return .refuse(
                     CallRefusal(
                         .keyReused,
@@ -103,15 +105,17 @@ public enum CallDecision: Sendable, Equatable {
             return again(stored, now: now)
         }
         if let stored = byPayment {
-            return .refuse(
-                CallRefusal(
-                    .paymentReused,
-                    "This payment was already used for another call; pay with other proofs. Nothing was taken.",
-                    receiptID: stored.receiptID
-                )
-            )
+            return .refuse(paymentReused(stored))
         }
         return .proceed
+    }
+
+    private static func paymentReused(_ stored: StoredCall) -> CallRefusal {
+        CallRefusal(
+            .paymentReused,
+            "This payment was already used for another call; pay with other proofs. Nothing was taken.",
+            receiptID: stored.receiptID
+        )
     }
 
     private static func again(_ stored: StoredCall, now: Timestamp) -> CallDecision {

@@ -53,6 +53,8 @@ public struct IdempotencyScope: Sendable, Hashable {
     public let id: [UInt8]
     /// 32 bytes: service, method, target and body. Differs where the same key asks for something else.
     public let requestDigest: [UInt8]
+    /// Whether the client sent a key; else the payment alone tells the call.
+    public let hasKey: Bool
 
     /// The longest `Idempotency-Key` taken, in bytes.
     public static let maximumKeyBytes = 255
@@ -76,6 +78,7 @@ public struct IdempotencyScope: Sendable, Hashable {
             case .caller(let did): [1] + Array(did.utf8)
             case .payment(let digest): [2] + digest.bytes
             }
+        hasKey = key != nil
         if let key {
             id = Self.digest("mintmark-call-key-1", [ownerBytes, Array(key.utf8)])
         } else if let payment {

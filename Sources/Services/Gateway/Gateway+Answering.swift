@@ -21,6 +21,8 @@ extension Gateway {
         let token = try NUT24.payment(headerValues: call.headers[values: .xCashu])
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
         guard token != nil || (key != nil && call.isSigned) else {
+            // Who will not be served is told so before it is asked for money.
+            if call.isSigned, call.service.passport != nil, !call.hasBody { _ = try await checkCaller(call, body: .none) }
             return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
         }
         guard call.target.utf8.count <= 2048 else {

@@ -245,6 +245,11 @@ struct IncomingCall: Sendable {
     var slot: CallSlot
     var at: Timestamp
 
+    /// Whether the client sends a body.
+    var hasBody: Bool {
+        headers[.transferEncoding] != nil || headers[.contentLength].map { $0 != "0" } ?? false
+    }
+
     /// Whether somebody shows who it is.
     var isSigned: Bool {
         headers[.signatureInput] != nil || headers[.signature] != nil || headers[.agentPassport] != nil

@@ -88,6 +88,16 @@ struct CallDecisionTests {
         }
     }
 
+    @Test("CALL-8: with no key of the client's, another request with the same payment: 400")
+    func paymentReusedWithoutKey() throws {
+        let first = try stored(scope(key: nil), .served, keptUntil: testNow.adding(seconds: 9))
+        let other = try scope(key: nil, target: "/tomorrow")
+        #expect(other.id == first.scopeID)
+        let decision = CallDecision.decide(asked: other, byScope: first, byPayment: first, now: testNow)
+        #expect(refusal(decision)?.status == 400)
+        #expect(refusal(decision)?.code == .paymentReused)
+    }
+
     @Test("CALL-8: same payment, other call: 400 with the receipt of the first")
     func paymentReused() throws {
         let first = try stored(scope(), .served)
