@@ -197,7 +197,13 @@ public final class PassportGate: Sendable {
         offline.statusPolicy = .skipped
         let early = offline.liveReasons(passport, now: now, states: [:])
         guard early.isEmpty else { return early }
-        return verifier.liveReasons(passport, now: now, states: await resolver.states(for: passport, now: now))
+        let states = await resolver.states(
+            for: passport,
+            now: now,
+            maximumAgeSeconds: rules.maximumStatusAgeSeconds
+        )
+        // A fetch takes its time; what was fetched must not look as if it came from the future.
+        return verifier.liveReasons(passport, now: max(now, clock.now()), states: states)
     }
 
     /// 401 where anything leaves open who asks; 403 where that is clear and not enough.

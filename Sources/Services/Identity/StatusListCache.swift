@@ -15,13 +15,23 @@ public final class StatusListCache: Sendable {
     static let maximumSeen: Int64 = 100_000
     /// A list that could not be had is not asked for again for so long.
     static let retryMilliseconds: Int64 = 2_000
+    /// A list whose issuer does not sign it anew is not asked for more often than this, however young it is wanted.
+    static let refetchMilliseconds: Int64 = 250
 
     private struct Entry: Sendable {
         var state: StatusListState
         var etag: String?
+        var fetchedAt: Timestamp
         /// When to ask again.
         var refreshAt: Timestamp
         var lastUsed: Timestamp
+
+        /// Whether a caller that wants a younger copy should have it asked for.
+        func isTooOld(for maximumAgeSeconds: Int64?, now: Timestamp) -> Bool {
+            guard let maximumAgeSeconds, case .list(let list) = state else { return false }
+            return now > list.validFrom.adding(seconds: maximumAgeSeconds)
+                && now >= fetchedAt.adding(milliseconds: StatusListCache.refetchMilliseconds)
+        }
     }
 
     private struct State {
@@ -44,14 +54,19 @@ public final class StatusListCache: Sendable {
     }
 
     /// What is known of a list now. Fetches it where no copy serves.
-    public func state(of url: String) async -> StatusListState {
+    ///
+    /// - Parameter maximumAgeSeconds: how long ago a copy may have been signed for this call; an older one is fetched
+    ///   anew, at most every ``refetchMilliseconds``. `nil`: the list's own `ttl` decides.
+    public func state(of url: String, maximumAgeSeconds: Int64? = nil) async -> StatusListState {
         let now = clock.now()
         enum Next {
             case known(StatusListState)
             case wait(Task<StatusListState, Never>)
         }
         let next: Next = state.withLock { state in
-            if let entry = state.entries[url], now < entry.refreshAt, now >= entry.lastUsed.adding(seconds: -60) {
+            if let entry = state.entries[url], now < entry.refreshAt, now >= entry.lastUsed.adding(seconds: -60),
+                !entry.isTooOld(for: maximumAgeSeconds, now: now)
+            {
                 state.entries[url]?.lastUsed = now
                 return .known(entry.state)
             }
@@ -113,6 +128,7 @@ public final class StatusListCache: Sendable {
         Entry(
             state: .list(list),
             etag: etag,
+            fetchedAt: now,
             refreshAt: min(
                 now.adding(milliseconds: list.ttlMilliseconds),
                 max(list.validUntil, now.adding(seconds: 1))
@@ -128,6 +144,7 @@ public final class StatusListCache: Sendable {
         return Entry(
             state: state,
             etag: etag,
+            fetchedAt: now,
             refreshAt: now.adding(milliseconds: Self.retryMilliseconds),
             lastUsed: now
         )

@@ -14,11 +14,20 @@ public struct StatusResolver: Sendable {
 
     /// What is known of each list, by URL. For a passport whose signature was checked and whose issuer is trusted: others
     /// could name any URL they like.
-    public func states(for passport: Passport, now: Timestamp) async -> [String: StatusListState] {
+    ///
+    /// - Parameter maximumAgeSeconds: a copy signed longer ago than this is asked for anew, whatever its own `ttl`.
+    public func states(
+        for passport: Passport,
+        now: Timestamp,
+        maximumAgeSeconds: Int64? = nil
+    ) async -> [String: StatusListState] {
         var states: [String: StatusListState] = [:]
         let isOwn = passport.issuer == office.issuer
         for entry in passport.status where states[entry.listURL] == nil {
-            states[entry.listURL] = isOwn ? office.localState(entry, now: now) : await cache.state(of: entry.listURL)
+            states[entry.listURL] =
+                isOwn
+                ? office.localState(entry, now: now)
+                : await cache.state(of: entry.listURL, maximumAgeSeconds: maximumAgeSeconds)
         }
         return states
     }

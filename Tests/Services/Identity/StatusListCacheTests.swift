@@ -60,6 +60,17 @@ struct StatusListCacheTests {
         #expect(sequence(await bench.service.cache.state(of: url)) == 6)
     }
 
+    @Test("A copy older than the caller allows is fetched anew, though its own ttl has not lapsed")
+    func youngerCopy() async throws {
+        let bench = try await IdentityBench()
+        bench.lists.answer(url, .document(try document(bench, sequence: 5, ttl: 60_000), etag: nil))
+        #expect(sequence(await bench.service.cache.state(of: url, maximumAgeSeconds: 2)) == 5)
+        bench.clock.advance(seconds: 3)
+        bench.lists.answer(url, .document(try document(bench, sequence: 6, ttl: 60_000), etag: nil))
+        #expect(sequence(await bench.service.cache.state(of: url)) == 5)
+        #expect(sequence(await bench.service.cache.state(of: url, maximumAgeSeconds: 2)) == 6)
+    }
+
     @Test("[STAT-4] a lower sequence is refused, by the same process and by one started anew")
     func rollback() async throws {
         let bench = try await IdentityBench()
