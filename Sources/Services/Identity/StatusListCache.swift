@@ -53,6 +53,9 @@ public final class StatusListCache: Sendable {
         self.logger = logger
     }
 
+    /// How many lists are held in memory.
+    var count: Int { state.withLock { $0.entries.count } }
+
     /// What is known of a list now. Fetches it where no copy serves.
     ///
     /// - Parameter maximumAgeSeconds: how long ago a copy may have been signed for this call; an older one is fetched
