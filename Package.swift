@@ -166,15 +166,18 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "Identity",
-                "LightningBackends", "Mint", "Wallet", "Gateway", httpClient, hummingbird, hummingbirdCore, hummingbirdTLS,
+                "LightningBackends", "Mint", "Wallet", "Gateway", httpClient, hummingbird, hummingbirdCore,
+                hummingbirdTLS,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
         .executableTarget(
             name: "mintmark",
             dependencies: [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Receipts",
-                "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix, nioHTTP1,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Receipts",
+                "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix,
+                nioHTTP1,
                 logging, argumentParser,
             ],
             path: "Sources/mintmark",
@@ -220,7 +223,8 @@ let package = Package(
             of: "Identity",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures", "Storage",
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Storage",
                 hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
@@ -245,7 +249,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient, nioCore,
+                "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient,
+                nioCore,
                 nioPosix, nioHTTP1,
             ]
         ),

@@ -18,7 +18,8 @@ enum Servers {
         configuration: NodeConfiguration,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void
-    ) throws(ConfigurationError) -> some Service where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
+    ) throws(ConfigurationError) -> some Service
+    where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         Application(
             responder: responder,
             server: try serverBuilder(configuration),
@@ -39,7 +40,8 @@ enum Servers {
         path: String,
         logger: Logger,
         onListening: @escaping @Sendable () async -> Void
-    ) throws(ConfigurationError) -> some Service where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
+    ) throws(ConfigurationError) -> some Service
+    where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         guard path.utf8.count <= NodeFiles.maximumSocketPathBytes else {
             throw ConfigurationError(
                 "\(path) is too long for a socket (\(NodeFiles.maximumSocketPathBytes) bytes at most): choose a data"
@@ -60,7 +62,9 @@ enum Servers {
         )
     }
 
-    private static func serverBuilder(_ configuration: NodeConfiguration) throws(ConfigurationError) -> HTTPServerBuilder {
+    private static func serverBuilder(_ configuration: NodeConfiguration) throws(ConfigurationError)
+        -> HTTPServerBuilder
+    {
         let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds)))
         guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
             return plain

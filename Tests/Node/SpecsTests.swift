@@ -28,7 +28,9 @@ import Testing
         }
         #expect(defined.count >= 20)
         #expect(defined.filter { $0.value > 1 }.keys.sorted() == [])
-        let tests = try files(under: "Tests", endings: ["swift", "py"]).map { try String(contentsOf: $0, encoding: .utf8) }
+        let tests = try files(under: "Tests", endings: ["swift", "py"]).map {
+            try String(contentsOf: $0, encoding: .utf8)
+        }
         let untested = defined.keys.filter { id in !tests.contains { $0.contains(id) } }
         #expect(untested.sorted() == [])
     }

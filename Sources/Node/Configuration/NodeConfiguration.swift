@@ -58,7 +58,9 @@ public struct NodeConfiguration: Sendable {
     }
 
     /// Where a node lives when nothing else is said: `$MINTMARK_DATA`, else `~/.mintmark`.
-    public static func defaultDataDirectory(environment: [String: String] = ProcessInfo.processInfo.environment) -> String {
+    public static func defaultDataDirectory(environment: [String: String] = ProcessInfo.processInfo.environment)
+        -> String
+    {
         if let path = environment["MINTMARK_DATA"], !path.isEmpty { return path }
         return (environment["HOME"] ?? ".") + "/.mintmark"
     }

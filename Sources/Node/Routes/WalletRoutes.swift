@@ -132,7 +132,8 @@ struct WalletRoutes: Sendable {
 
     private func send(_ object: JSONObject) async throws -> JSONValue {
         let lock = try object.optionalString("lock").map { text in
-            guard let key = try? Hex.decode(text), key.count == 33, (try? Secp256k1.Point(compressed: key)) != nil else {
+            guard let key = try? Hex.decode(text), key.count == 33, (try? Secp256k1.Point(compressed: key)) != nil
+            else {
                 throw WalletError(.invalidArgument, "`lock` must be a compressed secp256k1 public key, 66 hex digits")
             }
             return TokenLock(key: key)

@@ -22,7 +22,9 @@ extension Gateway {
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
         guard token != nil || (key != nil && call.isSigned) else {
             // Who will not be served is told so before it is asked for money.
-            if call.isSigned, call.service.passport != nil, !call.hasBody { _ = try await checkCaller(call, body: .none) }
+            if call.isSigned, call.service.passport != nil, !call.hasBody {
+                _ = try await checkCaller(call, body: .none)
+            }
             return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
         }
         guard call.target.utf8.count <= 2048 else {

@@ -122,7 +122,9 @@ extension AgentCommand {
                 }
             )
             if let limit = shown["spendLimit"], limit != .null {
-                Output.line("spend limit: \(limit.shown("amountMinor")) \(limit.shown("currency")) per \(limit.shown("period"))")
+                Output.line(
+                    "spend limit: \(limit.shown("amountMinor")) \(limit.shown("currency")) per \(limit.shown("period"))"
+                )
             }
             let rows = (answer["passports"]?.arrayValue ?? []).map { passport in
                 ["id", "state", "validUntil", "reason"].map(passport.shown)
@@ -135,7 +137,8 @@ extension AgentCommand {
     struct Renew: NodeCommand {
         static let configuration = CommandConfiguration(
             abstract: "Issue an agent a fresh passport now.",
-            discussion: "A running node renews passports by itself before they lapse; the one before stays good until its end."
+            discussion:
+                "A running node renews passports by itself before they lapse; the one before stays good until its end."
         )
         @Argument(help: "Its name, id or DID.") var agent: String
         @OptionGroup var options: GlobalOptions

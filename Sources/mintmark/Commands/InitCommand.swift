@@ -66,7 +66,9 @@ struct InitCommand: AsyncParsableCommand {
             }
         }
         if made.keptPassphrase {
-            Output.line("\nThe keys are sealed with a passphrase that was made and kept in the file `passphrase` there.")
+            Output.line(
+                "\nThe keys are sealed with a passphrase that was made and kept in the file `passphrase` there."
+            )
         }
         Output.line("\nNext: mintmark serve")
         if restore { Output.line("then: mintmark wallet restore --mint URL, for each mint that held your ecash") }

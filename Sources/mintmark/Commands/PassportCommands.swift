@@ -80,7 +80,10 @@ extension PassportCommand {
                 """
         )
         @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
-        @Option(help: "Why: keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, unspecified.")
+        @Option(
+            help:
+                "Why: keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, unspecified."
+        )
         var reason = "unspecified"
         @OptionGroup var options: GlobalOptions
 
@@ -110,7 +113,11 @@ extension PassportCommand {
 
         func run(on node: NodeClient) async throws {
             let answer = try await PassportCommand.change("suspend", id, [:], node)
-            if options.json { Output.json(answer) } else { Output.line("suspended; see: mintmark passport restore \(id)") }
+            if options.json {
+                Output.json(answer)
+            } else {
+                Output.line("suspended; see: mintmark passport restore \(id)")
+            }
         }
     }
 

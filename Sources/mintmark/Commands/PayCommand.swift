@@ -25,13 +25,15 @@ struct PayCommand: AsyncParsableCommand {
     @Argument(help: "The address to call.") var url: String?
     @Option(help: "The most to pay for this call, such as 5sat.") var max: Amount?
     @Option(name: [.customShort("X"), .customLong("request")], help: "The HTTP method.") var method: String?
-    @Option(name: [.customShort("H"), .customLong("header")], help: "A header, as 'Name: value'.") var headers: [String] = []
+    @Option(name: [.customShort("H"), .customLong("header")], help: "A header, as 'Name: value'.") var headers:
+        [String] = []
     @Option(
         name: [.customShort("d"), .customLong("data-binary")],
         help: "The body; @FILE reads a file, @- standard input."
     ) var body: String?
     @Option(name: .shortAndLong, help: "Write the answer's body to this file.") var output: String?
-    @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.") var include = false
+    @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.")
+    var include = false
     @Option(help: "Call in the name of this agent.") var agent: String?
     @Option(help: "The idempotency key. Default: a fresh one.") var idempotencyKey: String?
     @Option(help: "Write the signed receipt to this file.") var receipt: String?
@@ -169,7 +171,9 @@ struct PayCommand: AsyncParsableCommand {
         } else if payment["state"]?.stringValue == "refunded" {
             Output.note("not served (\(status)); \(payment.shown("amount")) \(payment.shown("unit")) came back")
         } else if payment != .null {
-            Output.note("paid \(payment.shown("amount")) \(payment.shown("unit")); receipt \(payment.shown("receiptID"))")
+            Output.note(
+                "paid \(payment.shown("amount")) \(payment.shown("unit")); receipt \(payment.shown("receiptID"))"
+            )
         }
         if !status.hasPrefix("2") { throw Failure("the service answered \(status)", .failed) }
     }

@@ -27,7 +27,9 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
-        for setting in set where !setting.contains("=") { throw ValidationError("--set takes name=value, not \(setting)") }
+        for setting in set where !setting.contains("=") {
+            throw ValidationError("--set takes name=value, not \(setting)")
+        }
     }
 
     /// What the flags say, by the settings' names.

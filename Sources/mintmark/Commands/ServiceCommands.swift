@@ -58,7 +58,8 @@ extension ServiceCommand {
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
         @Option(help: "Where the service itself listens, such as http://127.0.0.1:9000.") var upstream: String
         @Option(help: "A price: 2sat, or 'GET /path/*=2sat'. May be repeated; 0sat is free.") var price: [PriceArgument]
-        @Option(help: "Serve only holders of a passport from this issuer (did:key). May be repeated.") var trust: [String] = []
+        @Option(help: "Serve only holders of a passport from this issuer (did:key). May be repeated.") var trust:
+            [String] = []
         @Option(help: "Serve only passports with this capability.") var capability: String?
         @Option(help: "How old the issuer's status list may be, in seconds.") var statusMaxAge: Int64?
         @Flag(help: "Calling it twice does no harm: an interrupted call is called again instead of refunded.")
@@ -161,6 +162,7 @@ extension ServiceCommand {
 extension String {
     /// The text as one segment of a URL's path.
     var urlSegment: String {
-        addingPercentEncoding(withAllowedCharacters: .urlPathAllowed.subtracting(CharacterSet(charactersIn: "/?#"))) ?? self
+        addingPercentEncoding(withAllowedCharacters: .urlPathAllowed.subtracting(CharacterSet(charactersIn: "/?#")))
+            ?? self
     }
 }

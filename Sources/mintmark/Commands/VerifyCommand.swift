@@ -52,7 +52,9 @@ struct VerifyCommand: ParsableCommand {
         if types.contains("AgentPassportCredential") { return try passport(document, now: now) }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
-        throw Failure("this is not a passport, a receipt or a status list (its type is \(types.joined(separator: ", ")))")
+        throw Failure(
+            "this is not a passport, a receipt or a status list (its type is \(types.joined(separator: ", ")))"
+        )
     }
 
     private func passport(_ document: JSONObject, now: Timestamp) throws -> Finding {
@@ -170,7 +172,9 @@ struct VerifyCommand: ParsableCommand {
         let text = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         let plain = text.hasPrefix("{") ? Array(text.utf8) : (try? Base64URL.decode(text)) ?? []
         guard !plain.isEmpty else { throw Failure("this is neither a JSON object nor the base64url of one", .usage) }
-        guard let object = try JSONValue.parse(plain).objectValue else { throw Failure("this is no JSON object", .usage) }
+        guard let object = try JSONValue.parse(plain).objectValue else {
+            throw Failure("this is no JSON object", .usage)
+        }
         return object
     }
 }

@@ -23,7 +23,9 @@ extension Demo {
         ) { [self] in
             let first = try await pay(url)
             receiptID = first.payment.shown("receiptID")
-            try Data((first.payment["receipt"] ?? .null).serialized()).write(to: URL(filePath: folder + "/receipt.json"))
+            try Data((first.payment["receipt"] ?? .null).serialized()).write(
+                to: URL(filePath: folder + "/receipt.json")
+            )
             var times: [Double] = []
             for _ in 0..<20 { times.append(try await pay(url).milliseconds) }
             times.sort()
@@ -82,7 +84,8 @@ extension Demo {
     }
 
     func survive() async throws {
-        try await report.step("crash", "The seller is killed in the middle of a paid call and started again") { [self] in
+        try await report.step("crash", "The seller is killed in the middle of a paid call and started again") {
+            [self] in
             let before = try await buyer.holdings()
             let callsBefore = try await upstreamCalls()
             let url = "\(seller.url)/s/weather/slow"
@@ -107,7 +110,8 @@ extension Demo {
             return (
                 [
                     "restartMilliseconds": .double(restart.rounded(to: 1)), "outcome": .string(state),
-                    "chargedSat": .integer(Int64(charged)), "upstreamCalls": JSONValue(try await upstreamCalls() - callsBefore),
+                    "chargedSat": .integer(Int64(charged)),
+                    "upstreamCalls": JSONValue(try await upstreamCalls() - callsBefore),
                 ],
                 "killed with the call at the weather service, ready again after \(Int(restart)) ms\n"
                     + "the buyer asked again with the same key and payment: \(state), \(charged) sat charged; "
@@ -163,7 +167,10 @@ extension Demo {
                     )
                 }
                 passed += 1
-                try require(milliseconds < 5000, "5 s after the revocation the thief is still answered \(answer.status)")
+                try require(
+                    milliseconds < 5000,
+                    "5 s after the revocation the thief is still answered \(answer.status)"
+                )
                 try await Task.sleep(for: .milliseconds(25))
             }
         }

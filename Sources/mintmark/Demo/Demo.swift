@@ -82,7 +82,9 @@ final class Demo {
     }
 
     /// A call without a wallet, as any HTTP client makes it.
-    func get(_ url: String, headers: [(String, String)] = []) async throws -> (status: Int, headers: HTTPHeaders, body: String) {
+    func get(_ url: String, headers: [(String, String)] = []) async throws -> (
+        status: Int, headers: HTTPHeaders, body: String
+    ) {
         var request = HTTPClientRequest(url: url)
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         let response = try await http.execute(request, timeout: .seconds(30))

@@ -42,7 +42,9 @@ final class DemoProcess {
             guard process.isRunning else { throw Failure("\(name) ended at its start: \(text.suffix(2000))") }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw Failure("\(name) was not ready within \(Int(timeoutSeconds)) s: \(try written(from: offset).suffix(2000))")
+        throw Failure(
+            "\(name) was not ready within \(Int(timeoutSeconds)) s: \(try written(from: offset).suffix(2000))"
+        )
     }
 
     private func written(from offset: UInt64) throws -> String {
@@ -69,7 +71,8 @@ final class DemoProcess {
 
     /// Resident memory in bytes, as the kernel counts it.
     var residentBytes: Int {
-        guard let process, let text = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/statm", encoding: .utf8),
+        guard let process,
+            let text = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/statm", encoding: .utf8),
             let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
         else { return 0 }
         return pages * Int(sysconf(Int32(_SC_PAGESIZE)))

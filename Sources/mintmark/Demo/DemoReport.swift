@@ -64,7 +64,9 @@ final class DemoReport {
         }
         let mark = error == nil ? "ok" : "FAILED"
         let heading = "\(number < 10 ? " " : "")\(number). \(title)"
-        Output.line("\(heading.padding(toLength: max(70, heading.count), withPad: " ", startingAt: 0)) \(mark), \(Int(milliseconds)) ms")
+        Output.line(
+            "\(heading.padding(toLength: max(70, heading.count), withPad: " ", startingAt: 0)) \(mark), \(Int(milliseconds)) ms"
+        )
         if let command { Output.line("    $ \(command)") }
         for line in (error.map { "\($0)" } ?? told).split(separator: "\n") { Output.line("    \(line)") }
         Output.line("")

@@ -6,7 +6,11 @@ import Node
 struct GlobalOptions: ParsableArguments {
     @Option(
         name: [.customLong("data"), .customShort("D")],
-        help: ArgumentHelp("The node's data directory.", discussion: "Default: $MINTMARK_DATA, else ~/.mintmark.", valueName: "folder")
+        help: ArgumentHelp(
+            "The node's data directory.",
+            discussion: "Default: $MINTMARK_DATA, else ~/.mintmark.",
+            valueName: "folder"
+        )
     )
     var data: String?
 
