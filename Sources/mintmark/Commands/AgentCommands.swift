@@ -18,7 +18,7 @@ struct AgentCommand: AsyncParsableCommand {
               mintmark agent list
               mintmark agent renew planner
             """,
-        subcommands: [Register.self, List.self, Show.self, Renew.self, Key.self]
+        subcommands: [Register.self, List.self, Show.self, Renew.self, Rotate.self, Key.self]
     )
 }
 
@@ -146,6 +146,27 @@ extension AgentCommand {
         func run(on node: NodeClient) async throws {
             let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/renew", [:])
             if options.json { return Output.json(answer) }
+            let passport = answer["passport"] ?? .null
+            Output.line("passport \(passport.shown("id")), valid until \(passport.shown("validUntil"))")
+        }
+    }
+
+    struct Rotate: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Move an agent to the key it committed to beforehand, and give it a passport for that.",
+            discussion: """
+                For an agent whose keys the node keeps. The old key's unexpired passports are revoked; after a theft \
+                this is how the agent goes on.
+                  mintmark agent rotate planner
+                """
+        )
+        @Argument(help: "Its name, id or DID.") var agent: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/rotate", [:])
+            if options.json { return Output.json(answer) }
+            Output.line("\(agent) has the key \((answer["agent"] ?? .null).shown("did"))")
             let passport = answer["passport"] ?? .null
             Output.line("passport \(passport.shown("id")), valid until \(passport.shown("validUntil"))")
         }
