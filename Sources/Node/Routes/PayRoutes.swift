@@ -65,7 +65,11 @@ struct PayRoutes: Sendable {
             let agent = try await registry.agent(name)
             call.agent = agent.id
             call.signer = try await AgentRequestSigner(agent: agent.id, registry: registry, clock: clock)
-            if let limit = agent.spendLimit, limit.unit == unit { call.dailyLimit = limit.amountMinor }
+            if let limit = agent.spendLimit {
+                // A limit in another currency cannot be counted against, so nothing may be spent against it.
+                let amount = limit.unit == unit ? limit.amountMinor : 0
+                call.spendingLimit = SpendingLimit(amount, windowSeconds: limit.periodSeconds)
+            }
         }
         let answer = try await buyer.pay(call)
         return Self.response(answer, keeping: spooled)

@@ -162,15 +162,15 @@ public final class Buyer: Sendable {
             ?? WalletError(.insufficientFunds, "the coins were taken by other calls: try again")
     }
 
-    /// What the agent may still spend today beyond this call; nil where it has no limit.
+    /// What the agent may still spend in its window beyond this call; nil where it has no limit.
     private func budget(_ call: Call, beyond amount: UInt64) async throws -> UInt64? {
-        guard let limit = call.request.dailyLimit else { return nil }
+        guard let limit = call.request.spendingLimit else { return nil }
         let request = call.request
-        let since = wallet.clock.now().adding(seconds: -86_400)
+        let since = wallet.clock.now().adding(seconds: -limit.windowSeconds)
         let spent = try await wallet.database.read { connection in
             try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
         }
-        return limit > spent ? limit - spent : 0
+        return limit.amount > spent ? limit.amount - spent : 0
     }
 
     private func reserve(
@@ -184,7 +184,7 @@ public final class Buyer: Sendable {
         let minimumLocktime = mintNow + configuration.minimumLockSeconds
         let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
         return try await wallet.database.write { connection in
-            if let limit = call.request.dailyLimit {
+            if let limit = call.request.spendingLimit {
                 try Self.requireRoom(call.request, amount: terms.amount, limit: limit, at: now, in: connection)
             }
             guard
@@ -212,17 +212,18 @@ public final class Buyer: Sendable {
     private static func requireRoom(
         _ request: PaidRequest,
         amount: UInt64,
-        limit: UInt64,
+        limit: SpendingLimit,
         at now: Timestamp,
         in connection: Connection
     ) throws {
-        let since = now.adding(seconds: -86_400)
+        let since = now.adding(seconds: -limit.windowSeconds)
         let spent = try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
         let (total, overflow) = spent.addingReportingOverflow(amount)
-        guard !overflow, total <= limit else {
+        guard !overflow, total <= limit.amount else {
             throw WalletError(
                 .limitExceeded,
-                "the agent has spent \(spent) of \(limit) \(request.unit) in 24 hours; \(amount) more would be too much"
+                "the agent has spent \(spent) of the \(limit.amount) \(request.unit) that it may in"
+                    + " \(limit.windowSeconds) s; \(amount) more would be too much"
             )
         }
     }

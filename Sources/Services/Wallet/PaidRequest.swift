@@ -13,6 +13,18 @@ public enum PaidBody: Sendable {
     case stream(length: Int64?, digest: [UInt8]?, open: @Sendable () -> AsyncThrowingStream<ByteBuffer, any Error>)
 }
 
+/// What an agent may spend in any window of so many seconds.
+public struct SpendingLimit: Sendable, Equatable {
+    /// In the call's unit.
+    public var amount: UInt64
+    public var windowSeconds: Int64
+
+    public init(_ amount: UInt64, windowSeconds: Int64) {
+        self.amount = amount
+        self.windowSeconds = windowSeconds
+    }
+}
+
 /// A call to a service that may cost something.
 public struct PaidRequest: Sendable {
     public var method: String
@@ -26,8 +38,8 @@ public struct PaidRequest: Sendable {
     public var unit: CurrencyUnit
     /// On whose account it goes; limits count by this name.
     public var agent: String
-    /// The most that `agent` may spend in any 24 hours; nil: no limit.
-    public var dailyLimit: UInt64?
+    /// The most that `agent` may spend; nil: no limit.
+    public var spendingLimit: SpendingLimit?
     /// At most 255 visible ASCII characters; nil: a random one. The same key never pays twice.
     public var idempotencyKey: String?
     /// Signs as the agent; nil: the call is anonymous.
@@ -41,7 +53,7 @@ public struct PaidRequest: Sendable {
         maximum: UInt64,
         unit: CurrencyUnit = .sat,
         agent: String = "",
-        dailyLimit: UInt64? = nil,
+        spendingLimit: SpendingLimit? = nil,
         idempotencyKey: String? = nil,
         signer: (any RequestSigning)? = nil
     ) {
@@ -52,7 +64,7 @@ public struct PaidRequest: Sendable {
         self.maximum = maximum
         self.unit = unit
         self.agent = agent
-        self.dailyLimit = dailyLimit
+        self.spendingLimit = spendingLimit
         self.idempotencyKey = idempotencyKey
         self.signer = signer
     }

@@ -142,10 +142,10 @@ struct BuyerTests {
             #expect(await walletError { _ = try await buyer.pay(line.request(maximum: 1)) } == .limitExceeded)
             var request = line.request()
             request.agent = "planner"
-            request.dailyLimit = 4
+            request.spendingLimit = SpendingLimit(4, windowSeconds: 3600)
             for _ in 0..<2 { _ = try await buyer.pay(request).body.collect(upTo: 100) }
             #expect(await walletError { _ = try await buyer.pay(request) } == .limitExceeded)
-            line.world.time.advance(seconds: 86_401)
+            line.world.time.advance(seconds: 3601)
             _ = try await buyer.pay(request).body.collect(upTo: 100)
             #expect(line.seller.charges == 3)
             try await line.world.requireSound(alice)
