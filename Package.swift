@@ -267,8 +267,9 @@ let package = Package(
             of: "Node",
             on: .node,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Receipts", "Cashu",
-                "Storage", "Wallet", "Gateway", "Identity", "mintmark", hummingbird, httpClient, nioCore,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
+                "Receipts", "Cashu", "Storage", "Wallet", "Gateway", "Identity", "mintmark", grdb, hummingbird, httpClient,
+                httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),
     ],

@@ -53,6 +53,7 @@ extension Node {
     }
 
     private func serve(_ doors: Doors, onReady: @escaping @Sendable (NodeFacts) async -> Void) async throws {
+        if doors == .everything { try await Servers.requireFreeAddress(configuration) }
         try await gateway.start()
         let opened = DoorCount(doors == .everything ? 2 : 1)
         let facts = facts

@@ -86,6 +86,15 @@ enum Servers {
         }
     }
 
+    /// Tries the public address before anything begins: what holds it may accept connections and never answer, and the
+    /// node's own mint stands there.
+    static func requireFreeAddress(_ configuration: NodeConfiguration) async throws {
+        let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .bind(host: configuration.host, port: configuration.port).get()
+        try await channel.close()
+    }
+
     /// Says what to do about a server that could not start.
     static func explain(_ error: any Error, configuration: NodeConfiguration) -> any Error {
         guard let error = error as? IOError else { return error }
