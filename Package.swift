@@ -178,7 +178,7 @@ let package = Package(
                 "Receipts",
                 "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix,
                 nioHTTP1,
-                logging, argumentParser,
+                logging, lifecycle, unixSignals, argumentParser,
             ],
             path: "Sources/mintmark",
             swiftSettings: house

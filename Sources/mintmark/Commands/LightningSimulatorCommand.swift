@@ -5,7 +5,9 @@ import Foundation
 import LightningBackends
 import Logging
 import Node
+import ServiceLifecycle
 import Storage
+import UnixSignals
 
 struct LightningSimulatorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -39,16 +41,32 @@ struct LightningSimulatorCommand: AsyncParsableCommand {
             let server = SimulatedNetworkServer(network, host: host, port: port, logger: logger)
             let host = host
             let json = options.json
-            try await server.run { port in
+            let service = SimulatorService(server: server) { port in
                 if json {
                     Output.json(["ready": true, "url": .string("http://\(host):\(port)")])
                 } else {
                     Output.line("Lightning simulator (TEST MONEY) is ready on http://\(host):\(port)")
                 }
             }
+            let group = ServiceGroup(
+                services: [service],
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger
+            )
+            try await group.run()
             await database.close()
         } catch {
             Failure.end(error, json: options.json)
         }
+    }
+}
+
+/// Lets the simulator finish what is under way when it is told to stop.
+private struct SimulatorService: Service {
+    let server: SimulatedNetworkServer
+    let onReady: @Sendable (Int) async -> Void
+
+    func run() async throws {
+        try await server.run(onReady: onReady)
     }
 }
