@@ -268,7 +268,8 @@ let package = Package(
             on: .node,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Storage", "Wallet", "Gateway", "Identity", "mintmark", grdb, hummingbird, httpClient,
+                "Receipts", "Cashu", "Storage", "Wallet", "Gateway", "Identity", "mintmark", grdb, hummingbird,
+                httpClient,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),
