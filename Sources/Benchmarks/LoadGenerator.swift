@@ -11,6 +11,8 @@ struct LoadGenerator {
         /// Milliseconds, ascending.
         var latencies: [Double]
         var failures: Int
+        /// What this process used of all cores for each request, in microseconds: load generator, servers and all.
+        var cpuMicroseconds: Double
 
         var perSecond: Double { Double(latencies.count) / seconds }
         func percentile(_ share: Double) -> Double {
@@ -27,6 +29,7 @@ struct LoadGenerator {
         let queue = RequestQueue(requests)
         let clock = ContinuousClock()
         let started = clock.now
+        let used = Timing.processSeconds()
         do {
             let done = try await withThrowingTaskGroup(of: Void.self) { tasks in
                 for _ in 0..<connections {
@@ -49,18 +52,28 @@ struct LoadGenerator {
                 try await tasks.waitForAll()
                 return clock.now
             }
+            let cpu = Timing.processSeconds() - used
             try await group.shutdownGracefully()
-            let elapsed = (done - started).components
             let (latencies, failures) = queue.results
             return Result(
-                seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18,
+                seconds: Timing.inSeconds(done - started),
                 latencies: latencies.sorted(),
-                failures: failures
+                failures: failures,
+                cpuMicroseconds: cpu * 1e6 / Double(max(requests.count, 1))
             )
         } catch {
             try? await group.shutdownGracefully()
             throw error
         }
+    }
+
+    /// The bytes of a GET.
+    static func get(_ path: String, headers: [String] = []) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.writeString("GET \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        for header in headers { buffer.writeString("\(header)\r\n") }
+        buffer.writeString("\r\n")
+        return buffer
     }
 
     /// The bytes of a POST.

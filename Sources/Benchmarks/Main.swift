@@ -1,11 +1,91 @@
 internal import Foundation
 
+/// `Benchmarks [NAME…]`: prints one JSON object a measure.
 @main
 enum Main {
-    static func main() async throws {
-        for measure in try PassportBenchmark().run() { print(measure.line) }
-        for benchmark in [SwapBenchmark(), SwapBenchmark(width: 8, swaps: 2_000)] {
-            for measure in try await benchmark.run() { print(measure.line) }
+    static let benchmarks: [Benchmark] = [
+        Benchmark("passport", "Passports a second on one core: issuing, and verifying from the header's text.") {
+            try PassportBenchmark().run()
+        },
+        Benchmark("swap", "Swaps a second at the mint over HTTP, durable, 32 clients: 1→1 and 8→8, with DLEQ.") {
+            try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
+        },
+        Benchmark(
+            "paid-call",
+            "Calls a second through the gateway, 32 clients: paid with one proof locked beforehand, unpriced, and"
+                + " through a bare proxy of Hummingbird and AsyncHTTPClient."
+        ) {
+            try await PaidCallBenchmark().run()
+        },
+        Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
+            try await NodeBenchmark().run()
+        },
+    ]
+
+    static func main() async {
+        let names = CommandLine.arguments.dropFirst()
+        if names.contains("--help") || names.contains("-h") { return print(help) }
+        if names == ["bare-proxy"] { return await serveBareProxy() }
+        if let unknown = names.first(where: { name in !benchmarks.contains { $0.name == name } }) {
+            complain("there is no benchmark named \(unknown)\n\(help)")
+            exit(64)
+        }
+        show(.machineLoad)
+        for benchmark in benchmarks where names.isEmpty || names.contains(benchmark.name) {
+            do {
+                for measure in try await benchmark.run() { show(measure) }
+            } catch {
+                complain("\(benchmark.name): \(error)")
+                exit(1)
+            }
         }
     }
+
+    /// The process that the node is held against.
+    private static func serveBareProxy() async {
+        do {
+            try await NodeBenchmark.serveBareProxy()
+        } catch {
+            complain("bare-proxy: \(error)")
+            exit(1)
+        }
+    }
+
+    private static var help: String {
+        """
+        Usage: Benchmarks [NAME…]    (all without a name; about two minutes)
+
+        Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
+        value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
+        `machine-load` is the one-minute load average at the start, its yardstick the number of cores.
+
+        """
+            + benchmarks.map { "  \($0.name.padding(toLength: 11, withPad: " ", startingAt: 0)) \($0.summary)" }
+            .joined(separator: "\n")
+    }
+
+    private static func show(_ measure: Measure) {
+        FileHandle.standardOutput.write(Data((measure.line + "\n").utf8))
+    }
+
+    private static func complain(_ sentence: String) {
+        FileHandle.standardError.write(Data((sentence + "\n").utf8))
+    }
+}
+
+struct Benchmark: Sendable {
+    var name: String
+    var summary: String
+    var run: @Sendable () async throws -> [Measure]
+
+    init(_ name: String, _ summary: String, _ run: @escaping @Sendable () async throws -> [Measure]) {
+        self.name = name
+        self.summary = summary
+        self.run = run
+    }
+}
+
+struct BenchmarkError: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
 }

@@ -1,23 +1,69 @@
 internal import CanonicalJSON
+internal import Foundation
 
 /// One figure, printed as one JSON object on a line of its own.
-struct Measure {
+struct Measure: Sendable {
     var name: String
-    var value: Double
+    var value: Double?
     /// Of `value`, such as `1/s` or `ms`.
     var unit: String
     /// What the figure is to be held against, in the same unit; nil where there is nothing.
     var yardstick: Double?
+    /// Why there is no value.
+    var note: String?
 
     /// `value` over `yardstick`.
-    var ratio: Double? { yardstick.flatMap { $0 > 0 ? value / $0 : nil } }
+    var ratio: Double? {
+        guard let value, let yardstick, yardstick > 0 else { return nil }
+        return value / yardstick
+    }
 
     var line: String {
         func number(_ value: Double?) -> JSONValue { value.map { .double(($0 * 1000).rounded() / 1000) } ?? .null }
-        let object = JSONValue.object([
+        var object: JSONObject = [
             "name": .string(name), "value": number(value), "unit": .string(unit), "yardstick": number(yardstick),
             "ratio": number(ratio),
-        ])
-        return String(decoding: object.serialized(), as: UTF8.self)
+        ]
+        object["note"] = note.map { .string($0) }
+        return String(decoding: JSONValue.object(object).serialized(), as: UTF8.self)
+    }
+
+    /// How busy the machine was before the first benchmark.
+    static var machineLoad: Measure {
+        var averages = [0.0, 0.0, 0.0]
+        _ = getloadavg(&averages, 3)
+        return Measure(
+            name: "machine-load",
+            value: averages[0],
+            unit: "processes",
+            yardstick: Double(ProcessInfo.processInfo.activeProcessorCount)
+        )
+    }
+}
+
+/// Time and its sums.
+enum Timing {
+    /// Seconds that `work` takes.
+    static func seconds(_ work: () throws -> Void) rethrows -> Double {
+        inSeconds(try ContinuousClock().measure(work))
+    }
+
+    static func inSeconds(_ duration: Duration) -> Double {
+        let parts = duration.components
+        return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
+    }
+
+    /// What this process has used of all cores.
+    static func processSeconds() -> Double {
+        var usage = rusage()
+        // RUSAGE_SELF, which Linux and Darwin import as different types.
+        getrusage(0, &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
     }
 }

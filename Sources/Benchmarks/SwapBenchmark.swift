@@ -12,21 +12,19 @@ internal import Storage
 internal import Synchronization
 internal import Workers
 
-/// How many swaps the mint makes a second over HTTP, durable, while the load generator shares its cores.
+/// How many swaps the mint makes a second over HTTP, durable, while the load generator shares its cores; beside what one
+/// core could do if a swap were nothing but its curve arithmetic.
 struct SwapBenchmark {
-    /// nutshell 0.21.0 with SQLite on two cores, 32 clients: swaps a second 1→1 and 8→8.
-    static let nutshell: [Int: Double] = [1: 105, 8: 24]
-
     var clients = 32
     /// Inputs and outputs of each swap.
     var width = 1
-    var swaps = 30_000
+    var swaps = 20_000
 
     func run() async throws -> [Measure] {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mintmark-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+        let logger = LocalServers.logger
         let database = try Database(
             path: folder.appending(path: "node.sqlite").path,
             migrations: Mint.migrations,
@@ -42,7 +40,9 @@ struct SwapBenchmark {
             configuration: MintConfiguration(units: [.init(unit: .sat, maximumAmount: 100_000_000)]),
             logger: logger
         )
-        let measures = try await serve(mint, logger: logger) { port in
+        let router = Router()
+        MintRoutes(mint).add(to: router.group("mint"))
+        let measures = try await LocalServers.with(router.buildResponder()) { port in
             try await load(mint, port: port)
         }
         let audit = try await mint.audit()
@@ -58,62 +58,20 @@ struct SwapBenchmark {
         let ceiling = try cryptoCeiling(mint)
         let generator = LoadGenerator(port: port, connections: clients)
         _ = try await generator.run(Array(requests.prefix(warmUp)))
-        let before = cpuSeconds()
         let result = try await generator.run(Array(requests.dropFirst(warmUp)))
-        let cpu = cpuSeconds() - before
         guard result.failures == 0 else { throw BenchmarkError("\(result.failures) of \(swaps) swaps were refused") }
         let name = "swap-\(width)-\(width)"
         return [
-            Measure(
-                name: "\(name)-http-durable-\(clients)-clients",
-                value: result.perSecond,
-                unit: "1/s",
-                yardstick: Self.nutshell[width]
-            ),
+            Measure(name: "\(name)-\(clients)-clients", value: result.perSecond, unit: "1/s", yardstick: ceiling),
             Measure(name: "\(name)-p50", value: result.percentile(0.5), unit: "ms"),
             Measure(name: "\(name)-p99", value: result.percentile(0.99), unit: "ms"),
             Measure(
-                name: "\(name)-cpu-with-load-generator",
-                value: cpu / Double(swaps) * 1e6,
+                name: "\(name)-cpu-of-everything",
+                value: result.cpuMicroseconds,
                 unit: "us",
                 yardstick: 1e6 / ceiling
             ),
-            Measure(name: "\(name)-crypto-ceiling-one-core", value: ceiling, unit: "1/s"),
         ]
-    }
-
-    /// Serves the mint on a port of its own while `work` runs.
-    private func serve<T: Sendable>(
-        _ mint: Mint,
-        logger: Logger,
-        _ work: @escaping @Sendable (Int) async throws -> T
-    ) async throws -> T {
-        let router = Router()
-        MintRoutes(mint).add(to: router.group("mint"))
-        let (ports, port) = AsyncStream.makeStream(of: Int.self)
-        let application = Application(
-            router: router,
-            configuration: .init(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { channel in
-                if let bound = channel.localAddress?.port { port.yield(bound) }
-            },
-            logger: logger
-        )
-        return try await withThrowingTaskGroup(of: T?.self) { group in
-            group.addTask {
-                try await application.run()
-                return nil
-            }
-            group.addTask {
-                for await bound in ports { return try await work(bound) }
-                throw BenchmarkError("the server did not start")
-            }
-            defer { group.cancelAll() }
-            while let result = try await group.next() {
-                if let result { return result }
-            }
-            throw BenchmarkError("the server ended before the load")
-        }
     }
 
     // MARK: Requests made beforehand
@@ -184,28 +142,14 @@ struct SwapBenchmark {
         let signature = try keys.sign(message)
         let proof = try secret.proof(from: signature, keyset: keys.keyset)
         let rounds = max(1000 / width, 100)
-        let clock = ContinuousClock()
-        let elapsed = try clock.measure {
+        let seconds = try Timing.seconds {
             for _ in 0..<(rounds * width) {
                 _ = try keys.verify(proof)
                 _ = try keys.sign(message)
             }
-        }.components
-        return Double(rounds) / (Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
+        }
+        return Double(rounds) / seconds
     }
-
-    private func cpuSeconds() -> Double {
-        var usage = rusage()
-        // RUSAGE_SELF, which Linux and Darwin import as different types.
-        getrusage(0, &usage)
-        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
-        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-    }
-}
-
-struct BenchmarkError: Error, CustomStringConvertible {
-    var description: String
-    init(_ description: String) { self.description = description }
 }
 
 /// A backend whose every invoice is paid the moment it is made.

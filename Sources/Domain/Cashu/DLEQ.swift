@@ -83,8 +83,10 @@ extension DLEQProof {
             let challengeScalar = try? Secp256k1.Scalar(bytes: challenge),
             let responseScalar = try? Secp256k1.Scalar(bytes: response),
             // R1 = sG − eA
-            let first = try? mintKey.multiplied(byPublic: challengeScalar.negated())
-                .adding(publicMultipleOfGenerator: responseScalar),
+            let first = try? mintKey.multiplied(
+                byPublic: challengeScalar.negated(),
+                addingPublicMultipleOfGenerator: responseScalar
+            ),
             // R2 = sB' − eC'
             let second = try? blindedSecret.multiplied(byPublic: responseScalar)
                 .subtracting(blindedSignature.multiplied(byPublic: challengeScalar))
@@ -97,11 +99,24 @@ extension DLEQProof {
     public func isValid(mintKey: Secp256k1.Point, hashedSecret: Secp256k1.Point, signature: Secp256k1.Point) -> Bool {
         guard
             let blindingFactor,
-            let scalar = try? Secp256k1.Scalar(bytes: blindingFactor),
-            let blindedSecret = try? hashedSecret.adding(Secp256k1.Point(multiplyingGeneratorBy: scalar)),
-            let blindedSignature = try? signature.adding(mintKey.multiplied(byPublic: scalar))
+            let factor = try? Secp256k1.Scalar(bytes: blindingFactor),
+            let challengeScalar = try? Secp256k1.Scalar(bytes: challenge),
+            let responseScalar = try? Secp256k1.Scalar(bytes: response),
+            let blindedSignature = try? signature.adding(mintKey.multiplied(byPublic: factor)),
+            // R1 = sG − eA
+            let first = try? mintKey.multiplied(
+                byPublic: challengeScalar.negated(),
+                addingPublicMultipleOfGenerator: responseScalar
+            ),
+            // sB' = sY + srG, so that B' itself is not needed: the hash is over R1, R2, A and C' only.
+            let blindedTerm = try? hashedSecret.multiplied(
+                byPublic: responseScalar,
+                addingPublicMultipleOfGenerator: responseScalar.multiplied(by: factor)
+            ),
+            // R2 = sB' − eC'
+            let second = try? blindedTerm.subtracting(blindedSignature.multiplied(byPublic: challengeScalar))
         else { return false }
-        return isValid(mintKey: mintKey, blindedSecret: blindedSecret, blindedSignature: blindedSignature)
+        return DLEQProof.hash(first, second, mintKey, blindedSignature) == challenge
     }
 
     /// SHA-256 over the concatenated lower-case hex (130 characters each) of the uncompressed points.
