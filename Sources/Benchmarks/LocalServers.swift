@@ -59,7 +59,6 @@ enum LocalServers {
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
-        defer { channel.close(promise: nil) }
         guard let port = channel.localAddress?.port else { throw BenchmarkError("the upstream has no port") }
         let result = try await work(port)
         try await channel.close()
@@ -129,7 +128,8 @@ struct BareProxy: HTTPResponder {
         return Response(
             status: HTTPResponse.Status(code: Int(answer.status.code)),
             headers: headers,
-            body: ResponseBody(contentLength: answer.headers.first(name: "content-length").flatMap { Int($0) }) { writer in
+            body: ResponseBody(contentLength: answer.headers.first(name: "content-length").flatMap { Int($0) }) {
+                writer in
                 for try await piece in answer.body { try await writer.write(piece) }
                 try await writer.finish(nil)
             }

@@ -95,8 +95,10 @@ private struct NodeSetting {
             let buyer = serve("buyer", lightning: lightning)
             _ = try await buyer.start()
             defer { buyer.stop() }
-            try child(["wallet", "fund", "200sat", "--mint", seller + "/mint", "--json", "--data", path("buyer")]).finish()
-            let call = try child(["pay", seller + "/s/weather/today", "--max", "5sat", "--data", path("buyer")]).finish()
+            try child(["wallet", "fund", "200sat", "--mint", seller + "/mint", "--json", "--data", path("buyer")])
+                .finish()
+            let call = try child(["pay", seller + "/s/weather/today", "--max", "5sat", "--data", path("buyer")])
+                .finish()
             return (Timing.inSeconds(clock.now - began), call.seconds)
         }
     }

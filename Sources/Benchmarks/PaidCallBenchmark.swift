@@ -99,8 +99,9 @@ struct PaidCallBenchmark {
         configuration.httpVersion = .http1Only
         let client = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
         let proxy = BareProxy(client: client, upstream: "http://127.0.0.1:\(upstream)")
+        let responder = router.buildResponder()
         let (paidRuns, freeRuns, bareRuns) = try await LocalServers.with(proxy) { proxyPort in
-            try await LocalServers.with(router.buildResponder()) { port in
+            try await LocalServers.with(responder) { port in
                 let bare = LoadGenerator(port: proxyPort, connections: clients)
                 let seller = LoadGenerator(port: port, connections: clients)
                 _ = try await bare.run(Array(free.prefix(warmUp)))
@@ -187,7 +188,7 @@ private struct ForeignMint: SellerPurse {
             let blinding = BlindingSecret(
                 amount: 1,
                 keysetID: keys.keyset.id,
-                secret: secret.serialized(),
+                secret: try secret.serialized(),
                 blindingFactor: .random()
             )
             let proof = try blinding.proof(from: keys.sign(blinding.output()), keyset: keys.keyset)

@@ -18,7 +18,7 @@ struct PassportBenchmark {
         let signer = DocumentSigner(Ed25519.PrivateKey())
         let message = SecureRandom.bytes(64)
         let signature = try signer.key.sign(message)
-        let claims = try (0..<64).map { try claims($0, now: now) }
+        let claims = try (0..<64).map { try makeClaims($0, now: now) }
         let headers = try claims.map { try Passport.issue($0, by: signer, now: now).encodedHeader }
         let verifier = PassportVerifier(
             trustedIssuers: [signer.did],
@@ -67,7 +67,7 @@ struct PassportBenchmark {
         ]
     }
 
-    private func claims(_ index: Int, now: Timestamp) throws -> PassportClaims {
+    private func makeClaims(_ index: Int, now: Timestamp) throws -> PassportClaims {
         PassportClaims(
             id: "urn:uuid:" + UUID().uuidString.lowercased(),
             agentID: "urn:uuid:" + UUID().uuidString.lowercased(),

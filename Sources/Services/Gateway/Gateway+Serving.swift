@@ -132,7 +132,7 @@ extension Gateway {
         )
         let receipt = try await settle(claim, answer: kept, status: answer.status, digest: Hashing.sha256(bytes))
         headers[.agentReceiptID] = claim.id
-        headers[.agentReceipt] = receipt.encodedHeader
+        headers[.agentReceipt] = Base64URL.encode(receipt)
         return Response(
             status: HTTPResponse.Status(code: answer.status),
             headers: headers,
@@ -142,20 +142,22 @@ extension Gateway {
 
     /// Writes the end of a served call.
     /// - Parameter answer: to be kept for a repeated call, where there is room.
+    /// - Returns: the receipt's JSON.
     private func settle(
         _ claim: ActiveClaim,
         answer: StoredAnswer?,
         status: Int,
         digest: [UInt8]
-    ) async throws -> Receipt {
+    ) async throws -> [UInt8] {
         let now = clock.now()
         let receipt = try desk.receipt(of: claim, status: status, responseDigest: digest, outcome: .served, at: now)
+            .bytes
         let kept = answer.flatMap { reserve($0) ? $0 : nil }
         do {
             try await store.settle(
                 Settlement(
                     claimID: claim.id,
-                    receipt: receipt.bytes,
+                    receipt: receipt,
                     answer: kept,
                     answerKeptUntil: kept == nil ? nil : now.adding(seconds: configuration.answerKeepSeconds),
                     at: now
@@ -222,7 +224,7 @@ extension Gateway {
                 )
                 lease.close()
                 guard passed.isDelivered else { throw CancellationError() }
-                try await writer.finish([.agentReceipt: receipt.encodedHeader])
+                try await writer.finish([.agentReceipt: Base64URL.encode(receipt)])
             }
         )
     }

@@ -135,6 +135,22 @@ public struct SQLiteClaimStore: ClaimStore {
         to next: CallState,
         in connection: Connection
     ) throws -> ClaimRecord {
+        let record = try requireMovable(claimID, from: states, to: next, in: connection)
+        try connection.execute(
+            "UPDATE gateway_claims SET state = ? WHERE id = ?",
+            .text(next.rawValue),
+            .text(claimID)
+        )
+        return record
+    }
+
+    /// The claim, where it may go from one of `states` to `next`; the caller writes that in its own statement.
+    private static func requireMovable(
+        _ claimID: String,
+        from states: Set<CallState>,
+        to next: CallState,
+        in connection: Connection
+    ) throws -> ClaimRecord {
         guard let record = try record(claimID, in: connection) else {
             throw GatewayError(.stateChanged, "the claim \(claimID) is gone")
         }
@@ -144,11 +160,6 @@ public struct SQLiteClaimStore: ClaimStore {
                 "the claim \(claimID) is \(record.call.state.rawValue) and can't become \(next.rawValue)"
             )
         }
-        try connection.execute(
-            "UPDATE gateway_claims SET state = ? WHERE id = ?",
-            .text(next.rawValue),
-            .text(claimID)
-        )
         return record
     }
 
@@ -196,9 +207,10 @@ public struct SQLiteClaimStore: ClaimStore {
 
     public func settle(_ settlement: Settlement) async throws {
         try await database.write { connection in
-            let record = try Self.move(settlement.claimID, from: [.running], to: .served, in: connection)
+            let record = try Self.requireMovable(settlement.claimID, from: [.running], to: .served, in: connection)
             try connection.execute(
-                "UPDATE gateway_claims SET settled_at = ?, kept_until = ? WHERE id = ?",
+                "UPDATE gateway_claims SET state = ?, settled_at = ?, kept_until = ? WHERE id = ?",
+                .text(CallState.served.rawValue),
                 .integer(settlement.at.millisecondsSince1970),
                 .optional(settlement.answer == nil ? nil : settlement.answerKeptUntil?.millisecondsSince1970),
                 .text(settlement.claimID)

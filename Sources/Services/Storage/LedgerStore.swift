@@ -86,6 +86,7 @@ public enum LedgerStore {
         credit: UInt64,
         in connection: Connection
     ) throws {
+        if try applyAtOnce(account, unit: unit, debit: debit, credit: credit, in: connection) { return }
         let found = try sides(of: account, unit: unit, in: connection)
         let next = try found.balance.adding(debit: debit, credit: credit)
         let sql =
@@ -97,6 +98,33 @@ public enum LedgerStore {
         ]
         if !found.exists { arguments.append(.integer(account.kind.rawValue)) }
         try connection.execute(sql, arguments: arguments)
+    }
+
+    /// The everyday case in one statement; the table's own rules refuse what the account may not hold.
+    /// - Returns: whether it is done. Where not, nothing has changed, and the long way finds out why.
+    private static func applyAtOnce(
+        _ account: Account,
+        unit: String,
+        debit: UInt64,
+        credit: UInt64,
+        in connection: Connection
+    ) throws -> Bool {
+        do {
+            try connection.execute(
+                """
+                UPDATE ledger_accounts SET debits = debits + ?, credits = credits + ?
+                WHERE name = ? AND unit = ? AND kind = ?
+                """,
+                .amount(debit),
+                .amount(credit),
+                .text(account.name),
+                .text(unit),
+                .integer(account.kind.rawValue)
+            )
+        } catch let error as StorageError where error.code == .constraint {
+            return false
+        }
+        return connection.changes == 1
     }
 
     private static func sides(
