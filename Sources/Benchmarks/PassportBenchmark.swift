@@ -11,7 +11,9 @@ struct PassportBenchmark {
     /// Passports and signatures take turns in rounds, so that a busy moment touches both.
     var rounds = 5
 
-    private static let listURL = "https://node.example/status/1"
+    private static let lists: [(purpose: StatusPurpose, url: String)] = [
+        (.revocation, "https://node.example/status/1"), (.suspension, "https://node.example/status/2"),
+    ]
 
     func run() throws -> [Measure] {
         let now = Timestamp(secondsSince1970: 1_790_000_000)
@@ -25,7 +27,7 @@ struct PassportBenchmark {
             requiredCapability: "pay",
             maximumStatusAgeSeconds: 300
         )
-        let lists = [Self.listURL: statusList(of: signer, now: now)]
+        let lists = statusLists(of: signer, now: now)
         let each = passports / rounds
         var issuing: [Double] = []
         var signing: [Double] = []
@@ -79,22 +81,25 @@ struct PassportBenchmark {
             nextKeyDigest: MultihashDigest.commitment(to: DIDKey(Ed25519.PrivateKey().publicKey)),
             validFrom: now,
             validUntil: now.adding(seconds: 86_400),
-            status: [
-                StatusEntry(purpose: .revocation, listURL: Self.listURL, index: 4_711 + index)
-            ]
+            status: Self.lists.map { StatusEntry(purpose: $0.purpose, listURL: $0.url, index: 4_711 + index) }
         )
     }
 
-    private func statusList(of signer: DocumentSigner, now: Timestamp) -> VerifiedStatusList {
-        VerifiedStatusList(
-            url: Self.listURL,
-            issuer: signer.did,
-            purpose: .revocation,
-            sequence: 1,
-            validFrom: now,
-            validUntil: now.adding(seconds: 3600),
-            ttlMilliseconds: 60_000,
-            bitmap: StatusBitmap()
+    private func statusLists(of signer: DocumentSigner, now: Timestamp) -> [String: VerifiedStatusList] {
+        Dictionary(
+            uniqueKeysWithValues: Self.lists.map { purpose, url in
+                let list = VerifiedStatusList(
+                    url: url,
+                    issuer: signer.did,
+                    purpose: purpose,
+                    sequence: 1,
+                    validFrom: now,
+                    validUntil: now.adding(seconds: 3600),
+                    ttlMilliseconds: 60_000,
+                    bitmap: StatusBitmap()
+                )
+                return (url, list)
+            }
         )
     }
 }
