@@ -147,8 +147,8 @@ public final class Buyer: Sendable {
         }
         for mint in usable {
             let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
-            // Others may be quicker to take what was filled in.
-            for _ in 0..<4 {
+            // Others may be quicker to take what was filled in; then there are fewer of them.
+            for _ in 0..<64 {
                 do {
                     try await pool.fill(key, amount: terms.amount, budget: try await budget(call, beyond: terms.amount))
                 } catch let error as WalletError where error.code == .insufficientFunds {

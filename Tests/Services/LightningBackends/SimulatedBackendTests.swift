@@ -239,7 +239,7 @@ struct SimulatedServerTests {
         let (payer, payee) = (try await test.account("payer"), try await test.account("payee"))
         let account = try await test.network.account(token: payer)
         try await withServer(test.network) { url in
-            let impatient = try httpBackend(url, payer, test.clock, timeoutMilliseconds: 400)
+            let impatient = try httpBackend(url, payer, test.clock, timeoutMilliseconds: 3000)
             let seller = try httpBackend(url, payee, test.clock)
             let invoice = try await seller.createInvoice(amountMsat: 500, description: "tea", expirySeconds: 600)
             try await test.network.setFault(.hang, for: account)
