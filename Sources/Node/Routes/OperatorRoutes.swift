@@ -68,6 +68,7 @@ extension Node {
         var findings = try await database.read { try LedgerStore.audit(in: $0) }
         if let mint { findings += try await mint.audit().findings }
         findings += try await wallet.audit()
+        findings += try await database.read { try GatewayTables.audit(in: $0) }
         return findings
     }
 }

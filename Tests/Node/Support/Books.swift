@@ -101,29 +101,6 @@ struct Books: Sendable {
             return sums
         }
     }
-
-    /// What the node's own audit does not compare: the gateway's tables with the ledger.
-    func gatewayFindings() throws -> [String] {
-        try Self.open(path).read { database in
-            func number(_ sql: String) throws -> Int64 { try Int64.fetchOne(database, sql: sql) ?? 0 }
-            var findings: [String] = []
-            let held = try number(
-                "SELECT coalesce(sum(amount), 0) FROM gateway_proofs WHERE state IN ('held', 'due', 'sent')"
-            )
-            let booked = try number(
-                "SELECT coalesce(sum(debits - credits), 0) FROM ledger_accounts WHERE name LIKE 'gateway:unredeemed:%'"
-            )
-            if held != booked { findings.append("the gateway holds \(held), the ledger has \(booked)") }
-            let running = try number(
-                "SELECT coalesce(sum(total), 0) FROM gateway_claims WHERE state IN ('running', 'interrupted', 'refunding')"
-            )
-            let escrow = try number(
-                "SELECT coalesce(sum(credits - debits), 0) FROM ledger_accounts WHERE name = 'gateway:escrow'"
-            )
-            if running != escrow { findings.append("calls for \(running) are open, the ledger has \(escrow)") }
-            return findings
-        }
-    }
 }
 
 extension World {

@@ -1,0 +1,46 @@
+internal import Cashu
+internal import Ledger
+public import Storage
+
+extension GatewayTables {
+    /// Holds the gateway's tables against the ledger: what was taken and is not redeemed yet, per mint, and what is owed
+    /// for calls without an end. Read in one snapshot, so it may run while calls are made.
+    /// - Returns: a sentence for each thing that does not add up; none where all is well.
+    public static func audit(in connection: Connection) throws -> [String] {
+        var findings: [String] = []
+        var held: [String: UInt64] = [:]
+        for row in try connection.rows(
+            """
+            SELECT mint, unit, sum(amount) FROM gateway_proofs WHERE state IN ('held', 'due', 'sent') GROUP BY mint, unit
+            """
+        ) {
+            let account = GatewayAccounts.unredeemed(try MintURL(row.text(0)))
+            held["\(account.name) \(try row.text(1))"] = try row.uint64(2)
+        }
+        var booked: [String: UInt64] = [:]
+        for entry in try LedgerStore.accounts(prefix: "gateway:unredeemed:", in: connection) where entry.balance > 0 {
+            booked["\(entry.account.name) \(entry.unit)"] = entry.balance
+        }
+        for key in Set(held.keys).union(booked.keys).sorted() where held[key] != booked[key] {
+            findings.append("\(key): the gateway holds \(held[key] ?? 0), the ledger has \(booked[key] ?? 0)")
+        }
+        var open: [String: UInt64] = [:]
+        for row in try connection.rows(
+            """
+            SELECT unit, sum(total) FROM gateway_claims WHERE state IN ('running', 'interrupted', 'refunding') GROUP BY unit
+            """
+        ) {
+            open[try row.text(0)] = try row.uint64(1)
+        }
+        for entry in try LedgerStore.accounts(prefix: GatewayAccounts.escrow.name, in: connection) {
+            let owed = open.removeValue(forKey: entry.unit) ?? 0
+            if owed != entry.balance {
+                findings.append("calls worth \(owed) \(entry.unit) are open, the ledger has \(entry.balance)")
+            }
+        }
+        for (unit, owed) in open.sorted(by: { $0.key < $1.key }) {
+            findings.append("calls worth \(owed) \(unit) are open, the ledger has 0")
+        }
+        return findings
+    }
+}
