@@ -53,10 +53,16 @@ struct LongBody: Sendable {
     /// From `Content-Digest`.
     let promisedDigest: [UInt8]?
 
+    /// Wants no more of it. A client that is still sending would not see an answer on a connection that is closed in
+    /// its face, so a rest of moderate size is read and dropped, for a moderate time.
     func abandon() async {
         stream.close()
-        pump.cancel()
+        let impatience = Task {
+            try? await Task.sleep(for: .seconds(RequestIntake.drainSeconds))
+            pump.cancel()
+        }
         await pump.value
+        impatience.cancel()
     }
 }
 
@@ -64,6 +70,10 @@ struct LongBody: Sendable {
 struct RequestIntake: Sendable {
     /// Bodies up to this are read before the call, so that their digest can be part of its identity.
     static let wholeLimitBytes = 1 << 20
+
+    /// How much of a body that nobody wants is read and dropped, and for how long.
+    static let drainLimitBytes = 8 << 20
+    static let drainSeconds: Int64 = 5
 
     /// The longest body the service takes.
     var limitBytes: Int64
@@ -133,13 +143,19 @@ struct RequestIntake: Sendable {
             var hash = SHA256Stream()
             if promised != nil { head.withUnsafeReadableBytes { hash.update($0) } }
             do {
-                guard await channel.send(head) else { return }
-                while let piece = try await iterator.next() {
+                var isWanted = await channel.send(head)
+                var unwanted = 0
+                while unwanted < Self.drainLimitBytes, let piece = try await iterator.next() {
+                    guard isWanted else {
+                        unwanted += piece.readableBytes
+                        continue
+                    }
                     count += Int64(piece.readableBytes)
                     guard count <= limitBytes else { throw tooLarge }
                     if promised != nil { piece.withUnsafeReadableBytes { hash.update($0) } }
-                    guard await channel.send(piece) else { return }
+                    isWanted = await channel.send(piece)
                 }
+                guard isWanted else { return }
                 if let declared, declared != count { throw Self.truncated }
                 if let promised, hash.finalize() != promised { throw Self.mismatch }
                 channel.finish()

@@ -182,9 +182,10 @@ public final class Database: Sendable {
                 continuation.resume()
             }
         }
+        // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave the log.
+        // Where that fails the log stays beside it, which loses nothing.
+        _ = try? await pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         do {
-            // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave the log.
-            _ = try await pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
             try pool.close()
         } catch {
             logger.warning("closing the database failed", metadata: ["path": "\(path)", "error": "\(error)"])

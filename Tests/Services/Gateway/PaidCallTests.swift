@@ -98,11 +98,17 @@ func withSeller<T: Sendable>(
     let node = try TestNode(feePPK: feePPK, configure: configure)
     let upstream = TestUpstream()
     try await node.start()
-    let result = try await withServer(upstream.router()) { upstreamPort in
-        try await node.sell(upstream: upstreamPort, idempotent: idempotent, configure: service)
-        return try await withServer(try node.router()) { port in
-            try await withClient { client in try await body(node, upstream, client, port) }
+    let result: T
+    do {
+        result = try await withServer(upstream.router()) { upstreamPort in
+            try await node.sell(upstream: upstreamPort, idempotent: idempotent, configure: service)
+            return try await withServer(try node.router()) { port in
+                try await withClient { client in try await body(node, upstream, client, port) }
+            }
         }
+    } catch {
+        try await node.stop()
+        throw error
     }
     try await node.stop()
     return result

@@ -103,14 +103,20 @@ func withProxy<T: Sendable>(
     let node = try TestNode()
     let log = StreamingUpstream.Log()
     try await node.start()
-    let result = try await withServer(StreamingUpstream.router(log)) { upstreamPort in
-        try await node.sell(upstream: upstreamPort) { definition in
-            definition.requestBodyLimitBytes = 200 << 20
-            service(&definition)
+    let result: T
+    do {
+        result = try await withServer(StreamingUpstream.router(log)) { upstreamPort in
+            try await node.sell(upstream: upstreamPort) { definition in
+                definition.requestBodyLimitBytes = 200 << 20
+                service(&definition)
+            }
+            return try await withServer(try node.router()) { port in
+                try await withClient { client in try await body(node, log, client, port) }
+            }
         }
-        return try await withServer(try node.router()) { port in
-            try await withClient { client in try await body(node, log, client, port) }
-        }
+    } catch {
+        try await node.stop()
+        throw error
     }
     try await node.stop()
     return result
