@@ -27,7 +27,7 @@ struct StartTests {
             return try await Program.run(
                 ["serve", "--json", "--data", directory, "--port", String(port)] + more,
                 environment: environment,
-                timeoutSeconds: 20
+                timeoutSeconds: 90
             )
         }
 
@@ -65,7 +65,7 @@ struct StartTests {
         let port = try #require(other.localAddress?.port)
         let outcome = try await Program.run(
             ["serve", "--json", "--data", place.directory, "--port", String(port)],
-            timeoutSeconds: 20
+            timeoutSeconds: 90
         )
         expectRefusal(outcome, naming: String(port), "--port")
         try await other.close()
@@ -135,7 +135,7 @@ struct StartTests {
         ] {
             try place.write(text, to: "config.json")
             // Not by flags, so that the file's own port is looked at.
-            let outcome = try await Program.run(["serve", "--json", "--data", place.directory], timeoutSeconds: 20)
+            let outcome = try await Program.run(["serve", "--json", "--data", place.directory], timeoutSeconds: 90)
             #expect(outcome.status == 1, "\(text): \(outcome)")
             let sentence = outcome.json["error"]?.stringValue ?? ""
             for word in words { #expect(sentence.contains(word), "\(text): \(outcome)") }
