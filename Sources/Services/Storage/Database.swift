@@ -179,12 +179,13 @@ public final class Database: Sendable {
             DispatchQueue.global().async {
                 self.writerEnded.wait()
                 self.writerEnded.signal()
+                // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave
+                // the log. Where that fails the log stays beside it, which loses nothing. Not on the caller's task: that
+                // may be cancelled, and GRDB would not even try.
+                _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
                 continuation.resume()
             }
         }
-        // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave the log.
-        // Where that fails the log stays beside it, which loses nothing.
-        _ = try? await pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         do {
             try pool.close()
         } catch {

@@ -82,7 +82,8 @@ enum TemporaryNode {
     static func with<T: Sendable>(_ options: GlobalOptions, _ body: () async throws -> T) async throws -> T {
         let directory = options.dataDirectory
         var configuration = try NodeConfiguration.load(dataDirectory: directory)
-        configuration.logLevel = "error"
+        // What ends with the command ends on purpose: the servers would call that an error.
+        configuration.logLevel = "critical"
         try NodeLogging.start(configuration)
         let node = try await Node.open(configuration, passphrase: try Passphrase.find(in: directory))
         return try await node.whileRunning(.operatorSocket, body)
