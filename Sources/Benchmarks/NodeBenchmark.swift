@@ -67,7 +67,7 @@ private struct NodeSetting {
         try await Task.sleep(for: .seconds(5))
         let idle = try seller.residentMegabytes()
         let bareIdle = try bare.residentMegabytes()
-        let first = try await firstPaidCall(seller: try string("url", in: facts), lightning: networkURL)
+        let first = try await firstPaidCall(seller: try string("publicURL", in: facts), lightning: networkURL)
         return [
             Measure(
                 name: "node-start-to-ready",

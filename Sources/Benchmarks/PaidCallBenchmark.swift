@@ -61,9 +61,10 @@ struct PaidCallBenchmark {
             try await sell(gateway, upstream: upstream)
             return try await load(gateway, payments: payments, warmUp: warmUp, upstream: upstream)
         }
-        let served = try await SQLiteClaimStore(database: database).totals().claimsByState[.served] ?? 0
+        let states = try await SQLiteClaimStore(database: database).totals().claimsByState
+        let served = states[.served] ?? 0
         guard served == payments.count else {
-            throw BenchmarkError("\(payments.count) calls were paid for, \(served) stand in the books as served")
+            throw BenchmarkError("\(payments.count) calls were paid for; in the books they stand as \(states)")
         }
         let findings = try await database.read { try LedgerStore.audit(in: $0) }
         guard findings.isEmpty else { throw BenchmarkError(findings.joined(separator: "; ")) }
