@@ -142,6 +142,8 @@ public struct CashuError: Error, Sendable, CustomStringConvertible {
 public enum CashuLimits {
     /// Proofs in a token and entries in any array of a request; advertised as `max_array_length`.
     public static let arrayLength = 1000
+    /// Quotes in one batch (NUT-29).
+    public static let batchQuotes = 100
     /// UTF-8 bytes of a secret.
     public static let secretBytes = 1024
     /// UTF-8 bytes of a witness.

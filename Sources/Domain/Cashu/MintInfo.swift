@@ -105,6 +105,30 @@ public struct MintInfo: Sendable, Equatable {
         nuts[String(number)]?["supported"]?.boolValue ?? false
     }
 
+    /// Says which answers are kept for a repeated request (NUT-19), and for how long.
+    /// - Parameters:
+    ///   - seconds: nil: for good.
+    ///   - paths: of POST requests, such as `/v1/swap`.
+    public mutating func setCachedAnswers(seconds: UInt64?, paths: [String]) {
+        nuts["19"] = .object([
+            "ttl": seconds.map { JSONValue($0) } ?? .null,
+            "cached_endpoints": .array(paths.map { .object(["method": "POST", "path": .string($0)]) }),
+        ])
+    }
+
+    /// Whether the mint says that a repeated POST to `path` gets the same answer (NUT-19).
+    public func cachesAnswers(path: String) -> Bool {
+        (nuts["19"]?["cached_endpoints"]?.arrayValue ?? []).contains {
+            $0["method"]?.stringValue == "POST" && $0["path"]?.stringValue == path
+        }
+    }
+
+    /// What the mint says of batches (NUT-29); nil where it has none.
+    public var batchMinting: BatchMintSetting? {
+        get { nuts["29"].flatMap { $0.objectValue == nil ? nil : try? BatchMintSetting(json: $0) } }
+        set { nuts["29"] = newValue?.json }
+    }
+
     /// The methods for minting; empty where it is disabled. Entries that can't be read are left out.
     public var mintMethods: [MethodSetting] { methods("4") }
 

@@ -1,6 +1,6 @@
-// Minting: quotes and requests (NUT-04), with the bolt11 method (NUT-23).
+// Minting: quotes and requests (NUT-04), with the bolt11 method (NUT-23), and quotes that belong to a key (NUT-20).
 public import CanonicalJSON
-import Cryptography
+public import Cryptography
 import Encodings
 
 /// `POST /v1/mint/quote/bolt11`.
@@ -9,22 +9,37 @@ public struct MintQuoteRequest: Hashable, Sendable {
     public var unit: CurrencyUnit
     /// For the invoice; at most ``CashuLimits/memoBytes`` bytes.
     public var description: String?
+    /// The key whose signature minting will need (NUT-20); a fresh one for each quote, or the mint can link them.
+    public var publicKey: Secp256k1.Point?
 
-    public init(amount: UInt64, unit: CurrencyUnit, description: String? = nil) {
+    public init(
+        amount: UInt64,
+        unit: CurrencyUnit,
+        description: String? = nil,
+        publicKey: Secp256k1.Point? = nil
+    ) {
         self.amount = amount
         self.unit = unit
         self.description = description
+        self.publicKey = publicKey
     }
 
+    /// - Throws: 20009 for a `pubkey` that is no compressed point; anything else is malformed.
     public init(json: JSONValue) throws {
         amount = try json.uint64("amount")
         unit = try CurrencyUnit(json.string("unit"))
         description = try json.optionalBoundedString("description", maximumBytes: CashuLimits.memoBytes)
+        guard let given = json["pubkey"], given != .null else { return }
+        guard let text = given.stringValue, let key = try? Points.parse(hex: text, as: "`pubkey`") else {
+            throw MintError(.mintPublicKeyRequired, "`pubkey` must be a compressed point of secp256k1: 66 hex digits")
+        }
+        publicKey = key
     }
 
     public var json: JSONValue {
         var object: JSONObject = ["amount": JSONValue(amount), "unit": .string(unit.name)]
         object["description"] = description.map(JSONValue.string)
+        object["pubkey"] = publicKey.map { .string(Hex.encode($0.compressed)) }
         return .object(object)
     }
 }
@@ -50,6 +65,8 @@ public struct MintQuote: Hashable, Sendable {
     public var amountIssued: UInt64
     /// Seconds since 1970 of the last change; nil from older mints.
     public var updatedAt: UInt64?
+    /// The key that must sign for the ecash (NUT-20); nil: whoever knows the quote's id can mint.
+    public var publicKey: Secp256k1.Point?
 
     public init(
         quote: QuoteID,
@@ -59,7 +76,8 @@ public struct MintQuote: Hashable, Sendable {
         expiry: UInt64?,
         amountPaid: UInt64 = 0,
         amountIssued: UInt64 = 0,
-        updatedAt: UInt64? = nil
+        updatedAt: UInt64? = nil,
+        publicKey: Secp256k1.Point? = nil
     ) {
         self.quote = quote
         self.request = request
@@ -69,6 +87,7 @@ public struct MintQuote: Hashable, Sendable {
         self.amountPaid = amountPaid
         self.amountIssued = amountIssued
         self.updatedAt = updatedAt
+        self.publicKey = publicKey
     }
 
     public var state: MintQuoteState {
@@ -90,7 +109,8 @@ public struct MintQuote: Hashable, Sendable {
             amount: amount,
             unit: try CurrencyUnit(json.optionalString("unit") ?? "sat"),
             expiry: try json.optionalUInt64("expiry"),
-            updatedAt: try json.optionalUInt64("updated_at")
+            updatedAt: try json.optionalUInt64("updated_at"),
+            publicKey: try json.optionalString("pubkey").map { try Points.parse(hex: $0, as: "`pubkey`") }
         )
         if let paid = try json.optionalUInt64("amount_paid"), let issued = try json.optionalUInt64("amount_issued") {
             guard issued <= paid else {
@@ -123,6 +143,7 @@ public struct MintQuote: Hashable, Sendable {
             "amount_issued": JSONValue(amountIssued),
         ]
         object["updated_at"] = updatedAt.map { JSONValue($0) }
+        object["pubkey"] = publicKey.map { .string(Hex.encode($0.compressed)) }
         return .object(object)
     }
 }
@@ -131,18 +152,25 @@ public struct MintQuote: Hashable, Sendable {
 public struct MintRequest: Hashable, Sendable {
     public var quote: QuoteID
     public var outputs: [BlindedMessage]
+    /// For a quote with a key: see ``MintQuoteSignature`` (NUT-20).
+    public var signature: [UInt8]?
 
-    public init(quote: QuoteID, outputs: [BlindedMessage]) {
+    public init(quote: QuoteID, outputs: [BlindedMessage], signature: [UInt8]? = nil) {
         self.quote = quote
         self.outputs = outputs
+        self.signature = signature
     }
 
+    /// - Throws: 20008 for a signature that isn't 64 bytes of hex.
     public init(json: JSONValue) throws {
         quote = try QuoteID(json.string("quote"))
         outputs = try json.outputs()
+        signature = try json.optionalString("signature").map { try MintQuoteSignature.parse(hex: $0) }
     }
 
     public var json: JSONValue {
-        .object(["quote": .string(quote.string), "outputs": .array(outputs.map(\.json))])
+        var object: JSONObject = ["quote": .string(quote.string), "outputs": .array(outputs.map(\.json))]
+        object["signature"] = signature.map { .string(Hex.encode($0)) }
+        return .object(object)
     }
 }

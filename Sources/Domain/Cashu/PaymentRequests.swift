@@ -1,4 +1,4 @@
-// Payment requests (NUT-18): what a payee asks for, as `creqA…`, and the payload that answers it.
+// Payment requests (NUT-18): what a payee asks for, as `creqA…` or `creqb1…`, and the payload that answers it.
 public import CanonicalJSON
 import Encodings
 
@@ -90,7 +90,7 @@ public struct PaymentRequest: Hashable, Sendable {
         self.lock = lock
     }
 
-    /// Reads `creqA…`, in either base64 alphabet, padded or not.
+    /// Reads `creqA…`, in either base64 alphabet, padded or not, and `creqb1…` (NUT-26) in either case.
     public init(_ text: String) throws {
         guard text.utf8.count <= CashuLimits.paymentRequestCharacters else {
             throw CashuError(
@@ -98,8 +98,13 @@ public struct PaymentRequest: Hashable, Sendable {
                 "a payment request has at most \(CashuLimits.paymentRequestCharacters) characters"
             )
         }
-        guard text.hasPrefix("creqA") else {
-            throw CashuError(.malformed, "a payment request starts with creqA, not \"\(text.prefix(12))\"")
+        let start = text.prefix(6).lowercased()
+        guard start != "creqb1" else {
+            try self.init(bech32: text)
+            return
+        }
+        guard start.hasPrefix("creqa") else {
+            throw CashuError(.malformed, "a payment request starts with creqA or creqb1, not \"\(text.prefix(12))\"")
         }
         let value: CBOR
         do {

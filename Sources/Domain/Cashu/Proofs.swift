@@ -78,6 +78,9 @@ public struct Proof: Sendable {
     public var dleq: DLEQProof?
     /// What satisfies the spending condition: JSON in a string, at most ``CashuLimits/witnessBytes`` bytes (NUT-11).
     public var witness: String?
+    /// The sender's ephemeral key `E` where the keys of the lock are blinded (NUT-28 `p2pk_e`). For the receiver only; the
+    /// mint never sees it.
+    public var ephemeralKey: Secp256k1.Point?
 
     public init(
         amount: UInt64,
@@ -85,7 +88,8 @@ public struct Proof: Sendable {
         secret: String,
         signature: Secp256k1.Point,
         dleq: DLEQProof? = nil,
-        witness: String? = nil
+        witness: String? = nil,
+        ephemeralKey: Secp256k1.Point? = nil
     ) {
         self.amount = amount
         self.keysetID = keysetID
@@ -93,6 +97,7 @@ public struct Proof: Sendable {
         self.signature = signature
         self.dleq = dleq
         self.witness = witness
+        self.ephemeralKey = ephemeralKey
     }
 
     public init(json: JSONValue) throws {
@@ -112,24 +117,29 @@ public struct Proof: Sendable {
             secret: body.secret,
             signature: body.signature,
             dleq: body.dleq,
-            witness: body.witness
+            witness: body.witness,
+            ephemeralKey: body.ephemeralKey
         )
     }
 
     /// With the DLEQ and its `r`, as one user gives it to another.
-    public var json: JSONValue { json(includingDLEQ: true) }
+    public var json: JSONValue { json(isForMint: false) }
 
-    /// As it goes to the mint: without the DLEQ, as `r` would tell the mint which output this was (NUT-12 "Privacy").
-    public var jsonForMint: JSONValue { json(includingDLEQ: false) }
+    /// As it goes to the mint: without the DLEQ, as `r` would tell the mint which output this was (NUT-12 "Privacy"), and
+    /// without the ephemeral key, which would tell it that the lock is blinded (NUT-28).
+    public var jsonForMint: JSONValue { json(isForMint: true) }
 
-    private func json(includingDLEQ: Bool) -> JSONValue {
+    private func json(isForMint: Bool) -> JSONValue {
         var object: JSONObject = [
             "amount": JSONValue(amount),
             "id": .string(keysetID.hex),
             "secret": .string(secret),
             "C": .string(Hex.encode(signature.compressed)),
         ]
-        if includingDLEQ { object["dleq"] = dleq?.json }
+        if !isForMint {
+            object["dleq"] = dleq?.json
+            object["p2pk_e"] = ephemeralKey.map { .string(Hex.encode($0.compressed)) }
+        }
         object["witness"] = witness.map(JSONValue.string)
         return .object(object)
     }
@@ -148,6 +158,7 @@ extension Proof: Hashable {
             && first.signature == second.signature && first.dleq == second.dleq
             && (first.witness == nil) == (second.witness == nil)
             && (first.witness ?? "").hasSameCodeUnits(as: second.witness ?? "")
+            && first.ephemeralKey == second.ephemeralKey
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -163,12 +174,15 @@ public struct ProofBody: Hashable, Sendable {
     public var signature: Secp256k1.Point
     public var dleq: DLEQProof?
     public var witness: String?
+    /// As ``Proof/ephemeralKey``.
+    public var ephemeralKey: Secp256k1.Point?
 
     public static func == (first: ProofBody, second: ProofBody) -> Bool {
         first.amount == second.amount && first.secret.hasSameCodeUnits(as: second.secret)
             && first.signature == second.signature && first.dleq == second.dleq
             && (first.witness == nil) == (second.witness == nil)
             && (first.witness ?? "").hasSameCodeUnits(as: second.witness ?? "")
+            && first.ephemeralKey == second.ephemeralKey
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -181,7 +195,8 @@ public struct ProofBody: Hashable, Sendable {
         secret: String,
         signature: Secp256k1.Point,
         dleq: DLEQProof?,
-        witness: String?
+        witness: String?,
+        ephemeralKey: Secp256k1.Point? = nil
     ) throws(CashuError) {
         guard (1...CashuLimits.secretBytes).contains(secret.utf8.count) else {
             throw CashuError(.tooLarge, "a secret has 1 to \(CashuLimits.secretBytes) bytes, not \(secret.utf8.count)")
@@ -197,6 +212,7 @@ public struct ProofBody: Hashable, Sendable {
         self.signature = signature
         self.dleq = dleq
         self.witness = witness
+        self.ephemeralKey = ephemeralKey
     }
 
     init(_ proof: Proof) throws(CashuError) {
@@ -205,7 +221,8 @@ public struct ProofBody: Hashable, Sendable {
             secret: proof.secret,
             signature: proof.signature,
             dleq: proof.dleq,
-            witness: proof.witness
+            witness: proof.witness,
+            ephemeralKey: proof.ephemeralKey
         )
     }
 
@@ -215,7 +232,8 @@ public struct ProofBody: Hashable, Sendable {
             secret: json.string("secret"),
             signature: Points.parse(hex: json.string("C"), as: "`C`"),
             dleq: DLEQProof(optional: json["dleq"]),
-            witness: ProofBody.witness(json: json["witness"])
+            witness: ProofBody.witness(json: json["witness"]),
+            ephemeralKey: json.optionalString("p2pk_e").map { try Points.parse(hex: $0, as: "`p2pk_e`") }
         )
     }
 

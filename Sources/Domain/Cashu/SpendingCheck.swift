@@ -1,12 +1,12 @@
-// Whether a transaction satisfies the conditions of all its inputs (NUT-10, NUT-11): the mint's side.
+// Whether a transaction satisfies the conditions of all its inputs (NUT-10, NUT-11, NUT-14): the mint's side.
 import Cryptography
 
 /// The check that a mint makes before it takes inputs.
 public enum SpendingCheck {
     /// Checks every input's secret and witness.
     ///
-    /// Plain secrets pass, with or without a witness. A secret that attempts NUT-10 and fails, a P2PK secret that
-    /// NUT-11 calls malformed, and a kind this mint doesn't know (HTLC included) are **refused**: NUT-10 warns that a
+    /// Plain secrets pass, with or without a witness. A secret that attempts NUT-10 and fails, a P2PK or HTLC secret that
+    /// NUT-11 or NUT-14 calls malformed, and a kind this mint doesn't know are **refused**: NUT-10 warns that a
     /// mint may take an unknown kind as spendable by anyone, and that would hand a locked proof to whoever is first.
     ///
     /// - Parameters:
@@ -39,7 +39,7 @@ public enum SpendingCheck {
 
     private struct Locked {
         var secret: SpendingSecret
-        var condition: P2PKCondition
+        var condition: SpendingCondition
     }
 
     /// nil for a plain secret.
@@ -50,15 +50,10 @@ public enum SpendingCheck {
         case .malformed(let reason):
             throw refusal("a proof can't be spent: \(reason)")
         case .conditional(let secret):
-            guard secret.kind == SpendingSecret.p2pk else {
-                throw refusal(
-                    "a proof can't be spent here: this mint doesn't know conditions of kind \"\(secret.kind.prefix(20))\""
-                )
-            }
             do {
-                return Locked(secret: secret, condition: try P2PKCondition(secret: secret))
+                return Locked(secret: secret, condition: try SpendingCondition(secret: secret))
             } catch {
-                throw refusal("a proof can't be spent: its P2PK condition is malformed: \(error.message)")
+                throw refusal("a proof can't be spent here: \(error.message)")
             }
         }
     }
@@ -84,10 +79,10 @@ public enum SpendingCheck {
         try verify(first.condition, witness: input.witness, message: message, now: now, budget: &budget)
     }
 
-    /// The main path holds at all times; after the locktime the refund path is added, or, without a `refund` tag, no
-    /// signature is needed. Signatures of the two paths can't be mixed.
+    /// The main path holds at all times; after the locktime the refund path is added, or, without a `refund` tag, nothing
+    /// is needed. Signatures of the two paths can't be mixed. A hash lock is part of the main path only.
     private static func verify(
-        _ condition: P2PKCondition,
+        _ condition: SpendingCondition,
         witness text: String?,
         message: [UInt8],
         now: UInt64,
@@ -96,7 +91,7 @@ public enum SpendingCheck {
         let hasExpired = condition.hasExpired(now: now)
         if hasExpired, condition.refundKeys == nil { return }
         guard let text else {
-            throw refusal("a locked proof needs a witness with \(condition.requiredSignatures) signature(s)")
+            throw refusal("a locked proof needs a witness with \(needs(of: condition))")
         }
         let witness: P2PKWitness
         do {
@@ -105,8 +100,12 @@ public enum SpendingCheck {
             throw refusal("the witness of a locked proof can't be read: \(error)")
         }
         let needed = condition.requiredSignatures
-        let signers = witness.signers(among: condition.keys, message: message, enough: needed, budget: &budget)
-        if signers >= needed { return }
+        let isOpened = condition.isOpened(by: witness.preimage)
+        var signers = 0
+        if isOpened {
+            signers = witness.signers(among: condition.keys, message: message, enough: needed, budget: &budget)
+            if signers >= needed { return }
+        }
         if hasExpired, let refundKeys = condition.refundKeys {
             let refundNeeded = condition.requiredRefundSignatures
             let refunders = witness.signers(
@@ -120,7 +119,18 @@ public enum SpendingCheck {
         guard budget > 0 else {
             throw refusal("the conditions need too many signature checks; spend fewer locked proofs at once")
         }
+        guard isOpened else {
+            throw refusal(
+                "a hash-locked proof needs \(needs(of: condition)); the witness has no preimage that opens it"
+            )
+        }
         throw refusal("a locked proof needs valid signatures of \(needed) different key(s); \(signers) found")
+    }
+
+    private static func needs(of condition: SpendingCondition) -> String {
+        let count = condition.requiredSignatures
+        let signatures = count == 0 ? [] : ["\(count) signature(s)"]
+        return (signatures + (condition.hash == nil ? [] : ["the preimage of its hash"])).joined(separator: " and ")
     }
 
     private static func refusal(_ detail: String) -> MintError {

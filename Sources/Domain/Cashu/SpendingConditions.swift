@@ -7,14 +7,14 @@ public struct SpendingSecret: Hashable, Sendable {
     /// Such as `P2PK` or `HTLC`.
     public var kind: String
     public var nonce: String
-    /// What the condition is about; for P2PK a public key.
+    /// What the condition is about; for P2PK a public key, for HTLC a hash.
     public var data: String
     /// Each tag has a name and zero or more values, none of them empty.
     public var tags: [[String]]
 
     /// Pay to public key (NUT-11).
     public static let p2pk = "P2PK"
-    /// Hashed timelock contract (NUT-14), which this version doesn't serve.
+    /// Hashed timelock contract (NUT-14).
     public static let htlc = "HTLC"
 
     /// - Parameter nonce: a unique random string, such as 32 random bytes in hex.

@@ -37,6 +37,7 @@ extension Token {
             pairs.append(CBORPair("d", .map(members)))
         }
         if let witness = proof.witness { pairs.append(CBORPair("w", .text(witness))) }
+        if let key = proof.ephemeralKey { pairs.append(CBORPair("pe", .bytes(key.compressed))) }
         return .map(pairs)
     }
 
@@ -79,8 +80,18 @@ extension Token {
             secret: text(value, "s", of: "a proof"),
             signature: Points.parse(bytes: signature, as: "`c` of a proof"),
             dleq: readDLEQ(value[text: "d"]),
-            witness: optionalText(value, "w").flatMap { $0.isEmpty ? nil : $0 }
+            witness: optionalText(value, "w").flatMap { $0.isEmpty ? nil : $0 },
+            ephemeralKey: readEphemeralKey(value[text: "pe"])
         )
+    }
+
+    /// NUT-28: a byte string of 33 bytes.
+    private static func readEphemeralKey(_ value: CBOR?) throws -> Secp256k1.Point? {
+        guard let value, value != .null, value != .undefined else { return nil }
+        guard let bytes = value.bytesValue else {
+            throw CashuError(.malformed, "`pe` of a proof must be a byte string")
+        }
+        return try Points.parse(bytes: bytes, as: "`pe` of a proof")
     }
 
     private static func readDLEQ(_ value: CBOR?) throws -> DLEQProof? {

@@ -1,4 +1,4 @@
-// Witnesses of NUT-11: what is signed, how a signer adds a signature, how signatures are counted.
+// Witnesses of NUT-11 and NUT-14: what is signed, how a signer adds a signature, how signatures are counted.
 import CanonicalJSON
 public import Cryptography
 import Encodings
@@ -26,17 +26,21 @@ public enum SpendingMessage {
     }
 }
 
-/// `{"signatures": ["hex", …]}` (NUT-11 "Witness format").
+/// `{"signatures": ["hex", …]}` (NUT-11 "Witness format"), with a `preimage` for a hash lock (NUT-14 "Witness format").
 public struct P2PKWitness: Hashable, Sendable {
     /// 64-byte BIP-340 signatures.
     public var signatures: [[UInt8]]
+    /// What opens a hash lock, 32 bytes.
+    public var preimage: [UInt8]?
 
-    public init(signatures: [[UInt8]] = []) {
+    public init(signatures: [[UInt8]] = [], preimage: [UInt8]? = nil) {
         self.signatures = signatures
+        self.preimage = preimage
     }
 
     /// Reads a witness. Entries that aren't 64 bytes of hex are passed over, as a signature that can't verify counts
-    /// for nothing (two forms of SIG_ALL signatures may stand side by side: cashubtc/nuts#404).
+    /// for nothing (two forms of SIG_ALL signatures may stand side by side: cashubtc/nuts#404); so is a preimage that
+    /// isn't 32 bytes of hex. `signatures` may be left out where there is a `preimage`.
     /// - Throws: ``CashuError/Code/malformed`` where it isn't a JSON object with an array of strings.
     public init(_ text: String) throws {
         guard text.utf8.count <= CashuLimits.witnessBytes else {
@@ -48,6 +52,12 @@ public struct P2PKWitness: Hashable, Sendable {
             maximumValues: CashuLimits.witnessBytes
         )
         let json = try JSONValue.parse(Array(text.utf8), limits: limits)
+        let given = try json.optionalString("preimage")
+        preimage = given.flatMap { $0.utf8.count == 64 ? try? Hex.decode($0) : nil }
+        guard given == nil || json["signatures"] != nil else {
+            signatures = []
+            return
+        }
         signatures = try json.array("signatures").compactMap { entry in
             guard let hex = entry.stringValue else {
                 throw CashuError(.malformed, "`signatures` of a witness must be strings")
@@ -58,8 +68,10 @@ public struct P2PKWitness: Hashable, Sendable {
     }
 
     public func serialized() -> String {
-        let value: JSONValue = .object(["signatures": .array(signatures.map { .string(Hex.encode($0)) })])
-        return String(decoding: value.serialized(), as: UTF8.self)
+        var object = JSONObject()
+        object["preimage"] = preimage.map { .string(Hex.encode($0)) }
+        object["signatures"] = .array(signatures.map { .string(Hex.encode($0)) })
+        return String(decoding: JSONValue.object(object).serialized(), as: UTF8.self)
     }
 
     /// How many different keys (by x coordinate) among `keys` have a valid signature on `message`; stops at `enough`.
@@ -96,14 +108,24 @@ extension Proof {
         try adding(signatureOver: SpendingMessage.inputs(self), by: key, auxiliary: auxiliary)
     }
 
+    /// This proof with the preimage of its hash lock in the witness (NUT-14). Earlier signatures stay.
+    public func revealing(preimage: [UInt8]) throws -> Proof {
+        try withWitness { $0.preimage = preimage }
+    }
+
     fileprivate func adding(
         signatureOver message: [UInt8],
         by key: Secp256k1.Scalar,
         auxiliary: [UInt8]?
     ) throws -> Proof {
-        var witness = try self.witness.map { try P2PKWitness($0) } ?? P2PKWitness()
         let digest = Hashing.sha256(message)
-        witness.signatures.append(try Secp256k1.Schnorr.sign(message: digest, key: key, auxiliary: auxiliary))
+        let signature = try Secp256k1.Schnorr.sign(message: digest, key: key, auxiliary: auxiliary)
+        return try withWitness { $0.signatures.append(signature) }
+    }
+
+    private func withWitness(_ change: (inout P2PKWitness) -> Void) throws -> Proof {
+        var witness = try self.witness.map { try P2PKWitness($0) } ?? P2PKWitness()
+        change(&witness)
         let text = witness.serialized()
         guard text.utf8.count <= CashuLimits.witnessBytes else {
             throw CashuError(.tooLarge, "the witness would have more than \(CashuLimits.witnessBytes) bytes")
@@ -116,8 +138,9 @@ extension Proof {
 
 /// Signing for a whole transaction.
 public enum SpendingSigner {
-    /// `inputs` with the signatures by `key` that their conditions ask for: on each P2PK input that names the key for
-    /// SIG_INPUTS, on the first input alone where any input says SIG_ALL. Inputs of other secrets are left as they are.
+    /// `inputs` with the signatures by `key` that their conditions ask for: on each P2PK or HTLC input that names the key
+    /// for SIG_INPUTS, on the first input alone where any input says SIG_ALL. Inputs of other secrets are left as they are.
+    /// Where a proof has an ephemeral key (NUT-28), the key is looked for among the blinded ones.
     ///
     /// - Parameters:
     ///   - outputs: all outputs of the swap, or the blank outputs of the melt, in their final order.
@@ -128,25 +151,52 @@ public enum SpendingSigner {
         quote: String? = nil,
         key: Secp256k1.Scalar
     ) throws -> [Proof] {
-        let publicX = Secp256k1.Point(multiplyingGeneratorBy: key).xOnly
-        let conditions = inputs.map { condition(of: $0.secret) }
+        let conditions = inputs.map { SpendingCondition(ofSecret: $0.secret) }
         var signed = inputs
         if conditions.contains(where: { $0?.flag == .all }) {
             guard let first = inputs.first else { return inputs }
             let message = SpendingMessage.all(inputs: inputs, outputs: outputs, quote: quote)
-            signed[0] = try first.adding(signatureOver: message, by: key, auxiliary: nil)
+            for signer in try signers(first, conditions.first ?? nil, key, named: false) {
+                signed[0] = try signed[0].adding(signatureOver: message, by: signer, auxiliary: nil)
+            }
             return signed
         }
         for (place, condition) in conditions.enumerated() {
             guard let condition else { continue }
-            let names = (condition.keys + (condition.refundKeys ?? [])).contains { $0.xOnly == publicX }
-            if names { signed[place] = try inputs[place].signed(by: key) }
+            for signer in try signers(inputs[place], condition, key, named: true) {
+                signed[place] = try signed[place].signed(by: signer)
+            }
         }
         return signed
     }
 
-    private static func condition(of secret: String) -> P2PKCondition? {
-        guard case .conditional(let conditional) = SecretKind(of: secret) else { return nil }
-        return try? P2PKCondition(secret: conditional)
+    /// `inputs` with the preimage on each hash lock that it opens (NUT-14); on the first input alone where any input says
+    /// SIG_ALL. Whoever asks the mint for the state of the proofs learns it once they are spent (NUT-07).
+    public static func reveal(preimage: [UInt8], in inputs: [Proof]) throws -> [Proof] {
+        let conditions = inputs.map { SpendingCondition(ofSecret: $0.secret) }
+        let isTogether = conditions.contains { $0?.flag == .all }
+        var opened = inputs
+        for (place, condition) in conditions.enumerated() where place == 0 || !isTogether {
+            guard let condition, condition.hash != nil, condition.isOpened(by: preimage) else { continue }
+            opened[place] = try inputs[place].revealing(preimage: preimage)
+        }
+        return opened
+    }
+
+    /// The keys to sign an input with; none where `named` and the condition doesn't name `key`.
+    private static func signers(
+        _ input: Proof,
+        _ condition: SpendingCondition?,
+        _ key: Secp256k1.Scalar,
+        named: Bool
+    ) throws -> [Secp256k1.Scalar] {
+        if let condition, let ephemeral = input.ephemeralKey {
+            let blinded = try P2BK.keys(of: key, for: condition, ephemeralKey: ephemeral)
+            if !blinded.isEmpty { return blinded }
+        }
+        guard named else { return [key] }
+        let publicX = Secp256k1.Point(multiplyingGeneratorBy: key).xOnly
+        let names = condition.map { ($0.keys + ($0.refundKeys ?? [])).contains { $0.xOnly == publicX } } ?? false
+        return names ? [key] : []
     }
 }

@@ -29,24 +29,26 @@ private func isSpendable(_ vector: JSONValue, now: UInt64 = 1_700_000_000) throw
     }
 }
 
-@Suite("Published P2PK cases (NUT-11)")
+@Suite("Published P2PK and HTLC cases (NUT-11, NUT-14)")
 struct SpendingVectorTests {
     @Test("every published case is decided as published")
     func published() throws {
-        let cases = try vectors("11").array("cases").filter { $0["condition"] == nil }
-        #expect(cases.count == 17)
+        let cases = try vectors("11").array("cases")
+        #expect(cases.count == 20)
         for vector in cases {
             let name = try vector.string("name")
             #expect(try isSpendable(vector) == vector.bool("isValid"), "\(name)")
         }
     }
 
-    @Test("a kind this mint doesn't know (HTLC for now) is refused, whatever its witness")
+    @Test("a kind this mint doesn't know is refused, whatever its witness")
     func unknownKind() throws {
         let cases = try vectors("11").array("cases").filter { $0["condition"] != nil }
         #expect(cases.count == 3)
         for vector in cases {
-            #expect(try !isSpendable(vector))
+            var request = try SwapRequest(json: vector.value("request"))
+            request.inputs[0].secret.replace("HTLC", with: "HTLX")
+            #expect(!isSpendable(request.inputs, outputs: request.outputs, now: 1_700_000_000))
         }
     }
 
