@@ -32,7 +32,8 @@ struct OperatorRoutes: Sendable {
             wallet: node.wallet,
             ownMint: node.facts.mintURL,
             hasLightning: node.lightning != nil,
-            isTestMoney: node.facts.isTestMoney
+            isTestMoney: node.facts.isTestMoney,
+            registry: node.identity.registry
         ).add(to: api.group("wallet"))
         node.payRoutes.add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)

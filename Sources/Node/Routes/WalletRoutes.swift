@@ -3,6 +3,7 @@ internal import Cashu
 internal import Cryptography
 internal import Encodings
 internal import Hummingbird
+internal import Identity
 internal import Wallet
 
 /// The operator's side of the wallet, `/api/wallet/…`. Amounts are strings of digits.
@@ -12,6 +13,7 @@ struct WalletRoutes: Sendable {
     let ownMint: String?
     let hasLightning: Bool
     let isTestMoney: Bool
+    let registry: AgentRegistry
 
     func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         group.get("balance") { _, _ in await OperatorResponses.answering { try await balance() } }
@@ -39,6 +41,7 @@ struct WalletRoutes: Sendable {
             await OperatorResponses.answering { try await payInvoice(OperatorResponses.object(request)) }
         }
         group.post("check") { _, _ in await OperatorResponses.answering { try await check() } }
+        addLimits(to: group)
         group.get("key") { _, _ in
             await OperatorResponses.answering { ["key": .string(Hex.encode(try wallet.receivingKey()))] }
         }
@@ -55,7 +58,13 @@ struct WalletRoutes: Sendable {
         return value
     }
 
-    private static func unit(_ object: JSONObject) throws -> CurrencyUnit {
+    /// On whose account a spend goes: the agent that the request names, else the operator's own.
+    func account(_ object: JSONObject) async throws -> SpendingAccount {
+        guard let name = try object.optionalString("agent") else { return SpendingAccount() }
+        return SpendingAccount(agent: try await registry.agent(name).id)
+    }
+
+    static func unit(_ object: JSONObject) throws -> CurrencyUnit {
         try CurrencyUnit(object.optionalString("unit") ?? "sat")
     }
 
@@ -143,7 +152,8 @@ struct WalletRoutes: Sendable {
             at: try await mint(object),
             unit: try Self.unit(object),
             lock: lock,
-            reference: try object.optionalString("reference")
+            reference: try object.optionalString("reference"),
+            account: try await account(object)
         )
         return [
             "id": .string(sent.id), "token": .string(sent.token), "mint": .string(sent.mint.string),
@@ -203,7 +213,8 @@ struct WalletRoutes: Sendable {
             try object.string("invoice"),
             from: try await mint(object),
             unit: try Self.unit(object),
-            maximumFee: maximumFee
+            maximumFee: maximumFee,
+            account: try await account(object)
         )
         var answer: JSONObject = [
             "amount": .string(String(paid.amount)), "fee": .string(String(paid.fee)), "unit": .string(paid.unit.name),

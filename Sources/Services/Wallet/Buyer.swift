@@ -150,7 +150,7 @@ public final class Buyer: Sendable {
             // Others may be quicker to take what was filled in; then there are fewer of them.
             for _ in 0..<64 {
                 do {
-                    try await pool.fill(key, amount: terms.amount, budget: try await budget(call, beyond: terms.amount))
+                    try await pool.fill(key, amount: terms.amount, budget: try await budget(call, terms: terms))
                 } catch let error as WalletError where error.code == .insufficientFunds {
                     shortage = error
                     break
@@ -162,15 +162,24 @@ public final class Buyer: Sendable {
             ?? WalletError(.insufficientFunds, "the coins were taken by other calls: try again")
     }
 
-    /// What the agent may still spend in its window beyond this call; nil where it has no limit.
-    private func budget(_ call: Call, beyond amount: UInt64) async throws -> UInt64? {
-        guard let limit = call.request.spendingLimit else { return nil }
+    /// What may still be spent beyond this call by every limit it falls under; nil where there is none.
+    private func budget(_ call: Call, terms: PaymentTerms) async throws -> UInt64? {
         let request = call.request
-        let since = wallet.clock.now().adding(seconds: -limit.windowSeconds)
-        let spent = try await wallet.database.read { connection in
-            try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
+        let now = wallet.clock.now()
+        return try await wallet.database.read { connection in
+            var room = try SpendingLimits.room(for: call.spend(terms, at: now), in: connection)
+            if let limit = request.spendingLimit {
+                let since = now.adding(seconds: -limit.windowSeconds)
+                let spent = try PaymentStore.spent(
+                    by: request.agent,
+                    unit: request.unit,
+                    since: since,
+                    in: connection
+                )
+                room = min(room ?? .max, limit.amount > spent ? limit.amount - spent : 0)
+            }
+            return room
         }
-        return limit.amount > spent ? limit.amount - spent : 0
     }
 
     private func reserve(
@@ -187,6 +196,7 @@ public final class Buyer: Sendable {
             if let limit = call.request.spendingLimit {
                 try Self.requireRoom(call.request, amount: terms.amount, limit: limit, at: now, in: connection)
             }
+            let spend = call.spend(terms, at: now)
             guard
                 let coins = try SellerPool.choose(
                     key,
@@ -194,7 +204,12 @@ public final class Buyer: Sendable {
                     minimumLocktime: minimumLocktime,
                     in: connection
                 )
-            else { return nil }
+            else {
+                // Known before a pool is filled for nothing.
+                try SpendingLimits.requireRoom(for: spend, in: connection)
+                return nil
+            }
+            try SpendingLimits.charge(spend, in: connection)
             let payment = call.record(id, terms: terms, mint: mint, ys: coins.map(\.y), at: now)
             try CoinStore.move(
                 coins.map(\.y),

@@ -52,6 +52,18 @@ struct Call: Sendable {
         }
     }
 
+    /// The call as limits see it.
+    func spend(_ terms: PaymentTerms, at now: Timestamp) -> Spend {
+        Spend(
+            agent: request.agent,
+            host: (address.host, address.effectivePort),
+            key: terms.seller,
+            unit: terms.unit,
+            amount: terms.amount,
+            at: now
+        )
+    }
+
     /// A call that stands in the table, to be sent again.
     init(stored payment: PaymentRecord, signer: (any RequestSigning)?) throws {
         request = PaidRequest(

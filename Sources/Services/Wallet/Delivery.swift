@@ -299,7 +299,9 @@ extension Buyer {
             }
             switch state {
             case .served: try PaymentStore.give(payment, at: now, in: connection)
-            case .refused: try PaymentStore.takeBack(payment, at: now, in: connection)
+            case .refused:
+                try PaymentStore.takeBack(payment, at: now, in: connection)
+                try SpendingLimits.giveBack(payment.amount, of: payment.spend, in: connection)
             case .sent, .pending, .refunding, .refunded: break
             }
         }

@@ -97,10 +97,7 @@ struct OperationBooking: Sendable {
             let gain = Int64(operation.inputSum) - Int64(fee)
             if try !PaymentStore.refundArrived(operation, gain: gain, at: at, in: connection) {
                 try note(.received, change: gain, fee: fee, in: connection)
-                try connection.execute(
-                    "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state = 'sent'",
-                    .text(operation.reference.map { String($0.dropFirst("reclaim:".count)) } ?? "")
-                )
+                try reclaimed(gain, in: connection)
             } else {
                 try note(.refunded, change: gain, fee: fee, in: connection)
             }
@@ -118,6 +115,11 @@ struct OperationBooking: Sendable {
             )
             try note(.funded, change: Int64(operation.inputSum), fee: fee, in: connection)
         case .melt:
+            try SpendingLimits.settle(
+                operation.id,
+                actual: Amounts.adding(operation.meltAmount, fee),
+                in: connection
+            )
             try note(
                 .paidInvoice,
                 change: -Int64(try Amounts.adding(operation.meltAmount, fee)),
@@ -132,6 +134,18 @@ struct OperationBooking: Sendable {
                 )
             }
         }
+    }
+
+    /// A token that we sent came home.
+    private func reclaimed(_ gain: Int64, in connection: Connection) throws {
+        let prefix = "reclaim:"
+        guard let reference = operation.reference, reference.hasPrefix(prefix) else { return }
+        let id = String(reference.dropFirst(prefix.count))
+        try connection.execute(
+            "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state = 'sent'",
+            .text(id)
+        )
+        try SpendingLimits.giveBack(UInt64(max(0, gain)), id: id, in: connection)
     }
 
     private func storeToken(_ coins: [StoredCoin], in connection: Connection) throws {
@@ -164,6 +178,7 @@ struct OperationBooking: Sendable {
     /// Gives the inputs back. Those that the mint knows as spent are gone: somebody else had them too.
     func refuse(reason: String, spent: [[UInt8]], in connection: Connection) throws {
         guard try operation.end(.refused, reason: reason, at: at, in: connection) else { return }
+        try SpendingLimits.settle(operation.id, actual: 0, in: connection)
         if operation.ownsInputs {
             let gone = try spent.compactMap { try CoinStore.find($0, in: connection) }.filter {
                 $0.holder == operation.id

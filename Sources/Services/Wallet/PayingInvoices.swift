@@ -16,14 +16,17 @@ public struct PaidInvoice: Sendable, Equatable {
 
 extension Wallet {
     /// Pays an invoice with coins of a mint (NUT-05).
-    /// - Parameter maximumFee: the most that may go in fees, in `unit`.
+    /// - Parameters:
+    ///   - maximumFee: the most that may go in fees, in `unit`.
+    ///   - account: on whose account it goes, for limits. The fee reserve counts until it is known what is used of it.
     /// - Throws: `limitExceeded`, `insufficientFunds`, `paymentFailed`, all with nothing paid; `outcomeUnknown` while the
     ///   payment is under way: `recover` finds out.
     public func payInvoice(
         _ text: String,
         from mint: MintURL,
         unit: CurrencyUnit = .sat,
-        maximumFee: UInt64
+        maximumFee: UInt64,
+        account: SpendingAccount = SpendingAccount()
     ) async throws -> PaidInvoice {
         let invoice: BOLT11Invoice
         do {
@@ -44,9 +47,20 @@ extension Wallet {
             throw WalletError(error, mint: mint)
         }
         try check(quote, asked: asked, unit: unit, maximumFee: maximumFee, mint: mint)
+        let most = Spend(
+            agent: account.agent,
+            unit: unit,
+            amount: try Amounts.adding(quote.amount, quote.feeReserve),
+            at: clock.now()
+        )
+        try await database.read { connection in try SpendingLimits.requireRoom(for: most, in: connection) }
         try await prepareCoins(for: quote, at: mint, unit: unit)
         let result = try await perform(at: mint, unit: unit) { planner, connection in
-            try Self.planMelt(quote, planner, maximumFee: maximumFee, in: connection)
+            let operation = try Self.planMelt(quote, planner, in: connection)
+            var spend = most
+            spend.amount = try Amounts.adding(spend.amount, planner.netWorth(of: operation.inputs).fee)
+            try spend.charged(as: operation.id, in: connection)
+            return operation
         }
         let change = try Amounts.sum(result.coins.map(\.proof.amount))
         let spent = result.operation.inputSum - change
@@ -81,7 +95,7 @@ extension Wallet {
 
     /// Swaps for coins that come close to what the melt needs, so that little is bound in change: a mint without
     /// NUT-08 keeps what is too much.
-    private func prepareCoins(for quote: MeltQuote, at mint: MintURL, unit: CurrencyUnit) async throws {
+    func prepareCoins(for quote: MeltQuote, at mint: MintURL, unit: CurrencyUnit) async throws {
         let need = try Amounts.adding(quote.amount, quote.feeReserve)
         let terms = try await book.terms(mint)
         let keyset = try terms.keysetForNewCoins(unit: unit, at: clock.now())
@@ -98,10 +112,9 @@ extension Wallet {
         }
     }
 
-    private static func planMelt(
+    static func planMelt(
         _ quote: MeltQuote,
         _ planner: OperationPlanner,
-        maximumFee: UInt64,
         in connection: Connection
     ) throws -> Operation {
         let need = try Amounts.adding(quote.amount, quote.feeReserve)

@@ -262,6 +262,11 @@ enum PaymentStore {
         -> Bool
     {
         guard let reference = operation.reference, reference.hasPrefix(refundPrefix) else { return false }
+        let id = String(reference.dropFirst(refundPrefix.count))
+        if let payment = try find(id, in: connection), payment.amount > payment.returned {
+            let back = min(UInt64(max(0, gain)), payment.amount - payment.returned)
+            try SpendingLimits.giveBack(back, of: payment.spend, in: connection)
+        }
         try connection.execute(
             """
             UPDATE wallet_payments SET returned = returned + ?, changed_at = ?, body = NULL, headers = '[]',
@@ -270,7 +275,7 @@ enum PaymentStore {
             """,
             .integer(max(0, gain)),
             .integer(now.millisecondsSince1970),
-            .text(String(reference.dropFirst(refundPrefix.count)))
+            .text(id)
         )
         return true
     }

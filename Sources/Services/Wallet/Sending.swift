@@ -24,25 +24,54 @@ extension Wallet {
     /// - Parameters:
     ///   - lock: only this key can spend it.
     ///   - reference: calling again with the same reference gives the same token and takes nothing more.
-    /// - Throws: `insufficientFunds`; `outcomeUnknown`: then the token appears in `sentTokens` later.
+    ///   - account: on whose account it goes, for limits; nil: it is no spending of ours (a refund).
+    /// - Throws: `insufficientFunds`, `limitExceeded`; `outcomeUnknown`: then the token appears in `sentTokens` later.
     public func send(
         _ amount: UInt64,
         at mint: MintURL,
         unit: CurrencyUnit = .sat,
         lock: TokenLock? = nil,
-        reference: String? = nil
+        reference: String? = nil,
+        account: SpendingAccount? = SpendingAccount()
+    ) async throws -> SentToken {
+        try await send(amount, at: mint, unit: unit, lock: lock, reference: reference, account: account, host: nil)
+    }
+
+    /// - Parameter host: who it goes to, where that is known.
+    func send(
+        _ amount: UInt64,
+        at mint: MintURL,
+        unit: CurrencyUnit,
+        lock: TokenLock?,
+        reference: String?,
+        account: SpendingAccount?,
+        host: WebAddress?
     ) async throws -> SentToken {
         guard amount > 0, amount <= UInt64(Int64.max) else {
             throw WalletError(.invalidArgument, "an amount to send must be above zero")
         }
         let coinLock = try lock.map(Self.checked)
         if let reference, let token = try await tokenSent(for: reference) { return token }
-        if coinLock == nil, let token = try await sendExact(amount, at: mint, unit: unit, reference: reference) {
+        let spend = account.map { account in
+            Spend(
+                agent: account.agent,
+                host: host.map { ($0.host, $0.effectivePort) },
+                key: lock?.key,
+                unit: unit,
+                amount: amount,
+                at: clock.now()
+            )
+        }
+        if coinLock == nil,
+            let token = try await sendExact(amount, at: mint, unit: unit, reference: reference, spend: spend)
+        {
             return token
         }
         let result = try await perform(at: mint, unit: unit) { planner, connection in
             let group = OutputGroup(use: .send, amounts: try planner.keyset.split(amount), lock: coinLock)
-            return try planner.spend(.swap, groups: [group], reference: reference, in: connection)
+            let operation = try planner.spend(.swap, groups: [group], reference: reference, in: connection)
+            try spend?.charged(as: operation.id, in: connection)
+            return operation
         }
         return try await token(result.operation.id)
     }
@@ -86,13 +115,15 @@ extension Wallet {
         _ amount: UInt64,
         at mint: MintURL,
         unit: CurrencyUnit,
-        reference: String?
+        reference: String?,
+        spend: Spend?
     ) async throws -> SentToken? {
         let now = clock.now()
         return try await database.write { connection in
             let coins = try CoinStore.available(mint: mint, unit: unit, in: connection)
             guard let chosen = CoinSelection.exact(coins, target: amount), chosen.count <= 200 else { return nil }
             let id = WalletID.random()
+            try spend?.charged(as: id, in: connection)
             var proofs: [Proof] = []
             for coin in chosen {
                 guard let stored = try CoinStore.find(coin.y, in: connection) else { return nil }
@@ -145,6 +176,7 @@ extension Wallet {
         unit: CurrencyUnit = .sat,
         reference: String
     ) async throws -> String {
-        try await send(amount, at: mint, unit: unit, reference: "seller-refund:" + reference).token
+        // What is given back is no spending: no limit may keep a seller from it.
+        try await send(amount, at: mint, unit: unit, reference: "seller-refund:" + reference, account: nil).token
     }
 }

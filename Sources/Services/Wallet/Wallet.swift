@@ -103,6 +103,8 @@ public final class Wallet: Sendable {
         let operations = try await runner.resume()
         let fundings = try await collectFundings()
         let returned = try await returnLapsedCoins()
+        let now = clock.now()
+        try await database.write { connection in try SpendingLimits.prune(at: now, in: connection) }
         return RecoveryReport(
             endedOperations: operations.ended,
             unknownOperations: operations.unknown,

@@ -7,6 +7,7 @@ public enum WalletTables {
         Migration(id: "wallet-1", sql: coins),
         Migration(id: "wallet-2", sql: movements),
         Migration(id: "wallet-3", sql: payments),
+        Migration(id: "wallet-4", sql: limits),
     ]
 
     private static let coins = """
@@ -163,5 +164,31 @@ public enum WalletTables {
             next_calls INTEGER NOT NULL CHECK (next_calls > 0),
             PRIMARY KEY (seller, mint, unit)
         ) WITHOUT ROWID, STRICT;
+        """
+
+    private static let limits = """
+        CREATE TABLE wallet_limits (
+            subject TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount >= 0),
+            set_at INTEGER NOT NULL,
+            PRIMARY KEY (subject, unit)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_spent (
+            subject TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            day INTEGER NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount >= 0),
+            PRIMARY KEY (subject, unit, day)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE wallet_spends (
+            id TEXT PRIMARY KEY,
+            day INTEGER NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount >= 0),
+            subjects TEXT NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_spends_day ON wallet_spends (day);
+        CREATE INDEX wallet_payments_day ON wallet_payments (unit, created_at);
         """
 }

@@ -73,6 +73,15 @@ struct WebAddress: Hashable, Sendable {
         query = parts.percentEncodedQuery
     }
 
+    /// The port that is connected to.
+    var effectivePort: Int { port ?? (scheme == "https" ? 443 : 80) }
+
+    /// Of an address that was read before; nil where it is none.
+    static func hostAndPort(_ text: String) -> (name: String, port: Int)? {
+        guard let address = try? WebAddress(text, kind: "address", maximumBytes: 8192) else { return nil }
+        return (address.host, address.effectivePort)
+    }
+
     var isLoopback: Bool {
         if host == "localhost" || host == "[::1]" { return true }
         let numbers = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }

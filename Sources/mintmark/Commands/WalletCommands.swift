@@ -13,10 +13,12 @@ struct WalletCommand: AsyncParsableCommand {
               mintmark wallet balance
               mintmark wallet send 21sat              prints a token that anyone can redeem: treat it as cash
               mintmark wallet receive cashuB…
+              mintmark wallet limit set 5000sat       no more than that leaves on a day
               mintmark wallet key                     tokens locked to this key are safe on their way here
             """,
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
+            Limit.self,
         ]
     )
 }
@@ -36,6 +38,7 @@ extension WalletCommand {
         @Option(help: "The mint's address. Default: the node's own mint.") var mint: String?
         @Flag(help: "Print the invoice for somebody else to pay, and wait.") var invoice = false
         @Option(help: "How long to wait for the payment, in seconds.") var wait = 600
+        @Flag(help: "Show the invoice as a QR code also where no terminal is.") var qr = false
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
@@ -47,6 +50,9 @@ extension WalletCommand {
             if quote["state"]?.stringValue != "issued", !options.json {
                 Output.note("Pay this invoice\(quote["testMoney"]?.boolValue == true ? " (TEST MONEY)" : ""):")
                 Output.line(try quote.string("invoice"))
+            }
+            if quote["state"]?.stringValue != "issued" {
+                QRText.show(try quote.string("invoice"), isWanted: qr, isJSON: options.json)
             }
             let deadline = Date.now.addingTimeInterval(TimeInterval(wait))
             while quote["state"]?.stringValue == "unpaid" || quote["state"]?.stringValue == "paid" {
@@ -93,14 +99,18 @@ extension WalletCommand {
         @Argument(help: "How much, such as 21sat.") var amount: Amount
         @Option(help: "The mint whose ecash to send.") var mint: String?
         @Option(help: "Lock it to this secp256k1 public key (66 hex digits).") var lock: String?
+        @Option(help: "Count it against the limits of this agent.") var agent: String?
+        @Flag(help: "Show the token as a QR code also where no terminal is.") var qr = false
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
             var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
             if let mint { body["mint"] = .string(mint) }
             if let lock { body["lock"] = .string(lock) }
+            if let agent { body["agent"] = .string(agent) }
             let answer = try await node.call(.post, "/api/wallet/send", .object(body))
             if options.json { Output.json(answer) } else { Output.line(try answer.string("token")) }
+            QRText.show(try answer.string("token"), isWanted: qr, isJSON: options.json)
         }
     }
 
@@ -175,15 +185,20 @@ extension WalletCommand {
         static let configuration = CommandConfiguration(
             commandName: "pay-invoice",
             abstract: "Pay a Lightning invoice with ecash (melt).",
-            discussion: "  mintmark wallet pay-invoice lnbc…"
+            discussion: "  mintmark wallet pay-invoice lnbc… --max-fee 10sat"
         )
         @Argument(help: "The BOLT11 invoice.") var invoice: String
         @Option(help: "The mint to pay from.") var mint: String?
+        @Option(name: .customLong("max-fee"), help: "The most that may go in fees, such as 10sat.") var maximumFee:
+            Amount?
+        @Option(help: "Count it against the limits of this agent.") var agent: String?
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
             var body: JSONObject = ["invoice": .string(invoice)]
             if let mint { body["mint"] = .string(mint) }
+            if let agent { body["agent"] = .string(agent) }
+            if let maximumFee { body["maximumFee"] = maximumFee.json }
             let answer = try await node.call(.post, "/api/wallet/pay-invoice", .object(body))
             if options.json { return Output.json(answer) }
             Output.line("paid \(answer.shown("amount")) \(answer.shown("unit")), fee \(answer.shown("fee"))")
