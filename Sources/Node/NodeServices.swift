@@ -130,7 +130,8 @@ struct NodeServices: Sendable {
     ) async throws -> Mint? {
         guard configuration.isMintEnabled, let lightning else { return nil }
         var settings = MintConfiguration(
-            units: [.init(unit: .sat, inputFeePPK: configuration.mintInputFeePPK)]
+            units: try configuration.mintUnitSettings(),
+            rotationSeconds: configuration.mintRotateDays.map { $0 * 86_400 }
         )
         settings.name = configuration.mintName
         settings.urls = [configuration.ownMintURL]

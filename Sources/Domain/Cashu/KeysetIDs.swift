@@ -3,8 +3,16 @@ import CanonicalJSON
 public import Cryptography
 import Encodings
 
-/// The first byte of a keyset id. Version 3 (BLS keys, byte 2) is announced; unknown versions are refused, not guessed.
-public struct KeysetVersion: RawRepresentable, Hashable, Sendable {
+/// The curve that a keyset's keys are points of.
+public enum KeysetCurve: String, Hashable, Sendable {
+    case secp256k1
+    /// Announced for version 3; no arithmetic of this library's reaches it yet.
+    case bls12381 = "bls12-381"
+}
+
+/// The first byte of a keyset id. Version 3 (BLS keys, byte 2) is known by name and not spoken; it and unknown versions are
+/// refused, not guessed.
+public struct KeysetVersion: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     public let rawValue: UInt8
 
     public init(rawValue: UInt8) {
@@ -15,6 +23,27 @@ public struct KeysetVersion: RawRepresentable, Hashable, Sendable {
     public static let v1 = KeysetVersion(rawValue: 0)
     /// 33 bytes, over keys, unit, fee and expiry.
     public static let v2 = KeysetVersion(rawValue: 1)
+    /// Keys on BLS12-381. Its ids are not fixed yet, so that `idBytes` is nil.
+    public static let v3 = KeysetVersion(rawValue: 2)
+
+    /// nil where the version isn't known here.
+    public var curve: KeysetCurve? {
+        switch self {
+        case .v1, .v2: .secp256k1
+        case .v3: .bls12381
+        default: nil
+        }
+    }
+
+    /// Such as `2 (02…, bls12-381)`.
+    public var description: String {
+        "\(rawValue) (\(Hex.encode([rawValue]))…, \(curve?.rawValue ?? "of a curve not known here"))"
+    }
+
+    /// The refusal of a version that this library doesn't speak.
+    var unsupported: CashuError {
+        CashuError(.unsupportedVersion, "keysets of version \(self) aren't supported")
+    }
 
     /// The length of an id of this version, version byte included; nil where the version isn't known here.
     public var idBytes: Int? {
@@ -43,7 +72,7 @@ public struct KeysetID: Hashable, Comparable, Sendable, CustomStringConvertible 
             throw CashuError(.malformed, "a keyset id can't be empty")
         }
         guard let expected = KeysetVersion(rawValue: first).idBytes else {
-            throw CashuError(.unsupportedVersion, "keyset ids of version \(first) aren't supported")
+            throw KeysetVersion(rawValue: first).unsupported
         }
         guard bytes.count == expected else {
             throw CashuError(.malformed, "a keyset id of version \(first) has \(expected) bytes, not \(bytes.count)")
@@ -85,7 +114,7 @@ public struct KeysetID: Hashable, Comparable, Sendable, CustomStringConvertible 
             if let finalExpiry, finalExpiry != 0 { text += "|final_expiry:\(finalExpiry)" }
             return try KeysetID(bytes: [version.rawValue] + Hashing.sha256(Array(text.utf8)))
         default:
-            throw CashuError(.unsupportedVersion, "keyset ids of version \(version.rawValue) aren't supported")
+            throw version.unsupported
         }
     }
 
@@ -108,7 +137,7 @@ public enum KeysetReference: Hashable, Sendable, CustomStringConvertible {
     public init(bytes: [UInt8]) throws(CashuError) {
         if bytes.count == 8, let first = bytes.first, KeysetVersion(rawValue: first) != .v1 {
             guard KeysetVersion(rawValue: first).idBytes != nil else {
-                throw CashuError(.unsupportedVersion, "keyset ids of version \(first) aren't supported")
+                throw KeysetVersion(rawValue: first).unsupported
             }
             self = .short(bytes)
         } else {

@@ -37,6 +37,14 @@ public struct NodeConfiguration: Sendable {
     public var mintName: String
     /// Input fee of the mint's keysets, thousandths of a unit per proof (NUT-02).
     public var mintInputFeePPK: UInt64
+    /// The units the mint deals in, such as `sat`, `msat` and `usd`.
+    public var mintUnits: [String]
+    /// What one unit is worth in millisatoshis, by unit, where it is neither `sat` nor `msat`.
+    public var mintRates: [String: UInt64]
+    /// How many days a keyset signs before another takes its place; nil: until the operator rotates it.
+    public var mintRotateDays: Int64?
+    /// How many days from its making a keyset is redeemed; nil: for ever.
+    public var mintKeysetDays: Int64?
     /// Mints whose ecash the node's services take; its own is always among them where it is on.
     public var acceptedMints: [String]
     /// How much ecash, in sat, may lie accepted but not yet redeemed at one mint.
@@ -106,6 +114,12 @@ public struct NodeConfiguration: Sendable {
         isMintEnabled = try values.flag(.mintEnabled) ?? true
         mintName = values.text(.mintName) ?? "mintmark"
         mintInputFeePPK = UInt64(try values.number(.mintInputFeePPK, in: 0...100_000) ?? 0)
+        mintUnits = try MintUnitSettings.units(values.list(.mintUnits))
+        mintRates = try MintUnitSettings.rates(values.list(.mintRates), units: mintUnits)
+        let rotateDays = try values.number(.mintRotateDays, in: 0...3650) ?? 0
+        let keysetDays = try values.number(.mintKeysetDays, in: 0...36_500) ?? 0
+        mintRotateDays = rotateDays == 0 ? nil : rotateDays
+        mintKeysetDays = keysetDays == 0 ? nil : keysetDays
         acceptedMints = values.list(.acceptedMints)
         offlineCap = UInt64(try values.number(.offlineCap, in: 0...Int64.max) ?? 10_000)
         redeemWithinSeconds = try values.number(.redeemWithinSeconds, in: 1...86_400) ?? 600
@@ -130,6 +144,12 @@ public struct NodeConfiguration: Sendable {
         }
         if (tlsCertificatePath == nil) != (tlsKeyPath == nil) {
             throw ConfigurationError("http.tlsCertificate and http.tlsKey go together: set both or neither")
+        }
+        if let mintKeysetDays, mintRotateDays.map({ mintKeysetDays <= $0 }) ?? true {
+            throw ConfigurationError(
+                "mint.keysetDays is \(mintKeysetDays), so mint.rotateDays must be set, and shorter: a keyset is followed by"
+                    + " another before its ecash stops being redeemed"
+            )
         }
         if network == .mainnet, lightning == .simulated {
             throw ConfigurationError(

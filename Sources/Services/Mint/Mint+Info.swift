@@ -8,6 +8,7 @@ extension Mint {
     /// `GET /v1/info`: the limits told here are the ones enforced.
     package var info: MintInfo {
         let limits = configuration.limits
+        let settled = configuration.units.filter { UnitRate($0.unit, set: $0.msatPerUnit) != nil }
         var info = MintInfo()
         info.name = configuration.name
         info.version = configuration.version
@@ -17,7 +18,7 @@ extension Mint {
         info.time = UInt64(clamping: clock.now().secondsSince1970)
         info.maximumArrayLength = UInt64(min(limits.inputs, limits.outputs))
         info.setMinting(
-            configuration.units.map {
+            settled.map {
                 MethodSetting(
                     unit: $0.unit,
                     minimumAmount: $0.minimumAmount,
@@ -27,7 +28,7 @@ extension Mint {
             }
         )
         info.setMelting(
-            configuration.units.map {
+            settled.map {
                 MethodSetting(
                     unit: $0.unit,
                     minimumAmount: $0.minimumAmount,
@@ -56,8 +57,8 @@ extension Mint {
     }
 
     /// All keysets, with their public keys; for a wallet in the same process and for tests.
-    package var allKeysets: [Keyset] { ring.all.map(\.keyset) }
+    package var allKeysets: [Keyset] { ring.all }
 
     /// The active keysets, with their public keys; for a wallet in the same process and for tests.
-    package var activeKeysets: [Keyset] { ring.all.filter(\.info.isActive).map(\.keyset) }
+    package var activeKeysets: [Keyset] { ring.all.filter(\.info.isActive) }
 }

@@ -27,7 +27,8 @@ extension Mint {
         if let stated = request.amountlessMillisatoshi, stated != msat {
             throw MintError(.amountDiffersFromInvoice, "the invoice is for \(msat) msat, the request for \(stated)")
         }
-        let amount = try LightningUnits.unitsRoundedUp(msat: msat, request.unit)
+        let rate = try rate(request.unit)
+        let amount = rate.unitsRoundedUp(msat: msat)
         try requireWithinLimits(amount, settings)
         // An invoice of the mint's own is settled inside: no routing, no reserve.
         let isOwn = try await store.mintQuote(paymentHash: invoice.paymentHash) != nil
@@ -36,11 +37,12 @@ extension Mint {
             id: try QuoteID(now: now, random: SecureRandom.bytes(10)).string,
             unit: request.unit,
             amount: amount,
-            feeReserve: isOwn ? 0 : try feeReserve(msat: msat, request.unit),
+            feeReserve: isOwn ? 0 : try feeReserve(msat: msat, rate),
             request: invoice.text,
             paymentHash: invoice.paymentHash,
             expiry: min(invoice.expiresAt, lifetime),
-            updatedAt: now
+            updatedAt: now,
+            msatPerUnit: UnitRate.fixed(request.unit) == nil ? rate.msatPerUnit : nil
         )
         try openQuotes.withLock { open throws(MintFailure) in
             guard open.melt < configuration.limits.openQuotes else {
@@ -78,11 +80,11 @@ extension Mint {
         }
     }
 
-    private func feeReserve(msat: UInt64, _ unit: CurrencyUnit) throws(MintError) -> UInt64 {
+    private func feeReserve(msat: UInt64, _ rate: UnitRate) throws(MintError) -> UInt64 {
         let (product, overflow) = msat.multipliedReportingOverflow(by: configuration.feeReserve.permille)
         guard !overflow else { throw MintError(.amountOutsideLimits, "the invoice is for more than can be paid") }
         let share = product / 1000 + (product % 1000 == 0 ? 0 : 1)
-        return try LightningUnits.unitsRoundedUp(msat: max(share, configuration.feeReserve.minimumMsat), unit)
+        return rate.unitsRoundedUp(msat: max(share, configuration.feeReserve.minimumMsat))
     }
 
     /// `GET /v1/melt/quote/bolt11/{id}`. A pending payment that nobody is waiting for is asked about first.
@@ -123,18 +125,19 @@ extension Mint {
     /// The payment goes on where the caller hangs up.
     package func melt(_ body: [UInt8]) async throws -> [UInt8] {
         let check = check
-        let prepared = try await workers.run {
+        let (verified, (request, totals)) = try await signatory.answer {
             let request = try TransactionCheck.decode(body, MeltRequest.init(json:))
             let totals = try check.melt(request.inputs, blanks: request.outputs)
-            let inputs = try check.verified(request.inputs, outputs: request.outputs, quote: request.quote.string)
-            return PreparedMelt(
-                request: request,
-                fee: totals.fee,
-                total: totals.inputs,
-                unit: totals.unit,
-                inputs: inputs
-            )
+            try check.requireUnlocked(request.inputs, outputs: request.outputs, quote: request.quote.string)
+            return (SignatoryBatch(proofs: request.inputs), (request, totals))
         }
+        let prepared = PreparedMelt(
+            request: request,
+            fee: totals.fee,
+            total: totals.inputs,
+            unit: totals.unit,
+            inputs: check.spent(request.inputs, hashedSecrets: verified.hashedSecrets)
+        )
         let id = prepared.request.quote.string
         guard let quote = try await store.meltQuote(id) else { throw MintError.quoteUnknown }
         guard prepared.unit == quote.unit else {
@@ -229,20 +232,16 @@ extension Mint {
     func change(of amount: UInt64, on blanks: [BlankOutput]) async throws -> [IssuedPromise] {
         let parts = Amounts.split(amount).suffix(blanks.count)
         guard !parts.isEmpty else { return [] }
-        let ring = ring
-        return try await workers.run {
-            try zip(parts, blanks).map { part, blank in
-                guard let keyset = ring[blank.keyset] else {
-                    throw MintError(.keysetUnknown, "this mint has no keyset \(blank.keyset)")
-                }
-                let message = BlindedMessage(
+        return try await signatory.answer {
+            let outputs = try zip(parts, blanks).map { part, blank in
+                BlindedMessage(
                     amount: part,
                     keysetID: blank.keyset,
                     blindedSecret: try Secp256k1.Point(compressed: blank.blinded)
                 )
-                return try IssuedPromise(keyset.sign(message), on: message)
             }
-        }
+            return (SignatoryBatch(outputs: outputs), ())
+        }.0.promises
     }
 }
 

@@ -26,7 +26,7 @@ extension Mint {
                 "`description` may have at most \(LightningLimits.maximumDescriptionBytes) bytes"
             )
         }
-        let msat = try LightningUnits.msat(request.amount, request.unit)
+        let msat = try rate(request.unit).msat(request.amount)
         try openQuotes.withLock { open throws(MintFailure) in
             guard open.mint < configuration.limits.openQuotes else {
                 throw .overloaded("\(open.mint) mint quotes are open; try again once some have expired")
@@ -80,7 +80,8 @@ extension Mint {
             try await lightning.invoiceStatus(paymentHash: quote.paymentHash)
         }
         guard case .paid(let amountMsat, _) = status else { return quote }
-        guard amountMsat >= (try LightningUnits.msat(quote.amount, quote.unit)) else {
+        // What the invoice asks, as the unit's rate may have changed since.
+        guard amountMsat >= (try Self.invoice(quote.request).amountMsat ?? .max) else {
             logger.critical(
                 "the Lightning node reports a payment below the invoice's amount; the quote stays unpaid",
                 metadata: ["quote": "\(quote.id)", "paid_msat": "\(amountMsat)"]
@@ -114,7 +115,7 @@ extension Mint {
                 "the outputs are worth \(side.sum), the quote is for \(quote.amount) \(quote.unit)"
             )
         }
-        let promises = try await workers.run { try check.signed(request.outputs) }
+        let promises = try await signatory.sign(request.outputs)
         try await store.issue(promises, for: quote.id, at: check.now)
         metrics.issued(outputs: promises.count)
         return ResponseWriter.signatures(promises)

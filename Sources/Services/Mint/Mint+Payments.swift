@@ -39,7 +39,7 @@ extension Mint {
 
     private func attempt(_ quote: StoredMeltQuote) async throws -> PaymentOutcome {
         let invoice = try Self.invoice(quote.request)
-        let reserve = try LightningUnits.msat(quote.feeReserve, quote.unit)
+        let reserve = try rate(of: quote).msat(quote.feeReserve)
         let outcome = try await lightning.pay(invoice: invoice, maximumFeeMsat: reserve)
         guard case .failed = outcome else { return outcome }
         // A failure frees the user's money, so it is asked for twice.
@@ -74,7 +74,7 @@ extension Mint {
     }
 
     private func settle(_ quote: StoredMeltQuote, preimage: [UInt8], feeMsat: UInt64) async throws -> StoredMeltQuote {
-        let fee = try LightningUnits.unitsRoundedUp(msat: feeMsat, quote.unit)
+        let fee = try rate(of: quote).unitsRoundedUp(msat: feeMsat)
         if fee > quote.feeReserve {
             logger.error(
                 "routing cost more than the reserve; the difference is the operator's loss",
@@ -189,11 +189,20 @@ extension Mint {
         }
     }
 
+    private func rotateOnSchedule() async {
+        do {
+            try await rotateDueKeysets()
+        } catch {
+            logger.error("a keyset that is due could not be rotated", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// The mint's housekeeping, at once and then every `recoveryIntervalSeconds` until the task is cancelled.
     public func run() async {
         while !Task.isCancelled {
             await recoverPendingMelts()
             await forgetExpiredQuotes()
+            await rotateOnSchedule()
             try? await Task.sleep(for: .seconds(configuration.recoveryIntervalSeconds))
         }
     }

@@ -1,4 +1,4 @@
-public import Cashu
+internal import Cashu
 public import Encodings
 public import Lightning
 public import Logging
@@ -34,8 +34,11 @@ public final class Mint: Sendable {
     let paying = Mutex<Set<String>>([])
     /// Quotes that are open, counted anew at every sweep.
     let openQuotes = Mutex(OpenQuotes())
-    private let seed: [UInt8]
-    private let ringBox: Mutex<KeysetRing>
+    /// Holds the private keys; nothing else of the mint does.
+    let signatory: any Signatory
+    /// Set while a keyset is being put in another's place.
+    let isRotating = Mutex(false)
+    let ringBox: Mutex<KeysetRing>
 
     struct OpenQuotes {
         var mint = 0
@@ -60,7 +63,7 @@ public final class Mint: Sendable {
     ) async throws {
         try await self.init(
             store: SQLiteMintStore(database: database),
-            seed: seed,
+            signatory: InProcessSignatory(seed: seed, workers: workers),
             lightning: lightning,
             workers: workers,
             clock: clock,
@@ -71,7 +74,7 @@ public final class Mint: Sendable {
 
     package init(
         store: any MintStore,
-        seed: [UInt8],
+        signatory: any Signatory,
         lightning: any LightningBackend,
         workers: WorkerPool,
         clock: WallClock,
@@ -81,14 +84,15 @@ public final class Mint: Sendable {
         try configuration.validate()
         self.configuration = configuration
         self.store = store
-        self.seed = seed
+        self.signatory = signatory
         self.lightning = lightning
         self.workers = workers
         self.clock = clock
         self.logger = logger
         backendGate = AdmissionGate(limit: configuration.limits.backendCallsAtOnce, name: "calls to the Lightning node")
         meltGate = AdmissionGate(limit: configuration.limits.meltsAtOnce, name: "payments")
-        ringBox = Mutex(KeysetRing(try await Self.openKeysets(store: store, seed: seed, configuration: configuration)))
+        let keeper = KeysetKeeper(store: store, signatory: signatory, configuration: configuration)
+        ringBox = Mutex(try await keeper.open(at: clock.now()))
         let open = OpenQuotes(
             mint: try await store.unpaidMintQuoteCount(),
             melt: try await store.unpaidMeltQuoteCount()
@@ -97,79 +101,13 @@ public final class Mint: Sendable {
     }
 
     /// The keysets of this moment.
-    var ring: KeysetRing { ringBox.withLock { $0 } }
-
-    // MARK: Keysets
-
-    /// Derives the stored keysets' keys anew and adds one for each configured unit that has none with its fee and expiry.
-    private static func openKeysets(
-        store: any MintStore,
-        seed: [UInt8],
-        configuration: MintConfiguration
-    ) async throws -> [MintKeyset] {
-        for unit in configuration.units {
-            let records = try await store.keysets().filter { $0.info.unit == unit.unit }
-            let isServed = records.contains { record in
-                record.info.isActive && record.info.inputFeePPK == unit.inputFeePPK
-                    && record.info.finalExpiry == unit.finalExpiry
-            }
-            if !isServed { try await addKeyset(unit, after: records, store: store, seed: seed) }
+    var ring: KeysetRing {
+        let now = clock.now().unixSeconds
+        return ringBox.withLock { ring in
+            // Made anew where an active keyset has expired since; the ids were found right when the keysets were opened.
+            if now >= ring.validBefore, let fresh = try? KeysetRing(ring.all, now: now) { ring = fresh }
+            return ring
         }
-        return try await store.keysets().map { record in
-            let keyset = try MintKeyset(
-                seed: seed,
-                unit: record.info.unit,
-                counter: record.counter,
-                inputFeePPK: record.info.inputFeePPK,
-                finalExpiry: record.info.finalExpiry,
-                isActive: record.info.isActive
-            )
-            guard keyset.id == record.info.id else {
-                throw MintSetupError(
-                    .wrongSeed,
-                    "the mint's seed does not make keyset \(record.info.id) of this database: use the data directory and"
-                        + " recovery words that belong together"
-                )
-            }
-            return keyset
-        }
-    }
-
-    private static func addKeyset(
-        _ unit: MintConfiguration.Unit,
-        after records: [KeysetRecord],
-        store: any MintStore,
-        seed: [UInt8]
-    ) async throws {
-        let counter = (records.map(\.counter).max() ?? 0) + (records.isEmpty ? 0 : 1)
-        let keyset = try MintKeyset(
-            seed: seed,
-            unit: unit.unit,
-            counter: counter,
-            inputFeePPK: unit.inputFeePPK,
-            finalExpiry: unit.finalExpiry
-        )
-        try await store.add(KeysetRecord(info: keyset.info, counter: counter))
-    }
-
-    /// Puts a new keyset of the unit in the place of its active one, which stays redeemable.
-    /// - Returns: the new keyset's id.
-    /// - Throws: `MintSetupError` for a unit that is not configured; `StorageError`.
-    @discardableResult
-    public func rotate(_ unit: CurrencyUnit) async throws -> KeysetID {
-        guard let settings = configuration.units.first(where: { $0.unit == unit }) else {
-            throw MintSetupError(.configuration, "this mint does not deal in \(unit)")
-        }
-        let records = try await store.keysets().filter { $0.info.unit == unit }
-        try await Self.addKeyset(settings, after: records, store: store, seed: seed)
-        let keysets = try await Self.openKeysets(store: store, seed: seed, configuration: configuration)
-        let ring = KeysetRing(keysets)
-        ringBox.withLock { $0 = ring }
-        guard let active = ring.active(unit) else {
-            throw MintSetupError(.configuration, "the new keyset of \(unit) is not active")
-        }
-        logger.notice("keyset rotated", metadata: ["unit": "\(unit)", "keyset": "\(active.id)"])
-        return active.id
     }
 
     func settings(_ unit: CurrencyUnit) throws(MintError) -> MintConfiguration.Unit {

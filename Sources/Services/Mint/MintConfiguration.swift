@@ -1,4 +1,5 @@
 public import Cashu
+internal import Lightning
 
 /// What an operator decides about a mint. Amounts are in the unit they stand beside.
 public struct MintConfiguration: Sendable {
@@ -9,6 +10,12 @@ public struct MintConfiguration: Sendable {
         public var inputFeePPK: UInt64
         /// Seconds since 1970 after which the keyset is not redeemed any more; nil: never.
         public var finalExpiry: UInt64?
+        /// How long from its making a new keyset is redeemed, in seconds; nil: `finalExpiry` holds. With it, the
+        /// configuration's `rotationSeconds` must be shorter, so that a unit always has a keyset that signs.
+        public var lifetimeSeconds: Int64?
+        /// What one unit is worth in millisatoshis, for units other than `sat` and `msat`; nil: Lightning does not settle
+        /// it, so that it can be swapped but neither minted nor melted. For `usd` and `eur` a unit is a cent.
+        public var msatPerUnit: UInt64?
         /// The least and most that one mint or melt may be for.
         public var minimumAmount: UInt64
         public var maximumAmount: UInt64
@@ -17,12 +24,16 @@ public struct MintConfiguration: Sendable {
             unit: CurrencyUnit,
             inputFeePPK: UInt64 = 0,
             finalExpiry: UInt64? = nil,
+            lifetimeSeconds: Int64? = nil,
+            msatPerUnit: UInt64? = nil,
             minimumAmount: UInt64 = 1,
             maximumAmount: UInt64 = 10_000_000
         ) {
             self.unit = unit
             self.inputFeePPK = inputFeePPK
             self.finalExpiry = finalExpiry
+            self.lifetimeSeconds = lifetimeSeconds
+            self.msatPerUnit = msatPerUnit
             self.minimumAmount = minimumAmount
             self.maximumAmount = maximumAmount
         }
@@ -90,6 +101,8 @@ public struct MintConfiguration: Sendable {
     public var quoteGraceSeconds: Int64
     /// How often pending melts are asked about and old quotes forgotten.
     public var recoveryIntervalSeconds: Int64
+    /// How long a keyset signs before another takes its place; nil: until the operator rotates it.
+    public var rotationSeconds: Int64?
 
     public init(
         name: String = "Mintmark",
@@ -102,7 +115,8 @@ public struct MintConfiguration: Sendable {
         limits: Limits = Limits(),
         quoteLifetimeSeconds: UInt32 = 3600,
         quoteGraceSeconds: Int64 = 86_400,
-        recoveryIntervalSeconds: Int64 = 5
+        recoveryIntervalSeconds: Int64 = 5,
+        rotationSeconds: Int64? = nil
     ) {
         self.name = name
         self.description = description
@@ -115,6 +129,7 @@ public struct MintConfiguration: Sendable {
         self.quoteLifetimeSeconds = quoteLifetimeSeconds
         self.quoteGraceSeconds = quoteGraceSeconds
         self.recoveryIntervalSeconds = recoveryIntervalSeconds
+        self.rotationSeconds = rotationSeconds
     }
 
     /// Refuses what cannot work, with a sentence that names the setting.
@@ -125,24 +140,9 @@ public struct MintConfiguration: Sendable {
         guard Set(units.map(\.unit)).count == units.count else {
             throw MintSetupError(.configuration, "a unit stands twice in the mint's configuration")
         }
-        for unit in units {
-            guard LightningUnits.msatPerUnit(unit.unit) != nil else {
-                throw MintSetupError(
-                    .configuration,
-                    "the mint cannot deal in \(unit.unit): Lightning settles in sat and msat only"
-                )
-            }
-            guard unit.inputFeePPK <= 1_000_000 else {
-                throw MintSetupError(.configuration, "an input fee above 1,000,000 ppk is not sensible (\(unit.unit))")
-            }
-            guard unit.minimumAmount > 0, unit.minimumAmount <= unit.maximumAmount,
-                unit.maximumAmount <= LightningUnits.maximumAmount(unit.unit)
-            else {
-                throw MintSetupError(
-                    .configuration,
-                    "the amounts for \(unit.unit) must be 1 to \(LightningUnits.maximumAmount(unit.unit)), least first"
-                )
-            }
+        for unit in units { try validate(unit) }
+        guard rotationSeconds.map({ $0 > 0 }) ?? true else {
+            throw MintSetupError(.configuration, "a keyset signs for at least a second before it is rotated")
         }
         let arrays = 1...CashuLimits.arrayLength
         guard arrays.contains(limits.inputs), arrays.contains(limits.outputs), limits.bodyBytes >= 1024,
@@ -164,6 +164,39 @@ public struct MintConfiguration: Sendable {
     }
 }
 
+extension MintConfiguration {
+    private func validate(_ unit: Unit) throws(MintSetupError) {
+        guard unit.unit != .auth else {
+            throw MintSetupError(.configuration, "the unit auth is not money: it is set with blind authentication")
+        }
+        guard unit.inputFeePPK <= 1_000_000 else {
+            throw MintSetupError(.configuration, "an input fee above 1,000,000 ppk is not sensible (\(unit.unit))")
+        }
+        if let rate = unit.msatPerUnit {
+            guard UnitRate.fixed(unit.unit) == nil else {
+                throw MintSetupError(.configuration, "\(unit.unit) is worth what it is: it takes no exchange rate")
+            }
+            guard (1...LightningLimits.maximumAmountMsat).contains(rate) else {
+                throw MintSetupError(
+                    .configuration,
+                    "the rate of \(unit.unit) must be 1 to \(LightningLimits.maximumAmountMsat) msat a unit"
+                )
+            }
+        }
+        let most = UnitRate(unit.unit, set: unit.msatPerUnit)?.maximumAmount ?? UInt64(Int64.max)
+        guard unit.minimumAmount > 0, unit.minimumAmount <= unit.maximumAmount, unit.maximumAmount <= most else {
+            throw MintSetupError(.configuration, "the amounts for \(unit.unit) must be 1 to \(most), least first")
+        }
+        guard let lifetime = unit.lifetimeSeconds else { return }
+        guard unit.finalExpiry == nil, let rotationSeconds, lifetime > rotationSeconds else {
+            throw MintSetupError(
+                .configuration,
+                "keysets of \(unit.unit) that end by their age need a rotation that comes before, and no fixed expiry"
+            )
+        }
+    }
+}
+
 /// Why a mint did not start.
 public struct MintSetupError: Error, Sendable, CustomStringConvertible {
     public struct Code: RawRepresentable, Hashable, Sendable {
@@ -171,6 +204,10 @@ public struct MintSetupError: Error, Sendable, CustomStringConvertible {
         public init(rawValue: String) { self.rawValue = rawValue }
         /// The configuration cannot work.
         public static let configuration = Code(rawValue: "configuration")
+        /// The mint does not deal in that unit.
+        public static let unitUnknown = Code(rawValue: "unit-unknown")
+        /// The same is being done already.
+        public static let busy = Code(rawValue: "busy")
         /// The seed is not the one that this database's keysets were made from.
         public static let wrongSeed = Code(rawValue: "wrong-seed")
     }

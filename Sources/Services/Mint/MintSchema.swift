@@ -78,7 +78,16 @@ extension SQLiteMintStore {
                 ) WITHOUT ROWID, STRICT;
                 CREATE INDEX mint_promises_melt ON mint_promises (melt, position) WHERE melt IS NOT NULL;
                 """
-        )
+        ),
+        // Rotation by age; the rate that a quote in a unit without a fixed worth was made at.
+        Migration(
+            id: "mint-keysets-1",
+            sql: """
+                ALTER TABLE mint_keysets ADD COLUMN created_at INTEGER;
+                UPDATE mint_keysets SET created_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
+                ALTER TABLE mint_melt_quotes ADD COLUMN msat_per_unit INTEGER;
+                """
+        ),
     ]
 }
 

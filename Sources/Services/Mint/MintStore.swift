@@ -6,10 +6,13 @@ package struct KeysetRecord: Sendable, Equatable {
     package var info: KeysetInfo
     /// Which of the seed's keysets of this unit it is, from 0.
     package var counter: UInt32
+    /// When it was made, for the rotation; nil where that is not known.
+    package var createdAt: Timestamp?
 
-    package init(info: KeysetInfo, counter: UInt32) {
+    package init(info: KeysetInfo, counter: UInt32, createdAt: Timestamp? = nil) {
         self.info = info
         self.counter = counter
+        self.createdAt = createdAt
     }
 }
 
@@ -140,6 +143,8 @@ package struct StoredMeltQuote: Sendable, Equatable {
     package var inputFee: UInt64
     /// 32 bytes once paid over Lightning; nil where it was settled inside the mint.
     package var preimage: [UInt8]?
+    /// What one unit was worth when the quote was made; nil for units that are worth what they are.
+    package var msatPerUnit: UInt64?
 
     package init(
         id: String,
@@ -154,7 +159,8 @@ package struct StoredMeltQuote: Sendable, Equatable {
         startedAt: Timestamp? = nil,
         inputTotal: UInt64 = 0,
         inputFee: UInt64 = 0,
-        preimage: [UInt8]? = nil
+        preimage: [UInt8]? = nil,
+        msatPerUnit: UInt64? = nil
     ) {
         self.id = id
         self.unit = unit
@@ -169,6 +175,7 @@ package struct StoredMeltQuote: Sendable, Equatable {
         self.inputTotal = inputTotal
         self.inputFee = inputFee
         self.preimage = preimage
+        self.msatPerUnit = msatPerUnit
     }
 }
 

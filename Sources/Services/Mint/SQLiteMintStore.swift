@@ -33,7 +33,10 @@ package final class SQLiteMintStore: MintStore {
     package func keysets() async throws -> [KeysetRecord] {
         try await database.read { connection in
             try connection.rows(
-                "SELECT id, unit, counter, active, input_fee_ppk, final_expiry FROM mint_keysets ORDER BY number"
+                """
+                SELECT id, unit, counter, active, input_fee_ppk, final_expiry, created_at
+                FROM mint_keysets ORDER BY number
+                """
             ).map { row in
                 guard let counter = UInt32(exactly: try row.int64(2)) else {
                     throw StorageError(.corrupt, "a keyset of the mint has a counter beyond 2^32-1")
@@ -45,7 +48,8 @@ package final class SQLiteMintStore: MintStore {
                     inputFeePPK: try row.uint64(4),
                     finalExpiry: try row.optionalUInt64(5)
                 )
-                return KeysetRecord(info: info, counter: counter)
+                let createdAt = try row.optionalInt64(6).map { Timestamp(millisecondsSince1970: $0) }
+                return KeysetRecord(info: info, counter: counter, createdAt: createdAt)
             }
         }
     }
@@ -61,15 +65,16 @@ package final class SQLiteMintStore: MintStore {
             }
             try connection.execute(
                 """
-                INSERT INTO mint_keysets (id, unit, counter, active, input_fee_ppk, final_expiry)
-                VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO mint_keysets (id, unit, counter, active, input_fee_ppk, final_expiry, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
                 .blob(info.id.bytes),
                 .text(info.unit.name),
                 .integer(Int64(keyset.counter)),
                 .bool(info.isActive),
                 try .amount(info.inputFeePPK),
-                try info.finalExpiry.map { try SQLValue.amount($0) } ?? .null
+                try info.finalExpiry.map { try SQLValue.amount($0) } ?? .null,
+                .optional(keyset.createdAt?.millisecondsSince1970)
             )
             return connection.lastInsertedRowID
         }

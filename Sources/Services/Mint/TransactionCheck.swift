@@ -4,7 +4,7 @@ internal import Cryptography
 internal import Encodings
 
 /// What the mint checks of a transaction before the store sees it: the protocol's rules (`TransactionRules`), this
-/// mint's own limits, the spending conditions, and last, as it costs most, each signature.
+/// mint's own limits, and the spending conditions. The signatures come last, as they cost most: see `Signatory`.
 struct TransactionCheck: Sendable {
     var ring: KeysetRing
     var limits: MintConfiguration.Limits
@@ -57,40 +57,23 @@ struct TransactionCheck: Sendable {
         return side
     }
 
-    /// The inputs' conditions and signatures; gives what the store needs.
-    /// - Throws: 10001; 11007 where two secrets hash to one point.
-    func verified(
+    /// What the store remembers of inputs whose signatures the signatory has verified.
+    /// - Parameter hashedSecrets: the inputs' `Y`, in their order.
+    func spent(_ proofs: [Proof], hashedSecrets: [[UInt8]]) -> [SpentProof] {
+        zip(proofs, hashedSecrets).map { proof, y in
+            // Only a spending condition's witness is worth keeping (NUT-07).
+            let witness = proof.secret.utf8.first == 0x5B ? proof.witness : nil
+            return SpentProof(y: y, keyset: proof.keysetID, amount: proof.amount, witness: witness)
+        }
+    }
+
+    /// The inputs' spending conditions (NUT-10); the signatory checks the signatures after them.
+    func requireUnlocked(
         _ proofs: [Proof],
         outputs: [BlindedMessage],
         quote: String? = nil
-    ) throws(MintError) -> [SpentProof] {
+    ) throws(MintError) {
         try SpendingCheck.verify(inputs: proofs, outputs: outputs, quote: quote, now: seconds)
-        var result: [SpentProof] = []
-        result.reserveCapacity(proofs.count)
-        for proof in proofs {
-            let y = try keyset(proof.keysetID).verify(proof).compressed
-            // Only a spending condition's witness is worth keeping (NUT-07).
-            let witness = proof.secret.utf8.first == 0x5B ? proof.witness : nil
-            result.append(SpentProof(y: y, keyset: proof.keysetID, amount: proof.amount, witness: witness))
-        }
-        return result
-    }
-
-    /// Signs each output with a DLEQ proof.
-    func signed(_ messages: [BlindedMessage]) throws(MintError) -> [IssuedPromise] {
-        var result: [IssuedPromise] = []
-        result.reserveCapacity(messages.count)
-        for message in messages {
-            result.append(try IssuedPromise(keyset(message.keysetID).sign(message), on: message))
-        }
-        return result
-    }
-
-    private func keyset(_ id: KeysetID) throws(MintError) -> MintKeyset {
-        guard let keyset = ring[id] else {
-            throw MintError(.keysetUnknown, "this mint has no keyset \(id)")
-        }
-        return keyset
     }
 
     private func requireWithinLimits(inputs: Int, outputs: Int) throws(MintError) {
@@ -107,22 +90,5 @@ struct TransactionCheck: Sendable {
         guard total <= UInt64(Int64.max) else {
             throw MintError(.amountOutsideLimits, "a transaction of \(total) is beyond what this mint can hold")
         }
-    }
-}
-
-extension IssuedPromise {
-    /// - Throws: `MintError` where the signature has no DLEQ proof; this mint never makes one without.
-    init(_ signature: BlindSignature, on message: BlindedMessage) throws(MintError) {
-        guard let dleq = signature.dleq else {
-            throw MintError(.malformedRequest, "the output was signed without a DLEQ proof")
-        }
-        self.init(
-            blinded: message.blindedSecret.compressed,
-            keyset: signature.keysetID,
-            amount: signature.amount,
-            signature: signature.blindedSignature.compressed,
-            challenge: dleq.challenge,
-            response: dleq.response
-        )
     }
 }

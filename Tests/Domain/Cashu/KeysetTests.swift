@@ -155,5 +155,14 @@ struct KeysetIDTests {
         #expect(try KeysetReference(hex: other.hex) == .full(other))
         let future = #expect(throws: CashuError.self) { try KeysetReference(hex: "02aabbccddeeff00") }
         #expect(future?.code == .unsupportedVersion)
+        #expect(future?.message.contains("bls12-381") == true)
+        let full = #expect(throws: CashuError.self) { try KeysetID(bytes: [2] + [UInt8](repeating: 1, count: 32)) }
+        #expect(full?.code == .unsupportedVersion)
+        let computed = #expect(throws: CashuError.self) {
+            try KeysetID.computed(version: .v3, keys: [:], unit: .sat, inputFeePPK: 0, finalExpiry: nil)
+        }
+        #expect(computed?.code == .unsupportedVersion)
+        #expect([KeysetVersion.v1, .v2, .v3].map(\.curve) == [.secp256k1, .secp256k1, .bls12381])
+        #expect(KeysetVersion(rawValue: 9).curve == nil && KeysetVersion.v3.idBytes == nil)
     }
 }

@@ -21,7 +21,8 @@ final class MintFixture: Sendable {
     let time: TestTime
     let lightning: TestLightning
     let workers: WorkerPool
-    let configuration: MintConfiguration
+    private let settings: Mutex<MintConfiguration>
+    var configuration: MintConfiguration { settings.withLock { $0 } }
     private let open = Mutex<(database: Database, mint: Mint)?>(nil)
     private let random = Mutex(SeededRandom(seed: 42))
 
@@ -35,7 +36,7 @@ final class MintFixture: Sendable {
         let time = TestTime()
         self.time = time
         lightning = try TestLightning { time.now }
-        self.configuration = configuration
+        settings = Mutex(configuration)
         try await start()
     }
 
@@ -58,7 +59,8 @@ final class MintFixture: Sendable {
     }
 
     /// Closes the database and opens all anew, as after a restart.
-    func reopen() async throws {
+    func reopen(with configuration: MintConfiguration? = nil) async throws {
+        if let configuration { settings.withLock { $0 = configuration } }
         await open.withLock { $0 }?.database.close()
         try await start()
     }

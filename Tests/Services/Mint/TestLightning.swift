@@ -24,6 +24,7 @@ final class TestLightning: LightningBackend {
         var paidInvoices: [[UInt8]: UInt64] = [:]
         var payments: [[UInt8]: PaymentOutcome] = [:]
         var payCalls: [[UInt8]] = []
+        var lastMaximumFeeMsat: UInt64?
         var statusCalls = 0
         var behaviour = Payment.settles(feeMsat: 0)
         var isAway = false
@@ -45,6 +46,7 @@ final class TestLightning: LightningBackend {
     func set(_ behaviour: Payment) { state.withLock { $0.behaviour = behaviour } }
     func setAway(_ isAway: Bool) { state.withLock { $0.isAway = isAway } }
     var payCount: Int { state.withLock { $0.payCalls.count } }
+    var lastMaximumFeeMsat: UInt64? { state.withLock { $0.lastMaximumFeeMsat } }
 
     /// Says that an invoice made here was paid from outside.
     func receive(_ request: String) throws {
@@ -121,6 +123,7 @@ final class TestLightning: LightningBackend {
         try requireThere()
         let behaviour = state.withLock { state in
             state.payCalls.append(hash)
+            state.lastMaximumFeeMsat = maximumFeeMsat
             return state.behaviour
         }
         if let known = state.withLock({ $0.payments[hash] }), known.isOpenOrSettled { return known }
