@@ -33,6 +33,8 @@ let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -112,6 +114,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioPosix]),
+        room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, logging]),
         room(
             "Identity",
@@ -134,6 +137,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Storage", "Workers",
+                "WebServer",
                 hummingbird, httpTypes, nioCore, logging, metrics,
             ]
         ),
@@ -161,7 +165,7 @@ let package = Package(
             on: .node,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "Identity",
+                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", httpClient, hummingbird, hummingbirdCore,
                 hummingbirdTLS,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
@@ -203,6 +207,12 @@ let package = Package(
             path: "Tests/Support/TestSupport",
             swiftSettings: house
         ),
+        .target(
+            name: "TestSockets",
+            dependencies: [nioCore, nioPosix],
+            path: "Tests/Support/TestSockets",
+            swiftSettings: house
+        ),
         tests(of: "Encodings", on: .ground, ["CanonicalJSON"]),
         tests(of: "CanonicalJSON", on: .ground, ["Encodings", "COpenSSL"]),
         tests(of: "Cryptography", on: .ground, ["Encodings", "COpenSSL", "CanonicalJSON"]),
@@ -214,6 +224,14 @@ let package = Package(
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
         tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        tests(
+            of: "WebServer",
+            on: .services,
+            [
+                "TestSockets", hummingbird, hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioWebSocket,
+                nioEmbedded, logging,
+            ]
+        ),
         tests(of: "Storage", on: .services, ["Encodings", "Ledger"]),
         tests(
             of: "Identity",
@@ -237,7 +255,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Storage", "Workers", hummingbird, httpClient, nioCore, nioHTTP1, logging,
+                "Storage", "Workers", "WebServer", "TestSockets", hummingbird, hummingbirdCore, httpClient, nioCore,
+                nioPosix, nioHTTP1, logging,
             ]
         ),
         tests(

@@ -73,6 +73,7 @@ extension Node {
                 try Servers.publicServer(
                     PublicResponder(self, operatorToken: try operatorToken()),
                     configuration: configuration,
+                    webSockets: mint.map { [$0.subscriptionRoute(under: "/mint")] } ?? [],
                     logger: logger,
                     onListening: { _ in await announce() }
                 )

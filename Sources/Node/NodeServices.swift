@@ -135,6 +135,7 @@ struct NodeServices: Sendable {
         )
         settings.name = configuration.mintName
         settings.urls = [configuration.ownMintURL]
+        settings.subscriptions.areOn = true
         if configuration.network != .mainnet {
             settings.messageOfTheDay = "TEST MONEY: this mint's ecash is worth nothing."
         }

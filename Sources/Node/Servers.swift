@@ -7,6 +7,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 internal import ServiceLifecycle
+internal import WebServer
 
 /// The node's two doors: the public one over TCP and the operator's Unix socket.
 enum Servers {
@@ -16,13 +17,14 @@ enum Servers {
     static func publicServer<Responder: HTTPResponder>(
         _ responder: Responder,
         configuration: NodeConfiguration,
+        webSockets: [WebSocketRoute],
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void
     ) throws(ConfigurationError) -> some Service
     where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         Application(
             responder: responder,
-            server: try serverBuilder(configuration),
+            server: try serverBuilder(configuration, webSockets: webSockets),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
@@ -62,10 +64,16 @@ enum Servers {
         )
     }
 
-    private static func serverBuilder(_ configuration: NodeConfiguration) throws(ConfigurationError)
-        -> HTTPServerBuilder
-    {
-        let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds)))
+    private static func serverBuilder(
+        _ configuration: NodeConfiguration,
+        webSockets: [WebSocketRoute]
+    ) throws(ConfigurationError) -> HTTPServerBuilder {
+        let plain = HTTPDoor(
+            idleTimeoutSeconds: idleTimeoutSeconds,
+            maximumConnections: maximumConnections(configuration),
+            sparedPaths: ["/health"],
+            webSockets: webSockets
+        ).builder
         guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
             return plain
         }
@@ -84,6 +92,14 @@ enum Servers {
                 "the TLS certificate \(certificatePath) and key \(keyPath) cannot be used (PEM is expected): \(error)"
             )
         }
+    }
+
+    /// Where nothing is set, half of what the process may open: an upstream, a mint or a file wants the other half.
+    private static func maximumConnections(_ configuration: NodeConfiguration) -> Int {
+        if let configured = configuration.maximumConnections { return configured }
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 512 }
+        return Int(clamping: min(max(limit.rlim_cur / 2, 64), 4096))
     }
 
     /// Tries the public address before anything begins: what holds it may accept connections and never answer, and the

@@ -10,6 +10,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case tlsCertificate = "http.tlsCertificate"
     case tlsKey = "http.tlsKey"
     case behindProxy = "http.behindProxy"
+    case maximumConnections = "http.maximumConnections"
     case network
     case lightningBackend = "lightning.backend"
     case simulatedLightningURL = "lightning.simulatedURL"

@@ -30,6 +30,8 @@ public struct NodeConfiguration: Sendable {
     public var tlsKeyPath: String?
     /// The proxy that speaks TLS for the node, where the node itself listens beyond loopback without it.
     public var behindProxy: String?
+    /// Connections at once on the public address; nil: half of what the process may open, at most 4096.
+    public var maximumConnections: Int?
     public var network: Network
     public var lightning: LightningKind
     public var simulatedLightningURL: String
@@ -108,6 +110,7 @@ public struct NodeConfiguration: Sendable {
         tlsCertificatePath = values.text(.tlsCertificate)
         tlsKeyPath = values.text(.tlsKey)
         behindProxy = values.text(.behindProxy)
+        maximumConnections = try values.number(.maximumConnections, in: 8...65_536).map { Int($0) }
         network = try values.choice(.network) ?? .simulated
         lightning = try values.choice(.lightningBackend) ?? .simulated
         simulatedLightningURL = values.text(.simulatedLightningURL) ?? "http://127.0.0.1:8499"

@@ -38,6 +38,9 @@ extension Mint {
             }
         )
         info.setSupported(7, 8, 9, 10, 11, 12)
+        if configuration.subscriptions.areOn {
+            info.setSubscriptions(SubscriptionKind.allCases, units: configuration.units.map(\.unit))
+        }
         return info
     }
 

@@ -191,8 +191,11 @@ extension Mint {
             meltGate.leave()
             _ = paying.withLock { $0.remove(quote.id) }
             metrics.meltSettledInside()
+            await announce(settledInside: quote, spending: prepared.inputs)
             return nil
         case .pay(let pending):
+            announce(.meltQuote(quote.id, passing: try? pending.onTheWire().json.quoteAnswer()))
+            announce(spent: prepared.inputs, arePending: true)
             return Task { [self] in
                 defer {
                     meltGate.leave()

@@ -90,6 +90,7 @@ extension Mint {
         }
         try await store.markPaid(mintQuote: quote.id, at: clock.now())
         guard let paid = try await store.mintQuote(quote.id) else { throw MintError.quoteUnknown }
+        announce(.mintQuote(quote.id, passing: try paid.onTheWire().json.quoteAnswer()))
         return paid
     }
 
@@ -117,6 +118,7 @@ extension Mint {
         }
         let promises = try await signatory.sign(request.outputs)
         try await store.issue(promises, for: quote.id, at: check.now)
+        announce(.mintQuote(quote.id))
         metrics.issued(outputs: promises.count)
         return ResponseWriter.signatures(promises)
     }

@@ -92,12 +92,14 @@ extension Mint {
             change: change,
             at: clock.now()
         )
+        announce(.meltQuote(quote.id), .meltEnded)
         metrics.meltPaid()
         return paid
     }
 
     private func release(_ quote: StoredMeltQuote, because reason: String) async throws {
         try await store.releaseMelt(quote.id, at: clock.now())
+        announce(.meltQuote(quote.id), .meltEnded)
         metrics.meltFailed()
         logger.notice("a payment failed", metadata: ["quote": "\(quote.id)", "reason": "\(reason)"])
     }
@@ -197,13 +199,16 @@ extension Mint {
         }
     }
 
-    /// The mint's housekeeping, at once and then every `recoveryIntervalSeconds` until the task is cancelled.
+    /// The mint's housekeeping, at once and then every `recoveryIntervalSeconds`, and the questions about quotes that
+    /// somebody watches, until the task is cancelled.
     public func run() async {
+        async let watching: Void = watchQuotes()
         while !Task.isCancelled {
             await recoverPendingMelts()
             await forgetExpiredQuotes()
             await rotateOnSchedule()
             try? await Task.sleep(for: .seconds(configuration.recoveryIntervalSeconds))
         }
+        await watching
     }
 }

@@ -15,6 +15,7 @@ extension Mint {
         }
         let inputs = check.spent(request.inputs, hashedSecrets: answer.hashedSecrets)
         try await store.spend(inputs, issuing: answer.promises, unit: unit, at: check.now)
+        announce(spent: inputs)
         metrics.swapped(inputs: inputs.count, outputs: answer.promises.count)
         return ResponseWriter.signatures(answer.promises)
     }

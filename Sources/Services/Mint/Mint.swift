@@ -34,6 +34,8 @@ public final class Mint: Sendable {
     let paying = Mutex<Set<String>>([])
     /// Quotes that are open, counted anew at every sweep.
     let openQuotes = Mutex(OpenQuotes())
+    /// Who watches what (NUT-17).
+    let feed: Mutex<MintFeed>
     /// Holds the private keys; nothing else of the mint does.
     let signatory: any Signatory
     /// Set while a keyset is being put in another's place.
@@ -90,6 +92,7 @@ public final class Mint: Sendable {
         self.clock = clock
         self.logger = logger
         backendGate = AdmissionGate(limit: configuration.limits.backendCallsAtOnce, name: "calls to the Lightning node")
+        feed = Mutex(MintFeed(configuration.subscriptions))
         meltGate = AdmissionGate(limit: configuration.limits.meltsAtOnce, name: "payments")
         let keeper = KeysetKeeper(store: store, signatory: signatory, configuration: configuration)
         ringBox = Mutex(try await keeper.open(at: clock.now()))

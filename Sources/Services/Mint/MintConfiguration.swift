@@ -1,5 +1,6 @@
 public import Cashu
 internal import Lightning
+public import WebServer
 
 /// What an operator decides about a mint. Amounts are in the unit they stand beside.
 public struct MintConfiguration: Sendable {
@@ -84,6 +85,35 @@ public struct MintConfiguration: Sendable {
         }
     }
 
+    /// Bounds on subscriptions (NUT-17). A filter costs about 300 bytes, so that the bounds below are worth some 15 MB.
+    public struct Subscriptions: Sendable, Equatable {
+        /// Whether `/v1/info` says that there are subscriptions; true where the server opens the mint's WebSocket.
+        public var areOn: Bool
+        /// Subscriptions of one connection.
+        public var perConnection: Int
+        public var filtersPerSubscription: Int
+        public var filtersPerConnection: Int
+        /// Filters of all connections.
+        public var filtersInAll: Int
+        public var socket: WebSocketLimits
+
+        public init(
+            areOn: Bool = false,
+            perConnection: Int = 100,
+            filtersPerSubscription: Int = 1000,
+            filtersPerConnection: Int = 2000,
+            filtersInAll: Int = 50_000,
+            socket: WebSocketLimits = WebSocketLimits()
+        ) {
+            self.areOn = areOn
+            self.perConnection = perConnection
+            self.filtersPerSubscription = filtersPerSubscription
+            self.filtersPerConnection = filtersPerConnection
+            self.filtersInAll = filtersInAll
+            self.socket = socket
+        }
+    }
+
     public var name: String
     public var description: String
     /// `name/version` of the program (NUT-06).
@@ -103,6 +133,7 @@ public struct MintConfiguration: Sendable {
     public var recoveryIntervalSeconds: Int64
     /// How long a keyset signs before another takes its place; nil: until the operator rotates it.
     public var rotationSeconds: Int64?
+    public var subscriptions: Subscriptions
 
     public init(
         name: String = "Mintmark",
@@ -116,7 +147,8 @@ public struct MintConfiguration: Sendable {
         quoteLifetimeSeconds: UInt32 = 3600,
         quoteGraceSeconds: Int64 = 86_400,
         recoveryIntervalSeconds: Int64 = 5,
-        rotationSeconds: Int64? = nil
+        rotationSeconds: Int64? = nil,
+        subscriptions: Subscriptions = Subscriptions()
     ) {
         self.name = name
         self.description = description
@@ -130,6 +162,7 @@ public struct MintConfiguration: Sendable {
         self.quoteGraceSeconds = quoteGraceSeconds
         self.recoveryIntervalSeconds = recoveryIntervalSeconds
         self.rotationSeconds = rotationSeconds
+        self.subscriptions = subscriptions
     }
 
     /// Refuses what cannot work, with a sentence that names the setting.

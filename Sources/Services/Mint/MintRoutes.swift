@@ -24,6 +24,12 @@ public struct MintRoutes: Sendable {
         get(v1, "keys/{id}") { context in try mint.keys(of: context.parameters.require("id")) }
         get(v1, "keysets") { _ in mint.keysetList }
         get(v1, "info") { _ in mint.info.json.serialized() }
+        get(v1, "ws") { _ in
+            throw MintFailure(
+                status: 426,
+                MintError(.malformedRequest, "subscriptions are a WebSocket: upgrade the connection (NUT-17)")
+            )
+        }
         get(v1, "mint/quote/bolt11/{id}") { context in try await mint.mintQuote(context.parameters.require("id")) }
         get(v1, "melt/quote/bolt11/{id}") { context in try await mint.meltQuote(context.parameters.require("id")) }
         post(v1, "swap") { try await mint.swap($0) }

@@ -7,6 +7,7 @@ import Logging
 import Mint
 import NIOCore
 import NIOHTTP1
+import WebServer
 
 /// What came back over the socket.
 struct Answer: Sendable {
@@ -69,6 +70,7 @@ extension MintFixture {
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
         let application = Application(
             router: router,
+            server: HTTPDoor(webSockets: [try mint.subscriptionRoute(under: "/mint")]).builder,
             configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 if let bound = channel.localAddress?.port { port.yield(bound) }

@@ -1,0 +1,238 @@
+internal import HummingbirdCore
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOWebSocket
+
+/// Stands between the HTTP decoder and Hummingbird: it answers `Expect: 100-continue`, turns requests away over the
+/// connection limit, and makes a WebSocket of a connection where one is asked for.
+///
+/// A connection that has become a WebSocket still counts as one of Hummingbird's: it waits at the end of the pipeline
+/// for a request that never comes, and ends with the connection. What it wants to write or close does not pass here.
+final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum State {
+        case http
+        /// The request is answered here; the rest of it is not looked at.
+        case refused
+        /// Waiting whether the WebSocket is let in.
+        case opening
+        case webSocket(WebSocketSession)
+    }
+
+    private let door: HTTPDoor
+    private let isOverLimit: Bool
+    private let logger: Logger
+    private var state = State.http
+    /// Requests whose answer has not ended.
+    private var openRequests = 0
+    private var interim: Scheduled<Void>?
+    private var overLimitEnd: Scheduled<Void>?
+
+    init(_ door: HTTPDoor, isOverLimit: Bool, logger: Logger) {
+        self.door = door
+        self.isOverLimit = isOverLimit
+        self.logger = logger
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        guard isOverLimit else { return }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        overLimitEnd = context.eventLoop.scheduleTask(in: .seconds(HTTPDoor.overLimitSeconds)) {
+            bound.value.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        interim?.cancel()
+        overLimitEnd?.cancel()
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .http = state else { return }
+        let part = unwrapInboundIn(data)
+        switch part {
+        case .head(let head):
+            receive(head, data, context)
+        case .body, .end:
+            // The client did not wait for the interim answer.
+            cancelInterim()
+            context.fireChannelRead(data)
+        }
+    }
+
+    private func receive(_ head: HTTPRequestHead, _ data: NIOAny, _ context: ChannelHandlerContext) {
+        let path = head.uri.prefix { $0 != "?" }
+        if isOverLimit, !door.sparedPaths.contains(String(path)) {
+            return refuse(.tooManyConnections, context)
+        }
+        if openRequests == 0, head.method == .GET, head.asksForWebSocket,
+            let route = door.webSockets.first(where: { $0.path == path })
+        {
+            return open(route, head, context)
+        }
+        openRequests += 1
+        if head.version == .http1_1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+            scheduleInterim(context)
+        }
+        context.fireChannelRead(data)
+    }
+
+    private func scheduleInterim(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        interim = context.eventLoop.scheduleTask(in: .milliseconds(door.continueAfterMilliseconds)) {
+            let (handler, context) = bound.value
+            guard handler.interim != nil else { return }
+            handler.interim = nil
+            let head = HTTPResponseHead(version: .http1_1, status: .continue)
+            context.writeAndFlush(handler.wrapOutboundOut(.head(head)), promise: nil)
+        }
+    }
+
+    private func cancelInterim() {
+        interim?.cancel()
+        interim = nil
+    }
+
+    /// Answers by itself and closes the connection.
+    private func refuse(_ refusal: WebSocketRefusal, _ context: ChannelHandlerContext) {
+        state = .refused
+        var head = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: refusal.status))
+        head.headers.add(name: "Content-Type", value: refusal.contentType)
+        head.headers.add(name: "Content-Length", value: "\(refusal.body.count)")
+        head.headers.add(name: "Cache-Control", value: "no-store")
+        head.headers.add(name: "Connection", value: "close")
+        if let seconds = refusal.retryAfterSeconds { head.headers.add(name: "Retry-After", value: "\(seconds)") }
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: refusal.body)))), promise: nil)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            bound.value.close(promise: nil)
+        }
+    }
+
+    // MARK: WebSockets
+
+    private func open(_ route: WebSocketRoute, _ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        state = .opening
+        let request = WebSocketRequest(
+            path: route.path,
+            headers: head.headers.map { ($0.name, $0.value) },
+            peerAddress: context.remoteAddress?.ipAddress
+        )
+        // NIO's own upgrader checks the key and the version and computes the answer's headers.
+        let upgrader = NIOWebSocketServerUpgrader(
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(HTTPHeaders()) },
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() }
+        )
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let channel = context.channel
+        upgrader.buildUpgradeResponse(channel: channel, upgradeRequest: head, initialResponseHeaders: [:])
+            .flatMap { headers -> EventLoopFuture<HTTPHeaders> in
+                let admitted = channel.eventLoop.makePromise(of: Void.self)
+                admitted.completeWithTask { try await route.admit(request) }
+                return admitted.futureResult.map { headers }
+            }
+            .flatMap { headers -> EventLoopFuture<NIOLoopBound<WebSocketSession>> in
+                let (handler, context) = bound.value
+                return handler.upgrade(route, headers, context)
+            }
+            .whenComplete { result in
+                let (handler, context) = bound.value
+                switch result {
+                case .success(let session): handler.state = .webSocket(session.value)
+                case .failure(let refusal as WebSocketRefusal): handler.refuse(refusal, context)
+                case .failure(let error):
+                    handler.logger.debug("a WebSocket was not opened", metadata: ["error": "\(error)"])
+                    handler.refuse(.badHandshake, context)
+                }
+            }
+    }
+
+    /// Takes HTTP out of the pipeline and puts the WebSocket in; the connection is admitted already.
+    private func upgrade(
+        _ route: WebSocketRoute,
+        _ headers: HTTPHeaders,
+        _ context: ChannelHandlerContext
+    ) -> EventLoopFuture<NIOLoopBound<WebSocketSession>> {
+        let pipeline = context.pipeline.syncOperations
+        let channel = context.channel
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let removed: EventLoopFuture<Void>
+        do {
+            let states = try pipeline.context(handlerType: HTTPConnectionStateHandler.self)
+            let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            removed = pipeline.removeHandler(context: states).and(pipeline.removeHandler(context: decoder)).map { _ in }
+        } catch {
+            route.leave()
+            return context.eventLoop.makeFailedFuture(error)
+        }
+        return removed.flatMapThrowing {
+            let (handler, context) = bound.value
+            let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
+            context.writeAndFlush(handler.wrapOutboundOut(.head(head)), promise: nil)
+            let pipeline = context.pipeline.syncOperations
+            let encoder = try pipeline.context(handlerType: HTTPResponseEncoder.self)
+            pipeline.removeHandler(context: encoder, promise: nil)
+            let session = WebSocketSession(route, channel: channel)
+            try pipeline.addHandlers(
+                [
+                    WebSocketFrameEncoder(),
+                    ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: route.limits.messageBytes)),
+                    session,
+                ],
+                position: .before(handler)
+            )
+            return NIOLoopBound(session, eventLoop: context.eventLoop)
+        }.flatMapErrorThrowing { error in
+            route.leave()
+            throw error
+        }
+    }
+
+    // MARK: What Hummingbird sends
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard case .http = state else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        switch unwrapOutboundIn(data) {
+        case .head: cancelInterim()
+        case .end:
+            openRequests -= 1
+            context.write(data, promise: promise)
+            if isOverLimit {
+                // What was spared is one answer, not a connection.
+                context.flush()
+                context.close(promise: nil)
+            }
+            return
+        case .body: break
+        }
+        context.write(data, promise: promise)
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard case .webSocket(let session) = state else {
+            context.close(mode: mode, promise: promise)
+            return
+        }
+        // The server is stopping.
+        session.goAway()
+        promise?.succeed()
+    }
+}
+
+extension HTTPRequestHead {
+    var asksForWebSocket: Bool {
+        headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
+            && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+    }
+}
