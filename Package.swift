@@ -30,6 +30,7 @@ func tests(of name: String, on floor: Floor, _ dependencies: [Target.Dependency]
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -115,7 +116,7 @@ let package = Package(
         // Services: what is done.
         room("Workers", on: .services, [nioPosix]),
         room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
-        room("Storage", on: .services, ["Encodings", "Ledger", grdb, logging]),
+        room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
         room(
             "Identity",
             on: .services,
@@ -202,6 +203,11 @@ let package = Package(
             providers: [.apt(["libssl-dev"])]
         ),
         .target(
+            name: "CFaultyDisk",
+            path: "Tests/Support/CFaultyDisk",
+            linkerSettings: [.linkedLibrary("sqlite3")]
+        ),
+        .target(
             name: "TestSupport",
             dependencies: [],
             path: "Tests/Support/TestSupport",
@@ -232,7 +238,7 @@ let package = Package(
                 nioEmbedded, logging,
             ]
         ),
-        tests(of: "Storage", on: .services, ["Encodings", "Ledger"]),
+        tests(of: "Storage", on: .services, ["Encodings", "Ledger", "CFaultyDisk", logging]),
         tests(
             of: "Identity",
             on: .services,
@@ -283,8 +289,8 @@ let package = Package(
             on: .node,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Storage", "Wallet", "Gateway", "Identity", "mintmark", grdb, hummingbird,
-                httpClient,
+                "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
+                "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),

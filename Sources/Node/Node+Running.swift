@@ -54,7 +54,7 @@ extension Node {
 
     private func serve(_ doors: Doors, onReady: @escaping @Sendable (NodeFacts) async -> Void) async throws {
         if doors == .everything { try await Servers.requireFreeAddress(configuration) }
-        try await gateway.start()
+        if fence.raised == nil { try await gateway.start() } else { try await gateway.load() }
         let opened = DoorCount(doors == .everything ? 2 : 1)
         let facts = facts
         let announce: @Sendable () async -> Void = { if opened.open() { await onReady(facts) } }
@@ -110,10 +110,21 @@ extension Node {
     private var rounds: [any Service] {
         let wallet = wallet
         let logger = logger
+        let fence = fence
         var rounds: [any Service] = [
             Round("identity", everySeconds: 30) { [identity] in await identity.maintain() },
-            Round("gateway", everySeconds: 2) { [gateway] in await gateway.housekeep() },
+            Round("epoch", everySeconds: 60) {
+                do {
+                    try await fence.advance()
+                } catch {
+                    logger.warning("the epoch cannot be written", metadata: ["error": "\(error)"])
+                }
+            },
+            Round("gateway", everySeconds: 2) { [gateway] in
+                if fence.raised == nil { await gateway.housekeep() }
+            },
             Round("wallet", everySeconds: 30) {
+                guard fence.raised == nil else { return }
                 do {
                     try await wallet.recover()
                 } catch {
@@ -121,6 +132,7 @@ extension Node {
                 }
             },
             Round("payments", everySeconds: 10) { [payRoutes] in
+                guard fence.raised == nil else { return }
                 do {
                     _ = try await payRoutes.resume()
                 } catch {
@@ -128,7 +140,14 @@ extension Node {
                 }
             },
         ]
-        if let mint { rounds.append(Round("mint") { await mint.run() }) }
+        if let mint {
+            rounds.append(
+                Round("mint") {
+                    while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
+                    await mint.run()
+                }
+            )
+        }
         if let lightning {
             // Opens what could not be opened at the start, when the simulator was not there yet.
             rounds.append(Round("lightning", everySeconds: 10) { await lightning.openAccounts() })
@@ -142,6 +161,8 @@ extension Node {
         await identity.shutdown()
         try? await http.shutdown()
         await workers.stop()
+        // A copy of the database that was made while it ran is older than what is left now.
+        try? await fence.advance()
         await database.close()
     }
 }

@@ -34,6 +34,9 @@ public final class Node: Sendable {
     let configuration: NodeConfiguration
     let directory: DataDirectory
     let database: Database
+    /// Up where the database may be an older copy; no money moves then.
+    let fence: EpochFence
+    let backups: BackupMaker
     let http: HTTPClient
     let workers: WorkerPool
     let metrics: PrometheusMetrics
@@ -49,6 +52,7 @@ public final class Node: Sendable {
         configuration: NodeConfiguration,
         directory: DataDirectory,
         database: Database,
+        fence: EpochFence,
         http: HTTPClient,
         workers: WorkerPool,
         metrics: PrometheusMetrics,
@@ -58,6 +62,13 @@ public final class Node: Sendable {
         self.configuration = configuration
         self.directory = directory
         self.database = database
+        self.fence = fence
+        backups = BackupMaker(
+            directory: directory,
+            database: database,
+            vault: services.identity.vault,
+            clock: .system
+        )
         self.http = http
         self.workers = workers
         self.metrics = metrics
@@ -108,10 +119,12 @@ public final class Node: Sendable {
                 workers: workers,
                 logger: logger
             )
+            let fence = try await fence(in: directory, database: database, gateway: services.gateway, logger: logger)
             return Node(
                 configuration: configuration,
                 directory: directory,
                 database: database,
+                fence: fence,
                 http: http,
                 workers: workers,
                 metrics: metrics,
@@ -124,6 +137,25 @@ public final class Node: Sendable {
             await database.close()
             throw error
         }
+    }
+
+    /// Looks whether the database is the one that was last at work here. Where not, no money moves, and ecash is not
+    /// taken offline even after the operator confirmed, until he resumes that too.
+    private static func fence(
+        in directory: DataDirectory,
+        database: Database,
+        gateway: Gateway,
+        logger: Logger
+    ) async throws -> EpochFence {
+        let fence = try await EpochFence.open(in: directory, database: database, clock: .system)
+        if let raised = fence.raised {
+            try await gateway.stopOfflineAcceptance(reason: "The node was set back to an older copy of its database.")
+            logger.warning(
+                "no money moves until you look: `mintmark restore status`, then `mintmark restore confirm`",
+                metadata: ["why": "\(raised.sentence)"]
+            )
+        }
+        return fence
     }
 
     public var facts: NodeFacts {

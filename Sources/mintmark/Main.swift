@@ -29,7 +29,8 @@ struct Mintmark: AsyncParsableCommand {
             """,
         version: NodeFacts.version,
         subcommands: [
-            DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, AgentCommand.self,
+            DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, BackupCommand.self,
+            RestoreCommand.self, AgentCommand.self,
             PassportCommand.self, ServiceCommand.self, WalletCommand.self, PayCommand.self, ReceiptCommand.self,
             VerifyCommand.self, LightningSimulatorCommand.self, DemoServiceCommand.self,
         ]

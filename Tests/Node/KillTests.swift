@@ -36,4 +36,21 @@ struct KillTests {
             print(run.report())
         }
     }
+
+    @Test("A mint under the load of 16 wallets: issued less redeemed is held, no proof and no quote counts twice")
+    func mintKills() async throws {
+        let kills = Self.isSoak ? 500 : 10
+        let seed = Self.seed
+        try await World.with(starts: false) { world in
+            try await world.seller.start()
+            let run = try await MintKillRun(world, clients: 16, seed: seed)
+            let problems = try await run.run(kills: kills)
+            #expect(
+                problems == [],
+                "KILL_SEED=\(seed)\n\(run.report())\nthe node's log: \(world.seller.process.log().suffix(3000))"
+            )
+            print("\(kills) kills of the mint: \(run.report())")
+            await run.end()
+        }
+    }
 }

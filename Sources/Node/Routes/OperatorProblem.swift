@@ -18,6 +18,7 @@ enum OperatorProblem {
         case let error as IdentityError: make(error.code.rawValue, error.message, identityStatus(error.code))
         case let error as GatewayError: make(error.code.rawValue, error.message, gatewayStatus(error.code))
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
+        case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
         case let error as CashuError: make("invalid-request", error.message, 400)
         case let error as JSONError: make("invalid-request", "the request's JSON: \(error.message)", 400)

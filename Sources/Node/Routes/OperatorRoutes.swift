@@ -13,8 +13,9 @@ internal import Wallet
 struct OperatorRoutes: Sendable {
     let node: Node
 
-    func add<Context: RequestContext>(to api: RouterGroup<Context>) {
+    func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let node = node
+        let api = group.add(middleware: FenceMiddleware(fence: node.fence))
         api.get("node") { _, _ in OperatorResponses.json(node.facts.json) }
         api.post("audit") { _, _ in
             await OperatorResponses.answering { ["findings": .array(try await node.audit().map { .string($0) })] }
@@ -36,6 +37,8 @@ struct OperatorRoutes: Sendable {
             registry: node.identity.registry
         ).add(to: api.group("wallet"))
         node.payRoutes.add(to: api)
+        BackupRoutes(maker: node.backups).add(to: api)
+        FenceRoutes(node: node).add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)
         GatewayRoutes(node.gateway).addOperator(to: api)
     }

@@ -24,10 +24,12 @@ struct PublicContext: RequestContext, RemoteAddressRequestContext {
 /// Everything that strangers can reach. Paid services go straight to the gateway, past the router.
 struct PublicResponder: HTTPResponder {
     private let gateway: Gateway
+    private let fence: EpochFence
     private let router: RouterResponder<PublicContext>
 
     init(_ node: Node, operatorToken: [UInt8]) {
         gateway = node.gateway
+        fence = node.fence
         let router = Router(context: PublicContext.self)
         if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
         IdentityRoutes(node.identity).addPublicRoutes(to: router)
@@ -39,6 +41,9 @@ struct PublicResponder: HTTPResponder {
     }
 
     func respond(to request: Request, context: PublicContext) async throws -> Response {
+        if fence.raised != nil, !Fence.allowsPublic(request.method, path: request.uri.path) {
+            return request.uri.path.hasPrefix("/mint/") ? Fence.mintRefusal() : Fence.refusal()
+        }
         if request.uri.path.hasPrefix(Gateway.mountPath) {
             return try await gateway.respond(to: request, peerAddress: context.remoteAddress?.ipAddress)
         }
@@ -90,11 +95,13 @@ struct HealthRoutes: Sendable {
     func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let node = node
         group.get("health") { _, _ in
+            guard node.fence.raised == nil else { return Fence.refusal() }
             do {
+                try await node.database.requireWritable()
                 _ = try await node.database.fact("node.did")
                 return OperatorResponses.json(["status": "ok", "version": .string(NodeFacts.version)])
             } catch {
-                return OperatorResponses.problem(OperatorProblem.of(error))
+                return Self.unwell(error)
             }
         }
         group.get("metrics") { _, _ in
@@ -104,5 +111,24 @@ struct HealthRoutes: Sendable {
                 Array(node.metrics.exposition().utf8)
             )
         }
+    }
+
+    /// Why the node takes no money, without the machine's paths: those are in its log and in `mintmark status`.
+    private static func unwell(_ error: any Error) -> Response {
+        var problem = OperatorProblem.of(error)
+        problem.status = 503
+        problem.title = "Not now"
+        if let error = error as? StorageError {
+            problem.detail =
+                switch error.code {
+                case .full: "The node's disk is full: it takes no money until there is room."
+                case .ioFailure, .corrupt, .foreign:
+                    "The node's disk failed: it takes no money until the disk was checked and the node started again."
+                default: "The node cannot reach its database: it takes no money."
+                }
+        }
+        var response = OperatorResponses.problem(problem)
+        response.headers[.retryAfter] = "30"
+        return response
     }
 }

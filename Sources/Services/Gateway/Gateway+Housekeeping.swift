@@ -7,13 +7,18 @@ import Synchronization
 
 /// What the gateway does on its own: recovery at start, redemption in batches, refunds, cleaning.
 extension Gateway {
-    /// Reads what is on disk and ends what a crash left open. Call it before the first request.
-    public func start() async throws {
+    /// Reads what is on disk; moves nothing.
+    public func load() async throws {
         try await registry.load()
         let stop = try await store.offlineStop()
         offlineStop.withLock { $0 = stop }
         let kept = try await store.keptAnswerBytes()
         keptAnswerBytes.withLock { $0 = kept }
+    }
+
+    /// Reads what is on disk and ends what a crash left open. Call it before the first request.
+    public func start() async throws {
+        try await load()
         var recovered = 0
         while true {
             let open = try await store.open(states: [.running], olderThan: clock.now().adding(seconds: 1), limit: 500)

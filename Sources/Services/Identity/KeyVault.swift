@@ -23,6 +23,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     public let walletSeed: [UInt8]
     /// The key that buyers lock ecash to. Used by nothing but the claim table.
     public let sellerKey: Secp256k1.Scalar
+    /// Seals the node's backups: 32 bytes.
+    public let backupKey: [UInt8]
 
     init(_ words: Mnemonic) throws {
         func derived(_ purpose: String) -> [UInt8] {
@@ -32,6 +34,7 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         agentSealingKey = derived("agent keys")
         mintSeed = derived("mint")
         walletSeed = words.seed()
+        backupKey = derived("backup")
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
     }
 
@@ -76,6 +79,16 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     /// - Throws: `IdentityError` with `.vaultMissing`, `.vaultUnreadable` or `.wrongPassphrase`.
     public static func open(in directory: DataDirectory, passphrase: [UInt8]) throws -> KeyVault {
         try KeyVault(words(in: directory, passphrase: passphrase))
+    }
+
+    /// The keys that recovery words stand for, without a file.
+    public static func of(words: Mnemonic) throws -> KeyVault { try KeyVault(words) }
+
+    /// Opens a vault from the bytes of its file, such as a backup holds.
+    ///
+    /// - Throws: as ``open(in:passphrase:)``.
+    public static func open(file bytes: [UInt8], passphrase: [UInt8]) throws -> KeyVault {
+        try KeyVault(try Mnemonic(entropy: try VaultFile(bytes: bytes, path: "the vault").open(passphrase: passphrase)))
     }
 
     /// Whether the data directory has a vault.

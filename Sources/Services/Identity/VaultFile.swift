@@ -64,21 +64,35 @@ struct VaultFile {
             throw IdentityError(.vaultMissing, "there is no vault at \(path): run `mintmark init` first")
         }
         do {
-            let data = try Data(contentsOf: URL(filePath: path))
-            let value = try JSONValue.parse(
-                [UInt8](data),
-                limits: JSONLimits(maximumBytes: 65_536, maximumDepth: 4, maximumValues: 64)
-            )
-            return try VaultFile(json: value)
+            return try VaultFile(bytes: [UInt8](try Data(contentsOf: URL(filePath: path))), path: path)
         } catch let error as IdentityError {
             throw error
         } catch {
-            throw IdentityError(
-                .vaultUnreadable,
-                "\(path) cannot be read (\(error)): put it back from a backup, or restore with the recovery words",
-                cause: error
-            )
+            throw unreadable(path, error)
         }
+    }
+
+    /// - Parameter path: what to call it in an error.
+    init(bytes: [UInt8], path: String) throws {
+        do {
+            let value = try JSONValue.parse(
+                bytes,
+                limits: JSONLimits(maximumBytes: 65_536, maximumDepth: 4, maximumValues: 64)
+            )
+            try self.init(json: value)
+        } catch let error as IdentityError {
+            throw error
+        } catch {
+            throw Self.unreadable(path, error)
+        }
+    }
+
+    private static func unreadable(_ path: String, _ error: any Error) -> IdentityError {
+        IdentityError(
+            .vaultUnreadable,
+            "\(path) cannot be read (\(error)): put it back from a backup, or restore with the recovery words",
+            cause: error
+        )
     }
 
     func write(in directory: DataDirectory) throws {

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import GRDB
+internal import GRDBSQLite
 public import Logging
 internal import Synchronization
 
@@ -28,8 +29,8 @@ public final class Database: Sendable {
     private let queue: WriteQueue
     private let logger: Logger
     private let writerEnded = DispatchSemaphore(value: 0)
-    /// Set once the disk has failed: SQLite cannot know what reached it, so no write is taken any more.
-    private let failure = Mutex<StorageError?>(nil)
+    /// What stands in the way of writes, and the log's checkpoints.
+    private let health = DiskHealth()
 
     /// Opens or creates the file and brings its schema up to date.
     ///
@@ -62,9 +63,6 @@ public final class Database: Sendable {
                     throw StorageError(.statement, "SQLite refuses synchronous=FULL; it answers \(synchronous ?? -1)")
                 }
                 try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
-                // A checkpoint every 32 MB of log instead of every 4: pages that each commit touches (accounts, the ends
-                // of indexes) go to the main file once instead of many times. Durability is the log's, not the file's.
-                try database.execute(sql: "PRAGMA wal_autocheckpoint = 8192")
                 // Each body's savepoint keeps the pages it changes. In memory, where its release drops them at once; past
                 // 64 KiB SQLite would put them into a temporary file, written, closed and deleted for every commit.
                 try database.execute(sql: "PRAGMA temp_store = MEMORY")
@@ -72,6 +70,7 @@ public final class Database: Sendable {
                 try database.execute(sql: "PRAGMA cache_size = -16384")
                 try Self.claim(database, path: path)
                 try Self.migrate(database, (Self.ownMigrations + migrations), path: path)
+                health.watchCheckpoints(of: database)
             }
         } catch {
             throw StorageError(error, path: path)
@@ -136,7 +135,7 @@ public final class Database: Sendable {
     /// changes are undone and the others stand. A cancelled caller does not undo what was queued.
     /// - Throws: what `body` throws; `StorageError` where the store could not keep it, and then nothing of it is kept.
     public func write<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
-        if let failure = failure.withLock({ $0 }) { throw failure }
+        if let failure = health.failure { throw failure }
         let result = ResultBox<T>()
         return try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<T, any Error>) in
             let job = WriteJob(
@@ -163,7 +162,11 @@ public final class Database: Sendable {
     }
 
     /// Runs `body` on a reader: it sees the last commit and nothing later.
+    ///
+    /// Once the disk has failed nothing is read either: a commit that was reported as failed may stand in the log, and
+    /// then what a reader sees now is not what the next start will find.
     public func read<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
+        if let failure = health.failure { throw failure }
         let path = path
         do {
             return try await pool.read { try body(Connection($0, path: path)) }
@@ -172,7 +175,28 @@ public final class Database: Sendable {
         }
     }
 
+    /// Why writes are not taken now: the disk has failed (until the store is opened anew), or the last one found it
+    /// full. Nil where all is well.
+    public var refusal: StorageError? { health.refusal }
+
+    /// Throws what stands in the way of a write. Where the disk was full, tries whether there is room again.
+    public func requireWritable() async throws {
+        guard let refusal else { return }
+        guard refusal.code == .full else { throw refusal }
+        try await write { connection in
+            try connection.execute(
+                """
+                INSERT INTO storage_meta (key, value) VALUES ('storage.probe', '1')
+                ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) % 1000 + 1
+                """
+            )
+        }
+    }
+
     /// Writes what is queued, then closes the file.
+    ///
+    /// After a failure of the disk the file is left as it is, open until the process ends: closing it would copy pages
+    /// from the log to the file that may not be on the disk, though SQLite takes them for written.
     public func close() async {
         queue.close()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
@@ -182,10 +206,13 @@ public final class Database: Sendable {
                 // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave
                 // the log. Where that fails the log stays beside it, which loses nothing. Not on the caller's task: that
                 // may be cancelled, and GRDB would not even try.
-                _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+                if self.health.failure == nil {
+                    _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+                }
                 continuation.resume()
             }
         }
+        guard health.failure == nil else { return }
         do {
             try pool.close()
         } catch {
@@ -197,7 +224,7 @@ public final class Database: Sendable {
 
     private func runWriter() {
         while let batch = queue.nextBatch() {
-            if let failure = failure.withLock({ $0 }) {
+            if let failure = health.failure {
                 for job in batch { job.finish(failure) }
                 continue
             }
@@ -225,10 +252,7 @@ public final class Database: Sendable {
             }
         } catch {
             let error = StorageError(error, path: path)
-            if error.endsWriting {
-                failure.withLock { $0 = error }
-                logger.critical("the store takes no more writes", metadata: ["error": "\(error)"])
-            }
+            stopWriting(because: error)
             for (index, job) in batch.enumerated() {
                 // A body that had failed by itself keeps its own reason.
                 let own: (any Error)? = index < outcomes.count ? outcomes[index] : nil
@@ -236,7 +260,20 @@ public final class Database: Sendable {
             }
             return
         }
+        health.wrote()
+        // The batch is on the disk whatever became of the checkpoint behind it.
+        if let error = health.takeCheckpointError(path: path) { stopWriting(because: error) }
         for (job, outcome) in zip(batch, outcomes) { job.finish(outcome) }
+    }
+
+    /// Notes a failure of the disk. One that cannot be trusted away keeps the file from being closed, too.
+    private func stopWriting(because error: StorageError) {
+        guard health.note(error) else { return }
+        if error.endsWriting {
+            // The pool's own end would checkpoint: it never comes.
+            _ = Unmanaged.passRetained(pool)
+        }
+        logger.critical("the store takes no writes", metadata: ["error": "\(error)"])
     }
 
     /// - Returns: what the body threw, with its changes undone; nil where it went well.

@@ -190,10 +190,11 @@ enum Counters {
     }
 
     static func next(of keyset: KeysetID, in connection: Connection) throws -> UInt64 {
-        try connection.first("SELECT next FROM wallet_counters WHERE keyset = ?", .blob(keyset.bytes))?.uint64(0) ?? 0
+        try connection.first("SELECT next FROM wallet_counters WHERE keyset = ?", .blob(keyset.bytes))?.uint64(0)
+            ?? CounterGenerations.floor(in: connection)
     }
 
-    /// Never lowers it.
+    /// Never lowers it, nor leaves it below the floor of ``CounterGenerations``.
     static func raise(to next: UInt64, of keyset: KeysetID, in connection: Connection) throws {
         try connection.execute(
             """
@@ -201,7 +202,7 @@ enum Counters {
             ON CONFLICT (keyset) DO UPDATE SET next = max(next, excluded.next)
             """,
             .blob(keyset.bytes),
-            try .amount(next)
+            try .amount(max(next, CounterGenerations.floor(in: connection)))
         )
     }
 }

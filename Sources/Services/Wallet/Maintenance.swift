@@ -198,17 +198,16 @@ extension Wallet {
     private func restore(_ keyset: Keyset, at mint: MintURL, emptyBatches: Int) async throws -> RestoredKeyset {
         var result = RestoredKeyset(keyset: keyset.id.hex, unit: keyset.unit, coins: 0, amount: 0)
         let client = await book.client(mint)
-        var counter: UInt64 = 0
-        var empty = 0
         let size: UInt64 = 100
-        while empty < max(1, emptyBatches), counter < 1 << 30 {
+        var walk = CounterWalk(size: size, emptyBatches: emptyBatches)
+        while let counter = walk.next {
             let secrets = try runner.maker.plainSecrets(keyset: keyset.id, from: counter, count: size)
             let outputs = try secrets.map { try $0.output() }
             do {
                 let answers = try await client.restore(outputs)
                 let response = RestoreResponse(outputs: answers.map(\.output), signatures: answers.map(\.signature))
                 let found = try response.proofs(for: secrets, requiresDLEQ: false) { $0 == keyset.id ? keyset : nil }
-                empty = found.isEmpty ? empty + 1 : 0
+                walk.ended(found: !found.isEmpty)
                 if let last = found.map(\.index).max() {
                     let states = try await client.checkState(found.map { try $0.proof.hashedSecret().compressed })
                     let unspent = zip(found, states).filter { $1.state == .unspent }.map(\.0.proof)
@@ -221,7 +220,6 @@ extension Wallet {
             } catch let error as CashuError {
                 throw WalletError(.mintDishonest, "what \(mint) restored is wrong: \(error.message)", cause: error)
             }
-            counter += size
         }
         return result
     }

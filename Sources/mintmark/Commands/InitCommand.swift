@@ -39,7 +39,7 @@ struct InitCommand: AsyncParsableCommand {
         }
     }
 
-    private static func readWords() throws -> Mnemonic {
+    static func readWords() throws -> Mnemonic {
         if isatty(STDIN_FILENO) == 1 { Output.note("The 12 words, on one line: ", terminator: "") }
         guard let line = readLine() else { throw Failure("no words were given", .usage) }
         return try Mnemonic(words: line)
@@ -100,7 +100,7 @@ enum NodeMaking {
         return Made(did: vault.node.did.string, words: words.words, keptPassphrase: isMade)
     }
 
-    private static func passphrase(asks: Bool) throws -> (bytes: [UInt8], isMade: Bool) {
+    static func passphrase(asks: Bool) throws -> (bytes: [UInt8], isMade: Bool) {
         let environment = ProcessInfo.processInfo.environment
         let isGiven = ["MINTMARK_PASSPHRASE_FILE", "MINTMARK_PASSPHRASE"].contains { environment[$0]?.isEmpty == false }
         if isGiven { return (try Passphrase.find(in: "", environment: environment), false) }

@@ -76,6 +76,13 @@ struct Books: Sendable {
         }
     }
 
+    /// Debits less credits over the accounts of these names.
+    func sums(of accounts: [String]) throws -> Int64 {
+        try accounts.reduce(0) { sum, name in
+            try sum + number("SELECT coalesce(sum(debits - credits), 0) FROM ledger_accounts WHERE name = ?", [name])
+        }
+    }
+
     func sums() throws -> Sums {
         try Self.open(path).read { database in
             func assets(_ prefix: String) throws -> Int64 {

@@ -1,0 +1,88 @@
+import CanonicalJSON
+import Cashu
+import Encodings
+import Foundation
+import Lightning
+
+/// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
+/// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
+enum FuzzTarget: String, CaseIterable {
+    case token, request, secret, invoice, json, cbor
+
+    static let chosen: FuzzTarget = {
+        let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
+        guard let target = FuzzTarget(rawValue: name) else {
+            preconditionFailure("set FUZZ_TARGET to one of \(allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return target
+    }()
+
+    func run(_ bytes: [UInt8]) throws {
+        switch self {
+        case .token: try Self.token(bytes)
+        case .request: try Self.request(bytes)
+        case .secret: try Self.secret(bytes)
+        case .invoice: try Self.invoice(bytes)
+        case .json: try Self.json(bytes)
+        case .cbor: try Self.cbor(bytes)
+        }
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// Text with its prefix, and the CBOR that a binary token holds.
+    private static func token(_ bytes: [UInt8]) throws {
+        for read in [{ try Token.all(in: text(bytes)) }, { [try Token(binary: bytes)] }] {
+            guard let tokens = try? read() else { continue }
+            for token in tokens {
+                let written = token.serialized()
+                precondition(try! Token(written).serialized() == written, "a token changes as it is written")
+                _ = try? token.amount()
+                _ = try? token.proofs(knownKeysets: token.proofs.map(\.keysetID))
+            }
+        }
+    }
+
+    private static func request(_ bytes: [UInt8]) throws {
+        let written = try PaymentRequest(text(bytes)).serialized()
+        precondition(try! PaymentRequest(written).serialized() == written, "a request changes as it is written")
+    }
+
+    private static func secret(_ bytes: [UInt8]) throws {
+        let text = text(bytes)
+        _ = try? P2PKWitness(text)
+        guard case .conditional(let secret) = SecretKind(of: text) else { return }
+        if let condition = try? P2PKCondition(secret: secret) { _ = condition.hasExpired(now: 1_800_000_000) }
+        guard let written = try? secret.serialized() else { return }
+        precondition(SecretKind(of: written) == .conditional(secret), "a secret changes as it is written")
+    }
+
+    private static func invoice(_ bytes: [UInt8]) throws {
+        let invoice = try BOLT11Invoice(decoding: text(bytes))
+        precondition(try! BOLT11Invoice(decoding: invoice.text) == invoice, "an invoice changes as it is written")
+    }
+
+    private static func json(_ bytes: [UInt8]) throws {
+        let value = try JSONValue.parse(bytes)
+        precondition(try! JSONValue.parse(value.serialized()) == value, "a JSON value changes as it is written")
+        let canonical = try value.canonicalized()
+        precondition(
+            try! JSONValue.parse(canonical).canonicalized() == canonical,
+            "a canonical form is not its own canonical form"
+        )
+    }
+
+    private static func cbor(_ bytes: [UInt8]) throws {
+        let item = try CBOR.decode(bytes)
+        precondition(try! CBOR.decode(item.encoded()) == item, "a CBOR item changes as it is written")
+    }
+}
+
+/// What libFuzzer calls with each input.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    let bytes = start.map { Array(UnsafeBufferPointer(start: $0, count: count)) } ?? []
+    // A refusal is a good answer.
+    try? FuzzTarget.chosen.run(bytes)
+    return 0
+}
