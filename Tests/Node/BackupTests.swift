@@ -37,8 +37,14 @@ struct BackupTests {
             let buyerFile = world.folder.path + "/buyer.backup"
             _ = try await world.fund(256)
             let added = try await seller.command(
-                "service", "add", "weather", "--json", "--upstream", "http://127.0.0.1:\(world.upstreamPort)",
-                "--price", "2sat"
+                "service",
+                "add",
+                "weather",
+                "--json",
+                "--upstream",
+                "http://127.0.0.1:\(world.upstreamPort)",
+                "--price",
+                "2sat"
             )
             #expect(added.status == 0, "\(added)")
             // While it works: calls go on during the backup.
@@ -62,7 +68,12 @@ struct BackupTests {
             // Time goes on after the copies: more is spent.
             _ = try await world.fund(64)
             let token = try await world.buyer.command(
-                "wallet", "send", "21sat", "--mint", seller.url + "/mint", "--json"
+                "wallet",
+                "send",
+                "21sat",
+                "--mint",
+                seller.url + "/mint",
+                "--json"
             )
             #expect(token.status == 0, "\(token)")
             await seller.kill()
@@ -153,7 +164,10 @@ struct BackupTests {
         )
         #expect(wrong.status == 1 && wrong.json["error"]?.stringValue?.contains("words of") == true, "\(wrong)")
         #expect(!FileManager.default.fileExists(atPath: home))
-        let restored = try await Program.run(["restore", file, "--words", "--json", "--data", home], input: words + "\n")
+        let restored = try await Program.run(
+            ["restore", file, "--words", "--json", "--data", home],
+            input: words + "\n"
+        )
         #expect(restored.status == 0, "\(restored)")
         #expect(FileManager.default.fileExists(atPath: home + "/passphrase"))
         let books = Books(path: home + "/node.sqlite")

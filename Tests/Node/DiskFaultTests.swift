@@ -22,6 +22,19 @@ struct DiskFaultTests {
         try await node.whileRunning(.everything, body)
     }
 
+    /// Gives the database's files new inodes and forgets their shared memory, as a crash does: within this process SQLite
+    /// would go on with what the failed connections, which never close, had in memory.
+    private func renewFiles(in directory: String) throws {
+        let files = FileManager.default
+        for name in ["node.sqlite", "node.sqlite-wal"] {
+            let path = directory + "/" + name
+            try files.copyItem(atPath: path, toPath: path + ".new")
+            try files.removeItem(atPath: path)
+            try files.moveItem(atPath: path + ".new", toPath: path)
+        }
+        try files.removeItem(atPath: directory + "/node.sqlite-shm")
+    }
+
     private func requestMintQuote(_ world: World) async throws -> PlainAnswer {
         var request = HTTPClientRequest(url: world.seller.url + "/mint/v1/mint/quote/bolt11")
         request.method = .POST
@@ -38,7 +51,10 @@ struct DiskFaultTests {
         #expect(health.headers.first(name: "Retry-After") != nil)
         let quote = try await requestMintQuote(world)
         #expect(quote.status == 503 && quote.headers.first(name: "Retry-After") != nil, "\(quote.text)")
-        let call = try await world.buyer.pay("\(world.seller.url)/s/weather/now/call?key=stopped-\(code)", key: "stopped-\(code)")
+        let call = try await world.buyer.pay(
+            "\(world.seller.url)/s/weather/now/call?key=stopped-\(code)",
+            key: "stopped-\(code)"
+        )
         #expect(call.status != 200, "\(call)")
         #expect(world.upstream.calls("stopped-\(code)") == 0)
     }
@@ -76,7 +92,7 @@ struct DiskFaultTests {
             for _ in 0..<500 where DataDirectory.isHeld(path: world.seller.directory) {
                 try await Task.sleep(for: .milliseconds(10))
             }
-            try FileManager.default.removeItem(atPath: world.seller.directory + "/node.sqlite-shm")
+            try renewFiles(in: world.seller.directory)
             try await world.seller.start()
             #expect(try await world.get(world.seller.url + "/health").status == 200)
             _ = try await world.buyer.call(.POST, "/api/payments/resume", [:])
@@ -91,7 +107,9 @@ struct DiskFaultTests {
                 }
                 seller = try Books(world.seller).sums()
                 buyer = try Books(world.buyer).sums()
-                if seller.unissued == 0, seller.circulating == buyer.wallet + seller.wallet + seller.unredeemed { break }
+                if seller.unissued == 0, seller.circulating == buyer.wallet + seller.wallet + seller.unredeemed {
+                    break
+                }
                 try await Task.sleep(for: .milliseconds(100))
             }
             let payments = try Books(world.buyer).texts(

@@ -248,7 +248,11 @@ final class MintKillRun: Sendable {
         }
         let spent = Set(try books.texts("SELECT hex(y) FROM mint_proofs WHERE pending = 0"))
         if !owned.isDisjoint(with: spent) { problems.append("wallets hold coins that the mint says are spent") }
-        equal("held proofs of melts without an end", try books.number("SELECT count(*) FROM mint_proofs WHERE pending = 1"), 0)
+        equal(
+            "held proofs of melts without an end",
+            try books.number("SELECT count(*) FROM mint_proofs WHERE pending = 1"),
+            0
+        )
         let sums = try books.sums()
         equal("in circulation, and held by the wallets", sums.circulating, held)
         let promised = try books.number("SELECT coalesce(sum(amount), 0) FROM mint_promises WHERE c IS NOT NULL")

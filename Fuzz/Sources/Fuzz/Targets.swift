@@ -4,6 +4,15 @@ import Encodings
 import Foundation
 import Lightning
 
+/// What was taken and then not read again from its own writing.
+private func again<T>(_ what: String, _ read: () throws -> T) -> T {
+    do {
+        return try read()
+    } catch {
+        preconditionFailure("\(what) cannot be read again: \(error)")
+    }
+}
+
 /// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
@@ -36,7 +45,8 @@ enum FuzzTarget: String, CaseIterable {
             guard let tokens = try? read() else { continue }
             for token in tokens {
                 let written = token.serialized()
-                precondition(try! Token(written).serialized() == written, "a token changes as it is written")
+                let same = again("a token") { try Token(written).serialized() }
+                precondition(same == written, "a token changes as it is written")
                 _ = try? token.amount()
                 _ = try? token.proofs(knownKeysets: token.proofs.map(\.keysetID))
             }
@@ -45,7 +55,8 @@ enum FuzzTarget: String, CaseIterable {
 
     private static func request(_ bytes: [UInt8]) throws {
         let written = try PaymentRequest(text(bytes)).serialized()
-        precondition(try! PaymentRequest(written).serialized() == written, "a request changes as it is written")
+        let same = again("a request") { try PaymentRequest(written).serialized() }
+        precondition(same == written, "a request changes as it is written")
     }
 
     private static func secret(_ bytes: [UInt8]) throws {
@@ -59,22 +70,23 @@ enum FuzzTarget: String, CaseIterable {
 
     private static func invoice(_ bytes: [UInt8]) throws {
         let invoice = try BOLT11Invoice(decoding: text(bytes))
-        precondition(try! BOLT11Invoice(decoding: invoice.text) == invoice, "an invoice changes as it is written")
+        let same = again("an invoice") { try BOLT11Invoice(decoding: invoice.text) }
+        precondition(same == invoice, "an invoice changes as it is written")
     }
 
     private static func json(_ bytes: [UInt8]) throws {
         let value = try JSONValue.parse(bytes)
-        precondition(try! JSONValue.parse(value.serialized()) == value, "a JSON value changes as it is written")
+        let same = again("a JSON value") { try JSONValue.parse(value.serialized()) }
+        precondition(same == value, "a JSON value changes as it is written")
         let canonical = try value.canonicalized()
-        precondition(
-            try! JSONValue.parse(canonical).canonicalized() == canonical,
-            "a canonical form is not its own canonical form"
-        )
+        let twice = again("a canonical form") { try JSONValue.parse(canonical).canonicalized() }
+        precondition(twice == canonical, "a canonical form is not its own canonical form")
     }
 
     private static func cbor(_ bytes: [UInt8]) throws {
         let item = try CBOR.decode(bytes)
-        precondition(try! CBOR.decode(item.encoded()) == item, "a CBOR item changes as it is written")
+        let same = again("a CBOR item") { try CBOR.decode(item.encoded()) }
+        precondition(same == item, "a CBOR item changes as it is written")
     }
 }
 

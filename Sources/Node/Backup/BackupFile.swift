@@ -107,7 +107,10 @@ public struct BackupHeader: Sendable {
             let json = try JSONValue.parse(bytes, limits: limits)
             let version = try json.int64("version")
             guard version == BackupFormat.version else {
-                throw BackupError(.newer, "the backup is of version \(version): use the mintmark that made it, or a newer one")
+                throw BackupError(
+                    .newer,
+                    "the backup is of version \(version): use the mintmark that made it, or a newer one"
+                )
             }
             node = try json.string("node")
             createdAt = try Timestamp(rfc3339: try json.string("createdAt"))

@@ -87,7 +87,9 @@ final class SequentialFile {
 }
 
 extension UInt32 {
-    fileprivate var bigEndianBytes: [UInt8] { (0..<4).reversed().map { UInt8(truncatingIfNeeded: self >> (8 * UInt32($0))) } }
+    fileprivate var bigEndianBytes: [UInt8] {
+        (0..<4).reversed().map { UInt8(truncatingIfNeeded: self >> (8 * UInt32($0))) }
+    }
 
     fileprivate init(bigEndianBytes bytes: [UInt8]) { self = bytes.reduce(0) { $0 << 8 | UInt32($1) } }
 }

@@ -42,7 +42,9 @@ enum Fence {
         if path.hasPrefix("/api/") { return true }
         guard method == .get || method == .head, !path.hasPrefix(Gateway.mountPath) else { return false }
         guard path.hasPrefix("/mint/") else { return true }
-        return ["/mint/v1/keys", "/mint/v1/keysets", "/mint/v1/info"].contains { path == $0 || path.hasPrefix($0 + "/") }
+        return ["/mint/v1/keys", "/mint/v1/keysets", "/mint/v1/info"].contains {
+            path == $0 || path.hasPrefix($0 + "/")
+        }
     }
 
     /// The parts of the operator's API that move money.

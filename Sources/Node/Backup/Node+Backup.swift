@@ -39,13 +39,18 @@ final class BackupMaker: Sendable {
     /// - Throws: `BackupError` where it cannot even begin.
     func begin(_ path: String) throws -> AsyncStream<Step> {
         guard path.hasPrefix("/"), path.utf8.count <= 4000 else {
-            throw BackupError(.notPermitted, "a backup needs the whole path of its file, such as /media/stick/node.backup")
+            throw BackupError(
+                .notPermitted,
+                "a backup needs the whole path of its file, such as /media/stick/node.backup"
+            )
         }
         try Self.requireFree(path)
-        guard isBusy.withLock({ isBusy in
-            defer { isBusy = true }
-            return !isBusy
-        }) else {
+        guard
+            isBusy.withLock({ isBusy in
+                defer { isBusy = true }
+                return !isBusy
+            })
+        else {
             throw BackupError(.busy, "another backup is being made: wait until it is done")
         }
         // Only the latest step matters to a slow follower.

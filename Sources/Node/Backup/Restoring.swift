@@ -85,7 +85,10 @@ public enum BackupRestore {
 
     private static func requireFree(_ directory: String) throws {
         guard NodeFiles.socketPath(in: directory).utf8.count <= NodeFiles.maximumSocketPathBytes else {
-            throw BackupError(.notPermitted, "the path \(directory) is too long for the node's socket: choose a shorter one")
+            throw BackupError(
+                .notPermitted,
+                "the path \(directory) is too long for the node's socket: choose a shorter one"
+            )
         }
         var facts = stat()
         guard lstat(directory, &facts) == 0 else { return }

@@ -14,7 +14,8 @@ enum CounterGenerations {
     /// Where a keyset's counters begin that has none yet: above zero once a copy was put back, because the keyset may
     /// have been used since the copy was made.
     static func floor(in connection: Connection) throws -> UInt64 {
-        guard let bytes = try connection.first("SELECT value FROM wallet_meta WHERE name = ?", .text(floorName))?.blob(0)
+        guard
+            let bytes = try connection.first("SELECT value FROM wallet_meta WHERE name = ?", .text(floorName))?.blob(0)
         else { return 0 }
         return bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }

@@ -4,9 +4,9 @@ import CanonicalJSON
 import Cryptography
 import Encodings
 import Foundation
-import Node
 import NIOCore
 import NIOHTTP1
+import Node
 
 struct BackupCommand: NodeCommand {
     static let configuration = CommandConfiguration(
@@ -69,7 +69,9 @@ private struct ProgressLine {
         guard let done = step["bytes"]?.stringValue.flatMap(UInt64.init),
             let total = step["of"]?.stringValue.flatMap(UInt64.init)
         else {
-            if isShown, step["step"]?.stringValue == "copying" { Output.note("\rcopying the database… ", terminator: "") }
+            if isShown, step["step"]?.stringValue == "copying" {
+                Output.note("\rcopying the database… ", terminator: "")
+            }
             return
         }
         show("sealing", done, of: total)

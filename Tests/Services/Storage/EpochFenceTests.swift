@@ -47,7 +47,9 @@ import Testing
         #expect(try await live() == nil)
     }
 
-    @Test("[BAK-6] [BAK-7] An older database put back is found out, stays so over restarts, and the right one works at once")
+    @Test(
+        "[BAK-6] [BAK-7] An older database put back is found out, stays so over restarts, and the right one works at once"
+    )
     func olderCopy() async throws {
         _ = try await live()
         try copy(path("node.sqlite"), path("older"))
