@@ -130,7 +130,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", httpClient, hummingbird,
-                hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, logging,
+                hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
             ]
         ),
         room(

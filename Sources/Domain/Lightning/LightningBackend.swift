@@ -43,6 +43,59 @@ public protocol LightningBackend: Sendable {
     /// How a payment made from here stands; nil where the backend has no record of one. Nil is not `failed`: a call
     /// of `pay` whose answer was lost may still be on its way. Calling `pay` again settles the question.
     func paymentStatus(paymentHash: [UInt8]) async throws(LightningError) -> PaymentOutcome?
+
+    /// What this backend can do beyond the rules that all keep.
+    var abilities: LightningAbilities { get }
+
+    /// Pays a part of an invoice, while others pay the rest (BOLT 4, "Basic Multi-Part Payments"; NUT-15): the payee takes
+    /// all the parts or none. One part of an invoice can be paid from here, as parts share the payment hash; everything
+    /// said of `pay` holds for it.
+    /// - Parameter amountMsat: less than the invoice's amount.
+    /// - Throws: `unsupported` where `abilities.paysParts` is false.
+    func payPart(
+        of invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome
+
+    /// The payment hashes of invoices made here, as they are paid. Hints: each may come twice, late or never, so
+    /// `invoiceStatus` is the only word that counts. Goes on, over lost connections, until the reading task ends; ends at
+    /// once where the backend tells nothing by itself.
+    func settledInvoices() -> AsyncStream<[UInt8]>
+
+    /// Asks the backend whether it is on `network`.
+    /// - Throws: `networkMismatch`, which nothing heals but another configuration; others where it cannot be asked now.
+    func checkNetwork() async throws(LightningError)
+}
+
+extension LightningBackend {
+    public var abilities: LightningAbilities { LightningAbilities() }
+
+    public func payPart(
+        of invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        throw LightningError(.unsupported, "this Lightning backend cannot pay a part of an invoice")
+    }
+
+    public func settledInvoices() -> AsyncStream<[UInt8]> { AsyncStream { $0.finish() } }
+
+    public func checkNetwork() async throws(LightningError) {}
+}
+
+/// What a backend can do beyond the rules that all keep.
+public struct LightningAbilities: Hashable, Sendable {
+    /// Invoices are made for multiples of this: 1, or 1000 where the backend counts in sat; others are refused with
+    /// `invalidRequest`.
+    public var amountStepMsat: UInt64
+    /// Whether `payPart` works (NUT-15).
+    public var paysParts: Bool
+
+    public init(amountStepMsat: UInt64 = 1, paysParts: Bool = false) {
+        self.amountStepMsat = amountStepMsat
+        self.paysParts = paysParts
+    }
 }
 
 /// What every adapter of `LightningBackend` keeps to.

@@ -32,6 +32,8 @@ public struct LightningError: Error, Sendable, CustomStringConvertible {
         public static let invoiceNotFound = Code(rawValue: "invoice-not-found")
         /// A parameter is out of its bounds.
         public static let invalidRequest = Code(rawValue: "invalid-request")
+        /// This backend cannot do it at all.
+        public static let unsupported = Code(rawValue: "unsupported")
 
         // What went wrong on the way to the backend.
         /// No connection; nothing was sent.

@@ -26,14 +26,21 @@ struct SimulatedConnection: Sendable {
 
     /// The address without a slash at its end.
     /// - Throws: `invalidRequest`.
-    static func base(_ url: String) throws(LightningError) -> String {
-        guard let parts = URLComponents(string: url), let scheme = parts.scheme?.lowercased(),
+    static func base(
+        _ url: String,
+        of what: String = "a TEST MONEY network"
+    ) throws(LightningError) -> String {
+        let parts = URLComponents(string: url)
+        guard parts?.user == nil, parts?.password == nil else {
+            throw LightningError(.invalidRequest, "an address of \(what) must not hold a password: give that by file")
+        }
+        guard let parts, let scheme = parts.scheme?.lowercased(),
             scheme == "http" || scheme == "https", let host = parts.host, !host.isEmpty,
-            parts.query == nil, parts.fragment == nil, parts.user == nil, parts.password == nil
+            parts.query == nil, parts.fragment == nil
         else {
             throw LightningError(
                 .invalidRequest,
-                "\(url) is no address of a TEST MONEY network: write it like http://127.0.0.1:8700"
+                "\(url) is no address of \(what): write it like http://127.0.0.1:8700"
             )
         }
         return url.hasSuffix("/") ? String(url.dropLast()) : url
@@ -122,7 +129,7 @@ struct SimulatedConnection: Sendable {
     }
 
     /// Whether no byte of the request can have left: the connection was never there.
-    private static func meansNothingWasSent(_ error: any Error) -> Bool {
+    static func meansNothingWasSent(_ error: any Error) -> Bool {
         if error is NIOConnectionError { return true }
         // Only a connection that is being made can be refused; a reset may come after the request.
         if let error = error as? IOError, error.errnoCode == ECONNREFUSED { return true }
