@@ -1,13 +1,21 @@
 import Cryptography
 import Encodings
 import Lightning
+import Synchronization
 import Testing
 
 /// What every adapter of `LightningBackend` must do, checked on two nodes of one network. Each function is one rule;
 /// `run` does them all. Both nodes need `startingBalanceMsat`, or what they have after the earlier rules.
 struct LightningConformance {
-    /// What the rules need on both sides.
+    /// What the rules need on both sides, in the backend's steps.
     static let startingBalanceMsat: UInt64 = 1_000_000
+
+    /// What an invoice is for is a multiple of this.
+    var step: UInt64 { payee.abilities.amountStepMsat }
+    /// What each payment may cost on top.
+    var maximumFeeMsat: UInt64 = 1_000
+    /// Whether settled invoices are told.
+    var tellsSettled = false
 
     let payer: any LightningBackend
     let payee: any LightningBackend
@@ -30,20 +38,22 @@ struct LightningConformance {
         try await forgedInvoicesAreRefused()
         try await expiredInvoicesAreNotPaid()
         try await settledStaysSettledPastExpiry()
+        try await partsAreRefusedWhereTheyCannotBePaid()
+        try await settledInvoicesAreTold()
     }
 
     func nodesAreDistinct() async throws {
         let (one, other) = (try await payer.nodeID(), try await payee.nodeID())
         #expect(one.count == 33 && other.count == 33 && one != other)
         #expect(payer.network == payee.network)
-        #expect(try await payer.balanceMsat() >= Self.startingBalanceMsat)
-        #expect(try await payee.balanceMsat() >= Self.startingBalanceMsat)
+        #expect(try await payer.balanceMsat() >= Self.startingBalanceMsat * step)
+        #expect(try await payee.balanceMsat() >= Self.startingBalanceMsat * step)
     }
 
     func invoicesSayWhatWasAsked() async throws {
-        let invoice = try await invoice(12_345, "ナンセンス 1杯", expirySeconds: 77)
+        let invoice = try await invoice(12_345 * step, "ナンセンス 1杯", expirySeconds: 77)
         #expect(try BOLT11Invoice(decoding: invoice.text) == invoice)
-        #expect(invoice.amountMsat == 12_345)
+        #expect(invoice.amountMsat == 12_345 * step)
         #expect(invoice.currency == payee.network.currency)
         #expect(invoice.payeeNodeID == (try await payee.nodeID()))
         #expect(invoice.expirySeconds == 77)
@@ -55,18 +65,19 @@ struct LightningConformance {
         #expect(text.hasSuffix("ナンセンス 1杯"))
         if payee.network != .mainnet { #expect(text.contains("TEST MONEY")) }
         #expect(try await payee.invoiceStatus(paymentHash: invoice.paymentHash) == .unpaid)
-        let another = try await self.invoice(12_345)
+        let another = try await self.invoice(12_345 * step)
         #expect(another.paymentHash != invoice.paymentHash)
     }
 
     func boundsAreKept() async throws {
         let long = String(repeating: "x", count: LightningLimits.maximumDescriptionBytes)
-        _ = try await invoice(1, long, expirySeconds: LightningLimits.maximumExpirySeconds)
+        _ = try await invoice(step, long, expirySeconds: LightningLimits.maximumExpirySeconds)
         _ = try await invoice(LightningLimits.maximumAmountMsat, "")
-        let refused: [(UInt64, String, UInt32)] = [
-            (0, "", 60), (LightningLimits.maximumAmountMsat + 1, "", 60), (.max, "", 60), (1, long + "x", 60),
-            (1, "", 0), (1, "", LightningLimits.maximumExpirySeconds + 1), (1, "", .max),
+        var refused: [(UInt64, String, UInt32)] = [
+            (0, "", 60), (LightningLimits.maximumAmountMsat + step, "", 60), (.max, "", 60), (step, long + "x", 60),
+            (step, "", 0), (step, "", LightningLimits.maximumExpirySeconds + 1), (step, "", .max),
         ]
+        if step > 1 { refused.append((step + 1, "", 60)) }
         for (amount, text, expiry) in refused {
             let error = await #expect(throws: LightningError.self) {
                 try await invoice(amount, text, expirySeconds: expiry)
@@ -81,7 +92,7 @@ struct LightningConformance {
         #expect(error?.code == .invoiceNotFound)
         #expect(try await payer.paymentStatus(paymentHash: unknown) == nil)
         // Another node's invoice is none of the payer's.
-        let invoice = try await invoice(5)
+        let invoice = try await invoice(5 * step)
         let other = await #expect(throws: LightningError.self) {
             try await payer.invoiceStatus(paymentHash: invoice.paymentHash)
         }
@@ -89,7 +100,8 @@ struct LightningConformance {
     }
 
     func paymentsMoveMoneyOnce() async throws {
-        let invoice = try await invoice(2_500)
+        let amount = 2_500 * step
+        let invoice = try await invoice(amount)
         let before = try await balances()
         #expect(try await payer.paymentStatus(paymentHash: invoice.paymentHash) == nil)
         let outcome = try await pay(invoice)
@@ -98,15 +110,15 @@ struct LightningConformance {
             return
         }
         #expect(Hashing.sha256(preimage) == invoice.paymentHash)
-        #expect(fee <= 1_000)
+        #expect(fee <= maximumFeeMsat)
         let after = try await balances()
-        #expect(after.payer == before.payer - 2_500 - fee)
-        #expect(after.payee == before.payee + 2_500)
-        guard case .paid(let amount, _) = try await payee.invoiceStatus(paymentHash: invoice.paymentHash) else {
+        #expect(after.payer == before.payer - amount - fee)
+        #expect(after.payee == before.payee + amount)
+        guard case .paid(let paid, _) = try await payee.invoiceStatus(paymentHash: invoice.paymentHash) else {
             Issue.record("the invoice is not paid")
             return
         }
-        #expect(amount == 2_500)
+        #expect(paid == amount)
         #expect(try await payer.paymentStatus(paymentHash: invoice.paymentHash) == outcome)
         // Receiving is not paying.
         #expect(try await payee.paymentStatus(paymentHash: invoice.paymentHash) == nil)
@@ -115,7 +127,8 @@ struct LightningConformance {
     }
 
     func manyCallsAreOnePayment() async throws {
-        let invoice = try await invoice(700)
+        let amount = 700 * step
+        let invoice = try await invoice(amount)
         let before = try await balances()
         let outcomes = try await withThrowingTaskGroup(of: PaymentOutcome.self) { group in
             for _ in 0..<12 { group.addTask { try await pay(invoice) } }
@@ -127,20 +140,20 @@ struct LightningConformance {
             return
         }
         let after = try await balances()
-        #expect(after.payer == before.payer - 700 - fee)
-        #expect(after.payee == before.payee + 700)
+        #expect(after.payer == before.payer - amount - fee)
+        #expect(after.payee == before.payee + amount)
     }
 
     /// Once paid, an invoice takes no second payment, from whomever.
     func invoicesArePaidOnce() async throws {
-        let invoice = try await payer.createInvoice(amountMsat: 300, description: "once", expirySeconds: 600)
-        guard case .settled = try await payee.pay(invoice: invoice, maximumFeeMsat: 1_000) else {
+        let invoice = try await payer.createInvoice(amountMsat: 300 * step, description: "once", expirySeconds: 600)
+        guard case .settled = try await payee.pay(invoice: invoice, maximumFeeMsat: maximumFeeMsat) else {
             Issue.record("the payment did not settle")
             return
         }
         // Its maker is the only other node here, and that is a self-payment; it must not be credited twice.
         let before = try await balances()
-        if case .settled = try await payer.pay(invoice: invoice, maximumFeeMsat: 1_000) {
+        if case .settled = try await payer.pay(invoice: invoice, maximumFeeMsat: maximumFeeMsat) {
             Issue.record("an invoice was paid twice")
         }
         #expect(try await balances() == before)
@@ -148,7 +161,7 @@ struct LightningConformance {
 
     func failuresMoveNothingAndMayBeTriedAgain() async throws {
         let start = try await balances()
-        let amount = start.payer + start.payee / 2
+        let amount = (start.payer + start.payee / 2) / step * step
         let invoice = try await invoice(amount)
         guard case .failed(let failure) = try await pay(invoice) else {
             Issue.record("a payment beyond the balance did not fail")
@@ -161,11 +174,11 @@ struct LightningConformance {
         #expect(try await payee.invoiceStatus(paymentHash: invoice.paymentHash) == .unpaid)
 
         let topUp = try await payer.createInvoice(
-            amountMsat: start.payee - 1_000,
+            amountMsat: (start.payee - start.payee / 50) / step * step,
             description: "top up",
             expirySeconds: 600
         )
-        guard case .settled = try await payee.pay(invoice: topUp, maximumFeeMsat: 1_000) else {
+        guard case .settled = try await payee.pay(invoice: topUp, maximumFeeMsat: maximumFeeMsat) else {
             Issue.record("the top-up did not settle")
             return
         }
@@ -183,12 +196,12 @@ struct LightningConformance {
         #expect(noAmount?.code == .amountRequired)
 
         let elsewhere: InvoiceCurrency = payer.network.currency == .signet ? .testnet : .signet
-        let wrong = try Self.foreign(currency: elsewhere, amountMsat: 10, at: clock.now())
+        let wrong = try Self.foreign(currency: elsewhere, amountMsat: 10 * step, at: clock.now())
         let mismatch = await #expect(throws: LightningError.self) { try await pay(wrong) }
         #expect(mismatch?.code == .networkMismatch)
 
         // A node that is not there.
-        let nowhere = try Self.foreign(currency: payer.network.currency, amountMsat: 10, at: clock.now())
+        let nowhere = try Self.foreign(currency: payer.network.currency, amountMsat: 10 * step, at: clock.now())
         guard case .failed(let failure) = try await pay(nowhere) else {
             Issue.record("a payment to nobody did not fail")
             return
@@ -202,7 +215,7 @@ struct LightningConformance {
 
     func nobodyPaysThemselves() async throws {
         let before = try await balances()
-        let own = try await payer.createInvoice(amountMsat: 10, description: "mine", expirySeconds: 600)
+        let own = try await payer.createInvoice(amountMsat: 10 * step, description: "mine", expirySeconds: 600)
         guard case .failed(let failure) = try await pay(own) else {
             Issue.record("a payment to oneself did not fail")
             return
@@ -214,9 +227,9 @@ struct LightningConformance {
     /// An invoice with a real one's payment hash and other terms is not that invoice.
     func forgedInvoicesAreRefused() async throws {
         let before = try await balances()
-        let real = try await invoice(5_000)
+        let real = try await invoice(5_000 * step)
         var contents = real.contents
-        contents.amountMsat = 1
+        contents.amountMsat = step
         let forged = try BOLT11Invoice.sign(contents, key: .random())
         guard case .failed(let other) = try await pay(forged) else {
             Issue.record("a forged invoice was paid")
@@ -229,7 +242,7 @@ struct LightningConformance {
 
     func expiredInvoicesAreNotPaid() async throws {
         let before = try await balances()
-        let invoice = try await invoice(40, expirySeconds: 30)
+        let invoice = try await invoice(40 * step, expirySeconds: 30)
         advance(31)
         #expect(try await payee.invoiceStatus(paymentHash: invoice.paymentHash) == .expired)
         let error = await #expect(throws: LightningError.self) { try await pay(invoice) }
@@ -239,15 +252,49 @@ struct LightningConformance {
     }
 
     func settledStaysSettledPastExpiry() async throws {
-        let invoice = try await invoice(40, expirySeconds: 30)
+        let invoice = try await invoice(40 * step, expirySeconds: 30)
         let outcome = try await pay(invoice)
         advance(31)
         #expect(try await pay(invoice) == outcome)
         #expect(try await payer.paymentStatus(paymentHash: invoice.paymentHash) == outcome)
-        guard case .paid(40, _) = try await payee.invoiceStatus(paymentHash: invoice.paymentHash) else {
+        guard case .paid(40 * step, _) = try await payee.invoiceStatus(paymentHash: invoice.paymentHash) else {
             Issue.record("a paid invoice expired")
             return
         }
+    }
+
+    func partsAreRefusedWhereTheyCannotBePaid() async throws {
+        let invoice = try await invoice(50 * step)
+        let code: LightningError.Code = payer.abilities.paysParts ? .invalidRequest : .unsupported
+        for part in [0, 50 * step, 51 * step] as [UInt64] {
+            let error = await #expect(throws: LightningError.self) {
+                try await payer.payPart(of: invoice, amountMsat: part, maximumFeeMsat: maximumFeeMsat)
+            }
+            #expect(error?.code == code)
+        }
+        #expect(try await payer.paymentStatus(paymentHash: invoice.paymentHash) == nil)
+    }
+
+    func settledInvoicesAreTold() async throws {
+        guard tellsSettled else { return }
+        let heard = Mutex<Set<[UInt8]>>([])
+        let ears = Task { [payee] in
+            for await hash in payee.settledInvoices() { heard.withLock { _ = $0.insert(hash) } }
+        }
+        defer { ears.cancel() }
+        // The feed says what is paid once it has begun, which nobody tells.
+        for _ in 0..<30 {
+            let invoice = try await invoice(20 * step)
+            guard case .settled = try await pay(invoice) else {
+                Issue.record("the payment did not settle")
+                return
+            }
+            for _ in 0..<50 where !heard.withLock({ $0.contains(invoice.paymentHash) }) {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            if heard.withLock({ $0.contains(invoice.paymentHash) }) { return }
+        }
+        Issue.record("no settled invoice was told")
     }
 
     // MARK: What the rules are said with
@@ -265,7 +312,7 @@ struct LightningConformance {
     }
 
     private func pay(_ invoice: BOLT11Invoice) async throws -> PaymentOutcome {
-        try await payer.pay(invoice: invoice, maximumFeeMsat: 1_000)
+        try await payer.pay(invoice: invoice, maximumFeeMsat: maximumFeeMsat)
     }
 
     private struct Balances: Equatable {

@@ -191,7 +191,12 @@ public struct CoreLightningBackend: NodeBackend {
             return .refused(connection.refusal(answer, Self.message(answer)))
         }
         guard let code = Self.code(answer) else { return .unknown }
-        let failure = Self.failure(code, Self.message(answer))
+        var failure = Self.failure(code, Self.message(answer))
+        // For too little money it finds no route.
+        let amountMsat = part ?? invoice.amountMsat ?? 0
+        if failure.code == .noRoute, let balance = try? await balanceMsat(), balance < amountMsat {
+            failure = PaymentFailure(.insufficientBalance, "Core Lightning's channels hold less than the payment needs")
+        }
         // The call has ended: from here on the record's "failed" is the last word.
         book.remember(failure, of: invoice.paymentHash)
         return .answered(failure)
@@ -213,8 +218,7 @@ public struct CoreLightningBackend: NodeBackend {
         switch code {
         case ErrorCode.destinationFailed:
             return PaymentFailure(.unknownInvoice, "the payee turned the payment down: \(message)")
-        case ErrorCode.noRoute where message.lowercased().contains("insufficient"),
-            ErrorCode.insufficientFunds:
+        case ErrorCode.insufficientFunds:
             return PaymentFailure(.insufficientBalance, "Core Lightning's channels do not hold enough: \(message)")
         case ErrorCode.noRoute:
             return PaymentFailure(.noRoute, "Core Lightning found no route: \(message)")

@@ -20,7 +20,7 @@ public struct LNDBackend: NodeBackend {
                 "LND's macaroon must be a macaroon file, or its bytes in hex (lightning.secretFile)"
             )
         }
-        connection = NodeConnection("LND", access, headers: [("Grpc-Metadata-macaroon", Hex.encode(bytes))])
+        connection = NodeConnection("LND", access, headers: [("Grpc-Metadata-macaroon", Hex.encode(bytes))], secretRefusals: ["verification failed", "permission denied", "macaroon"])
     }
 
     public var abilities: LightningAbilities { LightningAbilities(paysParts: true) }
@@ -187,14 +187,7 @@ public struct LNDBackend: NodeBackend {
         let status = LNDWire.status(answer.json)
         if answer.isSuccess, status == nil { return .answered(LNDWire.failure("")) }
         let message = status?.message ?? answer.text
-        // The macaroon is looked at before anything else.
-        if answer.status == 401 || answer.status == 403 || message.contains("permission denied")
-            || message.contains("verification failed")
-        {
-            return .refused(
-                connection.refusal(NodeAnswer(status: 401, json: nil, text: message))
-            )
-        }
+        if connection.refusesSecret(answer) { return .refused(connection.refusal(answer)) }
         guard status != nil else { return .unknown }
         return .answered(LNDWire.refusal(message))
     }

@@ -10,11 +10,12 @@ public struct LNbitsBackend: NodeBackend {
     let connection: NodeConnection
     let book = PaymentBook()
     private let identity = Remembered<[UInt8]>()
-    private let walletID = Remembered<String>()
+    private let walletName = Remembered<String>()
+    private let failureRule = Remembered<Bool>()
 
     /// - Parameter access: its secret is the wallet's admin key.
     public init(_ access: NodeAccess) {
-        connection = NodeConnection("LNbits", access, headers: [("X-Api-Key", access.secret)])
+        connection = NodeConnection("LNbits", access, headers: [("X-Api-Key", access.secret)], secretRefusals: ["Wallet not found", "Invalid Access"])
     }
 
     public var abilities: LightningAbilities { LightningAbilities(amountStepMsat: 1000) }
@@ -118,8 +119,8 @@ public struct LNbitsBackend: NodeBackend {
         return payment.amountMsat > 0
     }
 
-    /// LNbits calls a payment failed where its node gave no usable answer, too, so its `failed` alone is not believed: it
-    /// is made to ask its node again (`verified`).
+    /// LNbits before 1.6 calls a payment failed where its node gave no usable answer, too, so its `failed` alone is not
+    /// believed: it is made to ask its node again (`verified`).
     func record(of hash: [UInt8]) async throws(LightningError) -> PaymentRecord {
         guard let payment = try await payment(hash), payment.amountMsat < 0 else { return .none }
         if payment.isPaid {
@@ -127,8 +128,21 @@ public struct LNbitsBackend: NodeBackend {
             return .settled(preimage: preimage, feeMsat: payment.feeMsat)
         }
         guard payment.isFailed else { return .pending }
+        if try await tellsFailures() { return .failed(Self.failure("LNbits gave the payment up")) }
         if let known = book.failure(hash) { return .failed(known) }
         return try await verified(payment)
+    }
+
+    /// Whether this LNbits calls only those payments failed that its node called failed: from 1.6.0 on, which is known by
+    /// a route that came with it (versions are told to its administrators alone).
+    private func tellsFailures() async throws(LightningError) -> Bool {
+        try await failureRule.value { () async throws(LightningError) in
+            let answer = try await connection.ask(.get("/api/v1/payments/stats/breakdown"))
+            guard answer.isSuccess || answer.status == 404 || answer.status == 405 else {
+                throw connection.refusal(answer, Self.detail(answer))
+            }
+            return answer.isSuccess
+        }
     }
 
     /// Paying again what LNbits has on record as failed sends nothing: it asks its node, and says what that knows
@@ -172,16 +186,12 @@ public struct LNbitsBackend: NodeBackend {
             timeoutMilliseconds: connection.access.paymentTimeoutMilliseconds
         )
         guard case .answered(let answer) = reply else { return .unknown }
-        if [401, 403, 404, 405].contains(answer.status) {
+        if connection.refusesSecret(answer) || answer.status == 404 || answer.status == 405 {
             return .refused(connection.refusal(answer, Self.detail(answer)))
         }
         if answer.isSuccess { return .answered(Self.failure("LNbits gave no reason")) }
         guard let status = answer.json?["status"]?.stringValue, status == "failed" else { return .unknown }
-        let detail = Self.detail(answer)
-        let failure = Self.failure(detail)
-        // FakeWallet, which has no node to ask, knows for certain.
-        if detail.contains("Only internal invoices can be used") { book.remember(failure, of: invoice.paymentHash) }
-        return .answered(failure)
+        return .answered(Self.failure(Self.detail(answer)))
     }
 
     private func feeReserve(_ invoice: BOLT11Invoice) async throws(LightningError) -> UInt64 {
@@ -260,15 +270,9 @@ public struct LNbitsBackend: NodeBackend {
 
     /// A key that LNbits does not know gets 404 as well, which must not be read as "no such payment".
     private func requireKey() async throws(LightningError) {
-        _ = try await walletID.value { () async throws(LightningError) in
+        _ = try await walletName.value { () async throws(LightningError) in
             let answer = try await connection.ask(.get("/api/v1/wallet"))
-            guard answer.isSuccess else {
-                let isUnknown = answer.status == 404
-                throw connection.refusal(
-                    isUnknown ? NodeAnswer(status: 401, json: nil, text: answer.text) : answer,
-                    Self.detail(answer)
-                )
-            }
+            guard answer.isSuccess else { throw connection.refusal(answer, Self.detail(answer)) }
             let json = try connection.object(answer)
             return try connection.read { try json.string("name") }
         }

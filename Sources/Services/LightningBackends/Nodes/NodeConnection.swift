@@ -62,11 +62,20 @@ struct NodeConnection: Sendable {
     let program: String
     let access: NodeAccess
     private let headers: HTTPHeaders
+    /// By which words, beside 401 and 403, the node says that the secret is not good enough.
+    private let secretRefusals: [String]
 
-    init(_ program: String, _ access: NodeAccess, headers: [(String, String)]) {
+    init(_ program: String, _ access: NodeAccess, headers: [(String, String)], secretRefusals: [String] = []) {
         self.program = program
         self.access = access
         self.headers = HTTPHeaders(headers)
+        self.secretRefusals = secretRefusals
+    }
+
+    /// Whether the answer says that the secret is not good enough, which is looked at before anything is done.
+    func refusesSecret(_ answer: NodeAnswer) -> Bool {
+        guard !answer.isSuccess else { return false }
+        return answer.status == 401 || answer.status == 403 || secretRefusals.contains { answer.text.contains($0) }
     }
 
     // MARK: Asking
@@ -189,13 +198,14 @@ struct NodeConnection: Sendable {
     /// The error that an answer without success stands for.
     func refusal(_ answer: NodeAnswer, _ said: String? = nil) -> LightningError {
         let words = said ?? answer.text
-        switch answer.status {
-        case 401, 403:
+        if refusesSecret(answer) {
             return LightningError(
                 .unauthorized,
                 "\(program) at \(access.base) does not accept the secret it was given (\(answer.status): \(words)): check"
                     + " the file that lightning.secretFile names, and what its holder may do"
             )
+        }
+        switch answer.status {
         case 404:
             return LightningError(
                 .backendFailure,
