@@ -62,10 +62,12 @@ struct SimulatedConnection: Sendable {
         let status: Int
         let bytes: [UInt8]
         do {
-            let deadline = NIODeadline.now() + .milliseconds(timeoutMilliseconds)
-            let response = try await httpClient.execute(request, deadline: deadline, logger: nil)
-            status = Int(response.status.code)
-            bytes = Array(buffer: try await response.body.collect(upTo: SimulatedWire.maximumBodyBytes))
+            (status, bytes) = try await TimeLimit.within(milliseconds: timeoutMilliseconds) {
+                [httpClient, request] deadline in
+                let response = try await httpClient.execute(request, deadline: deadline, logger: nil)
+                let body = try await response.body.collect(upTo: SimulatedWire.maximumBodyBytes)
+                return (Int(response.status.code), Array(buffer: body))
+            }
         } catch {
             guard Self.meansNothingWasSent(error) else { return .unknown(Self.noAnswer(error)) }
             throw LightningError(

@@ -322,7 +322,7 @@ struct SimulatedServerTests {
         let invoice = try await withServer(test.network) { url in
             let seller = try httpBackend(url, payee, test.clock)
             let invoice = try await seller.createInvoice(amountMsat: 500, description: "tea", expirySeconds: 600)
-            let buyer = try httpBackend(url, payer, test.clock, timeoutMilliseconds: 400)
+            let buyer = try httpBackend(url, payer, test.clock, timeoutMilliseconds: 2000)
             #expect(try await buyer.pay(invoice: invoice, maximumFeeMsat: 0) == .pending)
             return invoice
         }

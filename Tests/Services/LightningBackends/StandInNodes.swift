@@ -27,6 +27,7 @@ enum StandInProgram: String, CaseIterable, Sendable, CustomTestStringConvertible
         switch self {
         case .lnd: "GET /v2/router/track"
         case .coreLightning: "POST /v1/listpays"
+        // Followed by the hash.
         case .lnbits: "GET /api/v1/payments/"
         case .phoenixd: "GET /payments/outgoingbyhash"
         }
@@ -99,8 +100,8 @@ final class StandInWorld: Sendable {
         _ url: String,
         secret: String? = nil,
         network: LightningNetwork = .regtest,
-        timeoutMilliseconds: Int64 = 5_000,
-        paymentTimeoutMilliseconds: Int64 = 5_000
+        timeoutMilliseconds: Int64 = 30_000,
+        paymentTimeoutMilliseconds: Int64 = 30_000
     ) throws -> any LightningBackend {
         let access = try NodeAccess(
             url: url,

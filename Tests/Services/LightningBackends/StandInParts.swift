@@ -21,7 +21,7 @@ final class StandInParts: Sendable {
     let waitSeconds: Double
     private let state = Mutex(State())
 
-    init(invoice: BOLT11Invoice, preimage: [UInt8], feeMsat: UInt64 = 3, waitSeconds: Double = 5) {
+    init(invoice: BOLT11Invoice, preimage: [UInt8], feeMsat: UInt64 = 3, waitSeconds: Double = 60) {
         self.invoice = invoice
         self.preimage = preimage
         self.feeMsat = feeMsat

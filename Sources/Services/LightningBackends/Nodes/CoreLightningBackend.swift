@@ -64,12 +64,7 @@ public struct CoreLightningBackend: NodeBackend {
                 "amount_msat": JSONValue(amountMsat), "label": .string("mintmark-\(UUID().uuidString)"),
                 "description": .string(text), "expiry": .integer(Int64(expirySeconds)),
             ]
-            let answer: NodeAnswer
-            switch try await connection.exchange(.post("/v1/invoice", body)) {
-            case .answered(let given): answer = given
-            case .unknown(let error): throw error
-            }
-            let json = try object(answer)
+            let json = try object(try await connection.ask(.post("/v1/invoice", body)))
             return try connection.read { try json.string("bolt11") }
         }
     }
@@ -94,12 +89,12 @@ public struct CoreLightningBackend: NodeBackend {
     public func settledInvoices() -> AsyncStream<[UInt8]> {
         SettledFeed.stream(connection, from: UInt64?.none) { [self] place, tell in
             var index: UInt64
-            if let place { index = place } else { index = try await lastPayIndex() }
-            place = index
+            if let known = place.value { index = known } else { index = try await lastPayIndex() }
+            place.value = index
             while true {
                 guard let invoice = try await nextPaid(after: index, waitSeconds: 60) else { continue }
                 index = max(index, try invoice.uint64("pay_index"))
-                place = index
+                place.value = index
                 tell(try Hex.decode(try invoice.string("payment_hash")))
             }
         }
@@ -186,7 +181,7 @@ public struct CoreLightningBackend: NodeBackend {
             timeoutMilliseconds: connection.access.paymentTimeoutMilliseconds
         )
         guard case .answered(let answer) = reply else { return .unknown }
-        if answer.isSuccess { return .answered(Self.failure(0, "")) }
+        if answer.isSuccess, answer.json != nil { return .answered(Self.failure(0, "")) }
         if [401, 403, 404].contains(answer.status) {
             return .refused(connection.refusal(answer, Self.message(answer)))
         }

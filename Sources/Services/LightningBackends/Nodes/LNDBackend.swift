@@ -20,7 +20,12 @@ public struct LNDBackend: NodeBackend {
                 "LND's macaroon must be a macaroon file, or its bytes in hex (lightning.secretFile)"
             )
         }
-        connection = NodeConnection("LND", access, headers: [("Grpc-Metadata-macaroon", Hex.encode(bytes))], secretRefusals: ["verification failed", "permission denied", "macaroon"])
+        connection = NodeConnection(
+            "LND",
+            access,
+            headers: [("Grpc-Metadata-macaroon", Hex.encode(bytes))],
+            secretRefusals: ["verification failed", "permission denied", "macaroon"]
+        )
     }
 
     public var abilities: LightningAbilities { LightningAbilities(paysParts: true) }
@@ -61,7 +66,7 @@ public struct LNDBackend: NodeBackend {
                 "expiry": .string(String(expirySeconds)),
                 "private": true,
             ]
-            let json = try connection.object(try await created(.post("/v1/invoices", body)))
+            let json = try connection.object(try await connection.ask(.post("/v1/invoices", body)))
             return try connection.read { try json.string("payment_request") }
         }
     }
@@ -90,14 +95,14 @@ public struct LNDBackend: NodeBackend {
     public func settledInvoices() -> AsyncStream<[UInt8]> {
         SettledFeed.stream(connection, from: UInt64(0)) { [connection] index, tell in
             let answer = try await connection.lines(
-                .get("/v1/invoices/subscribe?settle_index=\(index)"),
+                .get("/v1/invoices/subscribe?settle_index=\(index.value)"),
                 timeoutMilliseconds: SettledFeed.connectionMilliseconds
             ) { line in
                 guard let invoice = try line.optionalObject("result") else {
                     throw LightningError(.backendFailure, "LND ended the feed: \(line["error"] ?? .null)")
                 }
                 guard try invoice.string("state") == "SETTLED" else { return true }
-                index = max(index, try LNDWire.integerOrZero(invoice, "settle_index"))
+                index.value = max(index.value, try LNDWire.integerOrZero(invoice, "settle_index"))
                 tell(try LNDWire.bytes(invoice, "r_hash"))
                 return true
             }
@@ -131,15 +136,15 @@ public struct LNDBackend: NodeBackend {
     private func tracked(_ request: NodeRequest) async throws(LightningError) -> PaymentRecord {
         let connection = connection
         do {
-            var record: PaymentRecord?
+            let record = Kept<PaymentRecord?>(nil)
             let answer = try await connection.lines(
                 request,
                 timeoutMilliseconds: connection.access.timeoutMilliseconds
             ) { line in
-                record = try connection.read { try Self.record(line) }
+                record.value = try connection.read { try Self.record(line) }
                 return false
             }
-            if let record { return record }
+            if let record = record.value { return record }
             guard let answer else { throw LightningError(.timedOut, "LND said nothing of the payment") }
             if LNDWire.status(answer.json)?.code == LNDWire.notFound { return .none }
             throw connection.refusal(answer)
@@ -185,18 +190,10 @@ public struct LNDBackend: NodeBackend {
     /// What an answer to a call that pays means.
     func result(_ answer: NodeAnswer) -> SendResult {
         let status = LNDWire.status(answer.json)
-        if answer.isSuccess, status == nil { return .answered(LNDWire.failure("")) }
+        if answer.isSuccess, answer.json != nil, status == nil { return .answered(LNDWire.failure("")) }
         let message = status?.message ?? answer.text
         if connection.refusesSecret(answer) { return .refused(connection.refusal(answer)) }
         guard status != nil else { return .unknown }
         return .answered(LNDWire.refusal(message))
-    }
-
-    /// A call that makes something and is answered with it. Sent once: an invoice that is never told costs nothing.
-    private func created(_ request: NodeRequest) async throws(LightningError) -> NodeAnswer {
-        switch try await connection.exchange(request) {
-        case .answered(let answer): return answer
-        case .unknown(let error): throw error
-        }
     }
 }

@@ -15,7 +15,12 @@ public struct LNbitsBackend: NodeBackend {
 
     /// - Parameter access: its secret is the wallet's admin key.
     public init(_ access: NodeAccess) {
-        connection = NodeConnection("LNbits", access, headers: [("X-Api-Key", access.secret)], secretRefusals: ["Wallet not found", "Invalid Access"])
+        connection = NodeConnection(
+            "LNbits",
+            access,
+            headers: [("X-Api-Key", access.secret)],
+            secretRefusals: ["Wallet not found", "Invalid Access"]
+        )
     }
 
     public var abilities: LightningAbilities { LightningAbilities(amountStepMsat: 1000) }
@@ -55,13 +60,10 @@ public struct LNbitsBackend: NodeBackend {
             // An empty memo would be filled with the site's title.
             "memo": .string(memo.isEmpty ? " " : memo),
         ]
-        switch try await connection.exchange(.post("/api/v1/payments", body)) {
-        case .unknown(let error): throw error
-        case .answered(let answer):
-            guard answer.isSuccess else { throw connection.refusal(answer, Self.detail(answer)) }
-            let json = try connection.object(answer)
-            return try connection.read { try json.string("bolt11") }
-        }
+        let answer = try await connection.ask(.post("/api/v1/payments", body))
+        guard answer.isSuccess else { throw connection.refusal(answer, Self.detail(answer)) }
+        let json = try connection.object(answer)
+        return try connection.read { try json.string("bolt11") }
     }
 
     private func checked(_ text: String, amountMsat: UInt64) throws(LightningError) -> BOLT11Invoice {
@@ -88,8 +90,8 @@ public struct LNbitsBackend: NodeBackend {
     /// Asked every two seconds: its WebSocket wants the key in the address, where proxies write it into their logs.
     public func settledInvoices() -> AsyncStream<[UInt8]> {
         SettledFeed.stream(connection, from: SettledSweep?.none) { [connection, clock] place, tell in
-            var sweep = place ?? SettledSweep(since: clock.now().millisecondsSince1970)
-            var isFirst = place == nil
+            var sweep = place.value ?? SettledSweep(since: clock.now().millisecondsSince1970)
+            var isFirst = place.value == nil
             while true {
                 let answer = try await connection.ask(
                     .get("/api/v1/payments?sortby=updated_at&direction=desc&limit=\(SettledSweep.pageSize)")
@@ -105,7 +107,7 @@ public struct LNbitsBackend: NodeBackend {
                 // What was paid before the feed began is no news.
                 if !isFirst { fresh.forEach(tell) }
                 isFirst = false
-                place = sweep
+                place.value = sweep
                 try await Task.sleep(for: .milliseconds(SettledFeed.pollMilliseconds))
             }
         }
@@ -189,7 +191,7 @@ public struct LNbitsBackend: NodeBackend {
         if connection.refusesSecret(answer) || answer.status == 404 || answer.status == 405 {
             return .refused(connection.refusal(answer, Self.detail(answer)))
         }
-        if answer.isSuccess { return .answered(Self.failure("LNbits gave no reason")) }
+        if answer.isSuccess, answer.json != nil { return .answered(Self.failure("LNbits gave no reason")) }
         guard let status = answer.json?["status"]?.stringValue, status == "failed" else { return .unknown }
         return .answered(Self.failure(Self.detail(answer)))
     }

@@ -55,7 +55,7 @@ struct NodeConnection: Sendable {
         maximumValues: 200_000,
         acceptsUInt64: true
     )
-    /// Reads are asked again after these waits; what pays is never asked twice.
+    /// What may be asked again is, after these waits; what pays is never sent twice.
     static let retryMilliseconds: [Int64] = [100, 400]
 
     /// For messages, such as `LND`.
@@ -82,18 +82,24 @@ struct NodeConnection: Sendable {
 
     /// - Throws: where the node cannot be reached, and so nothing was sent.
     func exchange(_ request: NodeRequest, timeoutMilliseconds: Int64? = nil) async throws(LightningError) -> Reply {
+        let http = httpRequest(request)
         do {
-            let deadline = NIODeadline.now() + .milliseconds(timeoutMilliseconds ?? access.timeoutMilliseconds)
-            let response = try await access.httpClient.execute(httpRequest(request), deadline: deadline, logger: nil)
-            let bytes = Array(buffer: try await response.body.collect(upTo: Self.maximumBodyBytes))
-            return .answered(Self.answer(Int(response.status.code), bytes))
+            let (status, bytes) = try await TimeLimit.within(
+                milliseconds: timeoutMilliseconds ?? access.timeoutMilliseconds
+            ) { [client = access.httpClient] deadline in
+                let response = try await client.execute(http, deadline: deadline, logger: nil)
+                let body = try await response.body.collect(upTo: Self.maximumBodyBytes)
+                return (Int(response.status.code), Array(buffer: body))
+            }
+            return .answered(Self.answer(status, bytes))
         } catch {
             guard SimulatedConnection.meansNothingWasSent(error) else { return .unknown(noAnswer(error)) }
             throw unreachable(error)
         }
     }
 
-    /// For questions, which may simply be asked again; a server's 5xx is an answer.
+    /// For questions, and for making invoices, as one that nobody is told of costs nothing: what may simply be asked again.
+    /// A server's 5xx is an answer.
     func ask(_ request: NodeRequest) async throws(LightningError) -> NodeAnswer {
         var attempt = 0
         while true {
@@ -123,42 +129,48 @@ struct NodeConnection: Sendable {
     func lines(
         _ request: NodeRequest,
         timeoutMilliseconds: Int64,
-        _ take: (JSONObject) async throws -> Bool
+        _ take: @escaping @Sendable (JSONObject) async throws -> Bool
     ) async throws -> NodeAnswer? {
-        let deadline = NIODeadline.now() + .milliseconds(timeoutMilliseconds)
-        let response: HTTPClientResponse
+        let http = httpRequest(request)
         do {
-            response = try await access.httpClient.execute(httpRequest(request), deadline: deadline, logger: nil)
-        } catch {
-            throw SimulatedConnection.meansNothingWasSent(error) ? unreachable(error) : noAnswer(error)
-        }
-        var pending: [UInt8] = []
-        do {
-            guard (200..<300).contains(Int(response.status.code)) else {
-                let bytes = Array(buffer: try await response.body.collect(upTo: Self.maximumBodyBytes))
-                return Self.answer(Int(response.status.code), bytes)
-            }
-            for try await chunk in response.body {
-                for byte in chunk.readableBytesView {
-                    guard byte == 0x0A else {
-                        pending.append(byte)
-                        guard pending.count <= Self.maximumBodyBytes else {
-                            throw LightningError(.invalidAnswer, "\(program) sent a line of more than 4 MiB")
-                        }
-                        continue
-                    }
-                    let goesOn = try await line(pending, take)
-                    pending.removeAll(keepingCapacity: true)
-                    guard goesOn else { return nil }
+            return try await TimeLimit.within(milliseconds: timeoutMilliseconds) { deadline in
+                let response = try await access.httpClient.execute(http, deadline: deadline, logger: nil)
+                guard (200..<300).contains(Int(response.status.code)) else {
+                    let bytes = Array(buffer: try await response.body.collect(upTo: Self.maximumBodyBytes))
+                    return Self.answer(Int(response.status.code), bytes)
                 }
+                try await lines(of: response.body, take)
+                return nil
             }
         } catch let error as LightningError {
             throw error
         } catch {
-            throw noAnswer(error)
+            throw SimulatedConnection.meansNothingWasSent(error) ? unreachable(error) : noAnswer(error)
         }
+    }
+
+    private func lines(
+        of body: HTTPClientResponse.Body,
+        _ take: @Sendable (JSONObject) async throws -> Bool
+    ) async throws {
+        var pending: [UInt8] = []
+        for try await chunk in body {
+            for byte in chunk.readableBytesView {
+                guard byte == 0x0A else {
+                    pending.append(byte)
+                    guard pending.count <= Self.maximumBodyBytes else {
+                        throw LightningError(.invalidAnswer, "\(program) sent a line of more than 4 MiB")
+                    }
+                    continue
+                }
+                let goesOn = try await line(pending, take)
+                pending.removeAll(keepingCapacity: true)
+                guard goesOn else { return }
+            }
+        }
+        // A cancelled body ends as one that is whole.
+        try Task.checkCancellation()
         _ = try await line(pending, take)
-        return nil
     }
 
     private func line(_ bytes: [UInt8], _ take: (JSONObject) async throws -> Bool) async throws -> Bool {

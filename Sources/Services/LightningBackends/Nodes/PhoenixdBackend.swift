@@ -53,21 +53,18 @@ public struct PhoenixdBackend: NodeBackend {
         _ = try await nodeID()
         return try await newInvoice(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds) {
             text throws(LightningError) in
-            let reply = try await connection.exchange(
-                .post(
-                    "/createinvoice",
-                    form: [
-                        ("amountSat", String(amountMsat / 1000)), ("description", Self.shortened(text)),
-                        ("expirySeconds", String(expirySeconds)),
-                    ]
+            let json = try connection.object(
+                try await connection.ask(
+                    .post(
+                        "/createinvoice",
+                        form: [
+                            ("amountSat", String(amountMsat / 1000)), ("description", Self.shortened(text)),
+                            ("expirySeconds", String(expirySeconds)),
+                        ]
+                    )
                 )
             )
-            switch reply {
-            case .unknown(let error): throw error
-            case .answered(let answer):
-                let json = try connection.object(answer)
-                return try connection.read { try json.string("serialized") }
-            }
+            return try connection.read { try json.string("serialized") }
         }
     }
 
@@ -96,7 +93,9 @@ public struct PhoenixdBackend: NodeBackend {
         let start = clock.now().adding(seconds: -60).millisecondsSince1970
         return SettledFeed.stream(connection, from: SettledSweep(since: start)) { [connection] sweep, tell in
             while true {
-                let request = NodeRequest.get("/payments/incoming?from=\(sweep.since)&limit=\(SettledSweep.pageSize)")
+                let request = NodeRequest.get(
+                    "/payments/incoming?from=\(sweep.value.since)&limit=\(SettledSweep.pageSize)"
+                )
                 let answer = try await connection.ask(request)
                 guard answer.isSuccess, let payments = answer.json?.arrayValue else { throw connection.refusal(answer) }
                 let found = try connection.read {
@@ -107,7 +106,7 @@ public struct PhoenixdBackend: NodeBackend {
                         )
                     }
                 }
-                sweep.take(found).forEach(tell)
+                sweep.value.take(found).forEach(tell)
                 try await Task.sleep(for: .milliseconds(SettledFeed.pollMilliseconds))
             }
         }

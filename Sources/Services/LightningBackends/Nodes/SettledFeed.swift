@@ -21,7 +21,8 @@ enum SettledFeed {
         from place: Place,
         _ connect:
             @escaping @Sendable (
-                _ place: inout Place, _ tell: @Sendable ([UInt8]) -> Void
+                _ place: Kept<Place>,
+                _ tell: @escaping @Sendable ([UInt8]) -> Void
             ) async throws -> Void
     ) -> AsyncStream<[UInt8]> {
         let (stream, continuation) = AsyncStream.makeStream(
@@ -29,13 +30,13 @@ enum SettledFeed {
             bufferingPolicy: .bufferingNewest(maximumWaiting)
         )
         let task = Task {
-            var place = place
+            let place = Kept(place)
             var waitMilliseconds = firstWaitMilliseconds
             while !Task.isCancelled {
-                let told = Mutex(false)
+                let told = Kept(false)
                 do {
-                    try await connect(&place) { hash in
-                        told.withLock { $0 = true }
+                    try await connect(place) { hash in
+                        told.value = true
                         continuation.yield(hash)
                     }
                     waitMilliseconds = firstWaitMilliseconds
@@ -48,7 +49,7 @@ enum SettledFeed {
                         ]
                     )
                 }
-                if told.withLock({ $0 }) { waitMilliseconds = firstWaitMilliseconds }
+                if told.value { waitMilliseconds = firstWaitMilliseconds }
                 try? await Task.sleep(for: .milliseconds(waitMilliseconds))
                 waitMilliseconds = min(waitMilliseconds * 2, longestWaitMilliseconds)
             }
@@ -56,5 +57,17 @@ enum SettledFeed {
         }
         continuation.onTermination = { _ in task.cancel() }
         return stream
+    }
+}
+
+/// A value that one reader and the next share.
+final class Kept<Value: Sendable>: Sendable {
+    private let box: Mutex<Value>
+
+    init(_ value: Value) { box = Mutex(value) }
+
+    var value: Value {
+        get { box.withLock { $0 } }
+        set { box.withLock { $0 = newValue } }
     }
 }
