@@ -1,4 +1,3 @@
-internal import Foundation
 internal import GRDB
 
 /// A value bound to a statement's `?`.
@@ -31,35 +30,12 @@ public enum SQLValue: Sendable, Hashable, ExpressibleByStringLiteral, Expressibl
     public static func optional(_ bytes: [UInt8]?) -> SQLValue { bytes.map { .blob($0) } ?? .null }
 }
 
-extension SQLValue {
-    /// Handed to GRDB as optional existentials: it maps a sequence of one concrete type by a key path, which costs more
-    /// than SQLite's own work on a small statement.
-    fileprivate var argument: (any DatabaseValueConvertible)? {
-        switch self {
-        case .null: nil
-        case .integer(let value): value
-        case .text(let value): value
-        case .blob(let bytes): Data(bytes)
-        }
-    }
-
-    fileprivate init(_ value: DatabaseValue) throws(StorageError) {
-        switch value.storage {
-        case .null: self = .null
-        case .int64(let number): self = .integer(number)
-        case .string(let text): self = .text(text)
-        case .blob(let data): self = .blob([UInt8](data))
-        case .double: throw StorageError(.corrupt, "a column holds a floating-point number; none is ever written")
-        }
-    }
-}
-
 /// A row of a result, copied out of the database.
 public struct Row: Sendable {
     private let values: [SQLValue]
 
-    fileprivate init(_ row: GRDB.Row) throws {
-        values = try row.databaseValues.map { try SQLValue($0) }
+    init(values: [SQLValue]) {
+        self.values = values
     }
 
     private func wrongType(_ column: Int, _ wanted: String) -> StorageError {
@@ -117,19 +93,8 @@ public final class Connection {
         try execute(sql, arguments: arguments)
     }
 
-    private static func bound(_ arguments: [SQLValue]) -> StatementArguments {
-        let values: [(any DatabaseValueConvertible)?] = arguments.map { $0.argument }
-        return StatementArguments(values)
-    }
-
     public func execute(_ sql: String, arguments: [SQLValue]) throws {
-        do {
-            try database.cachedStatement(sql: sql).execute(
-                arguments: Self.bound(arguments)
-            )
-        } catch {
-            throw StorageError(error, path: path)
-        }
+        try run(sql, arguments) { _ in true }
     }
 
     /// How many rows the last statement changed.
@@ -143,20 +108,12 @@ public final class Connection {
     }
 
     public func rows(_ sql: String, arguments: [SQLValue]) throws -> [Row] {
-        do {
-            let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(
-                statement,
-                arguments: Self.bound(arguments)
-            )
-            var rows: [Row] = []
-            while let row = try cursor.next() {
-                rows.append(try Row(row))
-            }
-            return rows
-        } catch {
-            throw StorageError(error, path: path)
+        var rows: [Row] = []
+        try run(sql, arguments) { row in
+            rows.append(row)
+            return true
         }
+        return rows
     }
 
     /// The first row, or nil where there is none.
@@ -165,13 +122,18 @@ public final class Connection {
     }
 
     public func first(_ sql: String, arguments: [SQLValue]) throws -> Row? {
+        var found: Row?
+        try run(sql, arguments) { row in
+            found = row
+            return false
+        }
+        return found
+    }
+
+    /// Binds, steps and resets a statement; `onRow` says whether to go on.
+    private func run(_ sql: String, _ arguments: [SQLValue], onRow: (Row) -> Bool) throws {
         do {
-            let statement = try database.cachedStatement(sql: sql)
-            let cursor = try GRDB.Row.fetchCursor(
-                statement,
-                arguments: Self.bound(arguments)
-            )
-            return try cursor.next().map { try Row($0) }
+            try PreparedStatement(sql, in: database).run(arguments, onRow: onRow)
         } catch {
             throw StorageError(error, path: path)
         }

@@ -131,8 +131,9 @@ public final class Database: Sendable {
 
     /// Runs `body` in the single writer and returns its result once the commit is durable.
     ///
-    /// Bodies that wait together share one commit, each within its own savepoint: where one throws, its own
-    /// changes are undone and the others stand. A cancelled caller does not undo what was queued.
+    /// Bodies that wait together share one commit: where one throws, its own changes are undone and the others stand. For
+    /// that a body may run a second time, so it must do nothing but read and change the store. A cancelled caller does not
+    /// undo what was queued.
     /// - Throws: what `body` throws; `StorageError` where the store could not keep it, and then nothing of it is kept.
     public func write<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
         if let failure = health.failure { throw failure }
@@ -239,15 +240,9 @@ public final class Database: Sendable {
         do {
             try pool.writeWithoutTransaction { database in
                 let connection = Connection(database, path: path)
-                try database.execute(sql: "BEGIN IMMEDIATE")
-                do {
-                    for job in batch {
-                        outcomes.append(try Self.runInSavepoint(job, connection, isAlone: batch.count == 1))
-                    }
-                    try database.execute(sql: "COMMIT")
-                } catch {
-                    if database.isInsideTransaction { try? database.execute(sql: "ROLLBACK") }
-                    throw error
+                if try Self.runTogether(batch, connection) { return }
+                try Self.inTransaction(connection) {
+                    for job in batch { outcomes.append(try Self.runInSavepoint(job, connection)) }
                 }
             }
         } catch {
@@ -263,7 +258,44 @@ public final class Database: Sendable {
         health.wrote()
         // The batch is on the disk whatever became of the checkpoint behind it.
         if let error = health.takeCheckpointError(path: path) { stopWriting(because: error) }
-        for (job, outcome) in zip(batch, outcomes) { job.finish(outcome) }
+        for (index, job) in batch.enumerated() { job.finish(index < outcomes.count ? outcomes[index] : nil) }
+    }
+
+    private static func inTransaction(_ connection: Connection, _ work: () throws -> Void) throws {
+        try connection.execute("BEGIN IMMEDIATE")
+        do {
+            try work()
+            try connection.execute("COMMIT")
+        } catch {
+            if connection.database.isInsideTransaction { try? connection.execute("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// The everyday case, in which no body throws: none needs a savepoint, for which SQLite would copy every page that a
+    /// body changes.
+    /// - Returns: false where a body threw. Then nothing of any of them is kept, and they must run again, each in its own
+    ///   savepoint.
+    /// - Throws: where the transaction itself failed.
+    private static func runTogether(_ batch: [WriteJob], _ connection: Connection) throws -> Bool {
+        var bodyThrew = false
+        do {
+            try inTransaction(connection) {
+                bodyThrew = true
+                for job in batch { try job.run(connection) }
+                bodyThrew = false
+            }
+            return true
+        } catch {
+            guard bodyThrew, !losesTransaction(error) else { throw error }
+            return false
+        }
+    }
+
+    /// Whether what a body threw is the disk's doing, so that the others' changes can't be kept either.
+    private static func losesTransaction(_ error: any Error) -> Bool {
+        guard let error = error as? StorageError else { return false }
+        return error.endsWriting || error.code == .full
     }
 
     /// Notes a failure of the disk. One that cannot be trusted away keeps the file from being closed, too.
@@ -278,12 +310,7 @@ public final class Database: Sendable {
 
     /// - Returns: what the body threw, with its changes undone; nil where it went well.
     /// - Throws: where the whole transaction is lost (disk full, disk failure).
-    private static func runInSavepoint(
-        _ job: WriteJob,
-        _ connection: Connection,
-        isAlone: Bool
-    ) throws -> (any Error)? {
-        let database = connection.database
+    private static func runInSavepoint(_ job: WriteJob, _ connection: Connection) throws -> (any Error)? {
         try connection.execute("SAVEPOINT job")
         do {
             try job.run(connection)
@@ -291,8 +318,7 @@ public final class Database: Sendable {
             return nil
         } catch {
             // SQLite itself ends the transaction on some failures; then the other bodies' changes are gone too.
-            guard database.isInsideTransaction else { throw error }
-            if let error = error as? StorageError, error.endsWriting || error.code == .full { throw error }
+            guard connection.database.isInsideTransaction, !losesTransaction(error) else { throw error }
             try connection.execute("ROLLBACK TO job")
             try connection.execute("RELEASE job")
             return error
