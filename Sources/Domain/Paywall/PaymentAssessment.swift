@@ -1,5 +1,5 @@
 public import Cashu
-internal import Cryptography
+public import Cryptography
 public import Encodings
 
 /// A payment that has passed every check a seller can make by itself.
@@ -32,6 +32,21 @@ public struct AssessedPayment: Sendable {
         self.total = total
         self.fee = fee
         self.digest = digest
+    }
+}
+
+/// Which payment a token is, whatever it is worth: the same proofs are the same payment.
+public struct PaymentIdentity: Sendable {
+    /// Y of each proof, in the token's order.
+    public let points: [Secp256k1.Point]
+    /// The same, compressed.
+    public let ys: [[UInt8]]
+    public let digest: PaymentDigest
+
+    init(points: [Secp256k1.Point]) {
+        self.points = points
+        ys = points.map(\.compressed)
+        digest = PaymentDigest(ys: ys)
     }
 }
 
@@ -73,27 +88,28 @@ extension OfflineAcceptance {
 
     /// Reads the Ys of a token, so that an earlier claim of the same payment can be found even where the payment would no
     /// longer be taken. Costs about 10 µs a proof.
-    public static func identity(of token: Token) throws(CallRefusal) -> (ys: [[UInt8]], digest: PaymentDigest) {
+    public static func identity(of token: Token) throws(CallRefusal) -> PaymentIdentity {
         guard token.count <= maximumProofs else {
             throw CallRefusal(
                 .paymentMalformed,
                 "A payment has at most \(maximumProofs) proofs; this one has \(token.count)."
             )
         }
-        var ys: [[UInt8]] = []
+        var points: [Secp256k1.Point] = []
         for group in token.groups {
             for proof in group.proofs {
                 do {
-                    ys.append(try BlindDH.hashToCurve(secret: proof.secret).compressed)
+                    points.append(try BlindDH.hashToCurve(secret: proof.secret))
                 } catch {
                     throw CallRefusal(.invalidProof, "A proof's secret can't be hashed to the curve.")
                 }
             }
         }
-        guard Set(ys).count == ys.count else {
+        let identity = PaymentIdentity(points: points)
+        guard Set(identity.ys).count == points.count else {
             throw CallRefusal(.paymentMalformed, "The token holds the same proof twice.")
         }
-        return (ys, PaymentDigest(ys: ys))
+        return identity
     }
 
     /// Checks a payment. Pure, and up to 200 µs of curve arithmetic a proof: run it where that hurts nobody.
@@ -103,7 +119,7 @@ extension OfflineAcceptance {
     /// - Throws: ``CallRefusal`` (400) where the payment can't be taken at all; the buyer's proofs are untouched.
     public func assess(
         _ token: Token,
-        identity: (ys: [[UInt8]], digest: PaymentDigest),
+        identity: PaymentIdentity,
         for asked: PaymentTerms,
         terms: MintTerms,
         isTurnedOff: Bool,
@@ -123,7 +139,7 @@ extension OfflineAcceptance {
             try requireRedeemable(lock)
             locks.append(lock)
         }
-        try requireValidSignatures(proofs, ys: identity.ys, terms: terms)
+        try requireValidSignatures(proofs, of: identity, terms: terms)
         let payment = AssessedPayment(
             mint: token.mint,
             unit: asked.unit,
@@ -234,12 +250,15 @@ extension OfflineAcceptance {
     }
 
     /// A DLEQ that is there must be right (NUT-12); one that is missing is an obstacle, not a fault.
-    private func requireValidSignatures(_ proofs: [Proof], ys: [[UInt8]], terms: MintTerms) throws(CallRefusal) {
-        for (proof, y) in zip(proofs, ys) {
+    private func requireValidSignatures(
+        _ proofs: [Proof],
+        of identity: PaymentIdentity,
+        terms: MintTerms
+    ) throws(CallRefusal) {
+        for (proof, hashedSecret) in zip(proofs, identity.points) {
             guard let dleq = proof.dleq, dleq.blindingFactor != nil else { continue }
             guard let key = terms.keysets[proof.keysetID]?.keys[proof.amount],
-                let hashed = try? Secp256k1.Point(compressed: y),
-                dleq.isValid(mintKey: key, hashedSecret: hashed, signature: proof.signature)
+                dleq.isValid(mintKey: key, hashedSecret: hashedSecret, signature: proof.signature)
             else {
                 throw CallRefusal(.invalidProof, "A proof's DLEQ does not verify: the mint did not sign this proof.")
             }

@@ -21,6 +21,11 @@ public struct Receipt: Equatable, Sendable {
     /// The receipt's UUID, which is also its path under `/receipts/`.
     public var id: String { claims.id }
 
+    private init(document: JSONObject, claims: ReceiptClaims) {
+        self.document = document
+        self.claims = claims
+    }
+
     /// Reads a receipt's shape.
     ///
     /// - Throws: `ReceiptReason` with `.malformed`, naming the member.
@@ -65,13 +70,11 @@ public struct Receipt: Equatable, Sendable {
         guard claims.seller.did == signer.did else {
             throw ReceiptReason(.wrongSeller, "a receipt is signed by the seller it names")
         }
-        guard claims.requestDigest.count == 32, claims.paymentDigest.count == 32,
-            claims.responseDigest.map({ $0.count == 32 }) ?? true
-        else {
-            throw ReceiptReason(.malformed, "the digests of a receipt have 32 bytes")
-        }
-        let document = try DataIntegrity.sign(claims.document(), by: signer, created: now)
-        return try Receipt(document: document)
+        try ReceiptShape.check(claims)
+        return Receipt(
+            document: try DataIntegrity.sign(claims.document(), by: signer, created: now),
+            claims: claims
+        )
     }
 
     /// The document as compact JSON.

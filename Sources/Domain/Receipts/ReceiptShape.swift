@@ -24,32 +24,62 @@ enum ReceiptShape {
         guard let outcome = ReceiptOutcome(rawValue: document["outcome"]?.stringValue ?? "") else {
             throw refuse("`outcome` must be `served` or `refunded`")
         }
-        guard let status = response["status"]?.int64Value, (100...599).contains(status) else {
+        guard let status = response["status"]?.int64Value else {
             throw refuse("`response.status` must be an HTTP status")
         }
-        let requestedAt = try instant(document["requestedAt"], "requestedAt")
-        let respondedAt = try instant(document["respondedAt"], "respondedAt")
-        guard requestedAt <= respondedAt else { throw refuse("`respondedAt` must not come before `requestedAt`") }
-        return ReceiptClaims(
+        let claims = ReceiptClaims(
             id: try identifier(document["id"]),
             seller: try party(document["seller"], "seller"),
             buyer: try document["buyer"].map { (value) throws(ReceiptReason) in try party(value, "buyer") },
-            service: try text(document["service"], "service", limit: 64),
-            method: try text(request["method"], "request.method", limit: 32),
-            target: try text(request["target"], "request.target", limit: 2048),
+            service: try text(document["service"], "service"),
+            method: try text(request["method"], "request.method"),
+            target: try text(request["target"], "request.target"),
             requestDigest: try digest(request["digest"], "request.digest"),
             responseDigest: try response["digest"].map { (value) throws(ReceiptReason) in
                 try digest(value, "response.digest")
             },
-            status: Int(status),
+            status: Int(clamping: status),
             amount: try amount(payment["amount"]),
-            unit: try text(payment["unit"], "payment.unit", limit: 16),
+            unit: try text(payment["unit"], "payment.unit"),
             paymentDigest: try digest(payment["digest"], "payment.digest"),
-            dialect: try text(payment["dialect"], "payment.dialect", limit: 32),
-            requestedAt: requestedAt,
-            respondedAt: respondedAt,
+            dialect: try text(payment["dialect"], "payment.dialect"),
+            requestedAt: try instant(document["requestedAt"], "requestedAt"),
+            respondedAt: try instant(document["respondedAt"], "respondedAt"),
             outcome: outcome
         )
+        try check(claims)
+        return claims
+    }
+
+    /// What the claims must be like, read from a document or about to be signed.
+    static func check(_ claims: ReceiptClaims) throws(ReceiptReason) {
+        guard isUUID(claims.id) else { throw refuse("`id` must be urn:uuid: and a UUID in lower case") }
+        guard (100...599).contains(claims.status) else { throw refuse("`response.status` must be an HTTP status") }
+        guard claims.requestedAt <= claims.respondedAt else {
+            throw refuse("`respondedAt` must not come before `requestedAt`")
+        }
+        guard claims.requestDigest.count == 32, claims.paymentDigest.count == 32,
+            claims.responseDigest.map({ $0.count == 32 }) ?? true
+        else { throw refuse("the digests of a receipt have 32 bytes") }
+        try check(claims.service, "service", limit: 64)
+        try check(claims.method, "request.method", limit: 32)
+        try check(claims.target, "request.target", limit: 2048)
+        try check(claims.unit, "payment.unit", limit: 16)
+        try check(claims.dialect, "payment.dialect", limit: 32)
+        try check(claims.seller, "seller")
+        if let buyer = claims.buyer { try check(buyer, "buyer") }
+    }
+
+    private static func check(_ party: ReceiptParty, _ name: String) throws(ReceiptReason) {
+        if let id = party.agentID { try check(id, "\(name).agentId", limit: 256) }
+        if let id = party.passportID { try check(id, "\(name).passport", limit: 256) }
+    }
+
+    /// Printable ASCII without spaces, 1 to `limit` bytes.
+    private static func check(_ text: String, _ name: String, limit: Int) throws(ReceiptReason) {
+        guard (1...limit).contains(text.utf8.count), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw refuse("`\(name)` must have 1 to \(limit) printable ASCII characters")
+        }
     }
 
     private static func refuse(_ message: String) -> ReceiptReason {
@@ -58,7 +88,7 @@ enum ReceiptShape {
 
     /// `urn:uuid:` and a UUID in lower case; answers the UUID.
     private static func identifier(_ value: JSONValue?) throws(ReceiptReason) -> String {
-        guard let text = value?.stringValue, text.hasPrefix("urn:uuid:"), isUUID(text.dropFirst(9)) else {
+        guard let text = value?.stringValue, text.hasPrefix("urn:uuid:") else {
             throw refuse("`id` must be urn:uuid: and a UUID in lower case")
         }
         return String(text.dropFirst(9))
@@ -79,13 +109,8 @@ enum ReceiptShape {
         return true
     }
 
-    /// Printable ASCII without spaces, 1 to `limit` bytes.
-    private static func text(_ value: JSONValue?, _ name: String, limit: Int) throws(ReceiptReason) -> String {
-        guard let text = value?.stringValue, (1...limit).contains(text.utf8.count),
-            text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-        else {
-            throw refuse("`\(name)` must have 1 to \(limit) printable ASCII characters")
-        }
+    private static func text(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> String {
+        guard let text = value?.stringValue else { throw refuse("`\(name)` must be a string") }
         return text
     }
 
@@ -96,10 +121,10 @@ enum ReceiptShape {
         return ReceiptParty(
             did: did,
             agentID: try value?["agentId"].map { (member) throws(ReceiptReason) in
-                try self.text(member, "\(name).agentId", limit: 256)
+                try self.text(member, "\(name).agentId")
             },
             passportID: try value?["passport"].map { (member) throws(ReceiptReason) in
-                try self.text(member, "\(name).passport", limit: 256)
+                try self.text(member, "\(name).passport")
             }
         )
     }

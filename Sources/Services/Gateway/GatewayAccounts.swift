@@ -46,15 +46,16 @@ enum GatewayAccounts {
         )
     }
 
-    static func earned(_ record: ClaimRecord, at: Timestamp) -> Transfer {
+    /// The call was served: what stood in escrow for it is the service's.
+    static func earned(_ amount: UInt64, unit: String, service: String, claimID: String, at: Timestamp) -> Transfer {
         Transfer(
-            id: "call:\(record.call.id):earned",
+            id: "call:\(claimID):earned",
             debit: escrow,
-            credit: revenue(record.service),
-            amount: held(record),
-            unit: record.unit.name,
+            credit: revenue(service),
+            amount: amount,
+            unit: unit,
             kind: "call-earned",
-            reference: record.call.id,
+            reference: claimID,
             at: at
         )
     }

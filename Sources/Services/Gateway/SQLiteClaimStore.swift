@@ -135,22 +135,6 @@ public struct SQLiteClaimStore: ClaimStore {
         to next: CallState,
         in connection: Connection
     ) throws -> ClaimRecord {
-        let record = try requireMovable(claimID, from: states, to: next, in: connection)
-        try connection.execute(
-            "UPDATE gateway_claims SET state = ? WHERE id = ?",
-            .text(next.rawValue),
-            .text(claimID)
-        )
-        return record
-    }
-
-    /// The claim, where it may go from one of `states` to `next`; the caller writes that in its own statement.
-    private static func requireMovable(
-        _ claimID: String,
-        from states: Set<CallState>,
-        to next: CallState,
-        in connection: Connection
-    ) throws -> ClaimRecord {
         guard let record = try record(claimID, in: connection) else {
             throw GatewayError(.stateChanged, "the claim \(claimID) is gone")
         }
@@ -160,6 +144,11 @@ public struct SQLiteClaimStore: ClaimStore {
                 "the claim \(claimID) is \(record.call.state.rawValue) and can't become \(next.rawValue)"
             )
         }
+        try connection.execute(
+            "UPDATE gateway_claims SET state = ? WHERE id = ?",
+            .text(next.rawValue),
+            .text(claimID)
+        )
         return record
     }
 
@@ -207,32 +196,44 @@ public struct SQLiteClaimStore: ClaimStore {
 
     public func settle(_ settlement: Settlement) async throws {
         try await database.write { connection in
-            let record = try Self.requireMovable(settlement.claimID, from: [.running], to: .served, in: connection)
-            try connection.execute(
-                "UPDATE gateway_claims SET state = ?, settled_at = ?, kept_until = ? WHERE id = ?",
-                .text(CallState.served.rawValue),
+            let claim = settlement.claimID
+            let row = try connection.first(
+                """
+                UPDATE gateway_claims SET state = 'served', settled_at = ?, kept_until = ? WHERE id = ? AND state = 'running'
+                RETURNING service, total, unit, online
+                """,
                 .integer(settlement.at.millisecondsSince1970),
                 .optional(settlement.answer == nil ? nil : settlement.answerKeptUntil?.millisecondsSince1970),
-                .text(settlement.claimID)
+                .text(claim)
             )
+            guard let row else {
+                throw GatewayError(.stateChanged, "the claim \(claim) is not running and can't become served")
+            }
             if let answer = settlement.answer, let keptUntil = settlement.answerKeptUntil {
                 try connection.execute(
                     "INSERT INTO gateway_answers (claim, status, headers, body, kept_until) VALUES (?, ?, ?, ?, ?)",
-                    .text(settlement.claimID),
+                    .text(claim),
                     .int(answer.status),
                     .blob(ClaimRows.headerBytes(answer.headers)),
                     .blob(answer.body),
                     .integer(keptUntil.millisecondsSince1970)
                 )
             }
-            if !record.isOnline {
+            if !(try row.bool(3)) {
                 try connection.execute(
                     "UPDATE gateway_proofs SET state = 'due' WHERE claim = ? AND state = 'held'",
-                    .text(settlement.claimID)
+                    .text(claim)
                 )
             }
-            try Self.keep(settlement.receipt, of: settlement.claimID, at: settlement.at, in: connection)
-            try LedgerStore.post([GatewayAccounts.earned(record, at: settlement.at)], in: connection)
+            try Self.keep(settlement.receipt, of: claim, at: settlement.at, in: connection)
+            let earned = GatewayAccounts.earned(
+                try row.uint64(1),
+                unit: try row.text(2),
+                service: try row.text(0),
+                claimID: claim,
+                at: settlement.at
+            )
+            try LedgerStore.post([earned], in: connection)
         }
     }
 

@@ -80,6 +80,8 @@ final class UpstreamClient: Sendable {
         configuration.connectionPool.idleTimeout = .seconds(4)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 512
         configuration.httpVersion = .http1Only
+        // Nobody reads spans of these calls yet, and gathering their attributes costs as much as signing the receipt.
+        configuration.tracing.tracer = nil
         client = HTTPClient(eventLoopGroup: group, configuration: configuration, backgroundActivityLogger: logger)
         self.service = service
     }
