@@ -37,7 +37,12 @@ extension Mint {
                 )
             }
         )
-        info.setSupported(7, 8, 9, 10, 11, 12)
+        info.setSupported(7, 8, 9, 10, 11, 12, 14, 20)
+        info.setCachedAnswers(
+            seconds: UInt64(clamping: configuration.answerLifetimeSeconds),
+            paths: RequestDigest.Route.allCases.map(\.rawValue)
+        )
+        info.batchMinting = BatchMintSetting(maximumBatch: UInt64(clamping: limits.batchQuotes), methods: [.bolt11])
         if configuration.subscriptions.areOn {
             info.setSubscriptions(SubscriptionKind.allCases, units: configuration.units.map(\.unit))
         }

@@ -116,27 +116,45 @@ extension Mint {
         var total: UInt64
         var unit: CurrencyUnit
         var inputs: [SpentProof]
+        var digest: RequestDigest
     }
 
     /// `POST /v1/melt/bolt11`: pays the quote's invoice with the inputs.
     ///
     /// The inputs are held on the disk before the payment is begun. They are spent once it is known to have settled,
     /// free again once it is known to have failed, and held as long as neither is known; the answer then is PENDING.
-    /// The payment goes on where the caller hangs up.
+    /// The payment goes on where the caller hangs up. The same body again gets the quote as it stands now, with its change
+    /// once it is paid (NUT-19).
     package func melt(_ body: [UInt8]) async throws -> [UInt8] {
+        try await answering {
+            try await meltOnce(body)
+        } former: {
+            let (request, digest) = try await workers.run {
+                (try TransactionCheck.decode(body, MeltRequest.init(json:)), RequestDigest(.melt, body: body))
+            }
+            let id = request.quote.string
+            guard try await store.hasAnswered(melt: digest, quote: id), let quote = try await store.meltQuote(id),
+                quote.state != .unpaid
+            else { return nil }
+            return try await answer(quote)
+        }
+    }
+
+    private func meltOnce(_ body: [UInt8]) async throws -> [UInt8] {
         let check = check
-        let (verified, (request, totals)) = try await signatory.answer {
+        let (verified, (request, totals, digest)) = try await signatory.answer {
             let request = try TransactionCheck.decode(body, MeltRequest.init(json:))
             let totals = try check.melt(request.inputs, blanks: request.outputs)
             try check.requireUnlocked(request.inputs, outputs: request.outputs, quote: request.quote.string)
-            return (SignatoryBatch(proofs: request.inputs), (request, totals))
+            return (SignatoryBatch(proofs: request.inputs), (request, totals, RequestDigest(.melt, body: body)))
         }
         let prepared = PreparedMelt(
             request: request,
             fee: totals.fee,
             total: totals.inputs,
             unit: totals.unit,
-            inputs: check.spent(request.inputs, hashedSecrets: verified.hashedSecrets)
+            inputs: check.spent(request.inputs, hashedSecrets: verified.hashedSecrets),
+            digest: digest
         )
         let id = prepared.request.quote.string
         guard let quote = try await store.meltQuote(id) else { throw MintError.quoteUnknown }
@@ -180,6 +198,7 @@ extension Mint {
                 fee: prepared.fee,
                 blanks: blanks,
                 changeInside: changeInside,
+                answering: prepared.digest,
                 at: now
             )
         } catch {

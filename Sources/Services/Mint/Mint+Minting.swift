@@ -7,7 +7,7 @@ internal import Logging
 internal import Synchronization
 internal import Workers
 
-/// Mint quotes and minting (NUT-04, NUT-23).
+/// Mint quotes and minting (NUT-04, NUT-23); some of them belong to a key (NUT-20).
 extension Mint {
     /// `POST /v1/mint/quote/bolt11`: an invoice to pay, and the id to mint with afterwards.
     package func requestMintQuote(_ body: [UInt8]) async throws -> [UInt8] {
@@ -50,7 +50,8 @@ extension Mint {
                 paymentHash: invoice.paymentHash,
                 state: .unpaid,
                 expiry: invoice.expiresAt,
-                updatedAt: now
+                updatedAt: now,
+                publicKey: request.publicKey?.compressed
             )
             try await store.add(quote)
             metrics.mintQuoted()
@@ -65,11 +66,16 @@ extension Mint {
     /// does not answer, the state is told as it was last known.
     package func mintQuote(_ id: String) async throws -> [UInt8] {
         guard let quote = try await store.mintQuote(id) else { throw MintError.quoteUnknown }
+        return try await looked(quote).onTheWire().json.quoteAnswer()
+    }
+
+    /// As ``refreshed(_:)``; where the backend does not answer, as it was.
+    func looked(_ quote: StoredMintQuote) async -> StoredMintQuote {
         do {
-            return try await refreshed(quote).onTheWire().json.quoteAnswer()
+            return try await refreshed(quote)
         } catch {
             logger.warning("asking about an invoice failed", metadata: ["error": "\(error)"])
-            return try quote.onTheWire().json.quoteAnswer()
+            return quote
         }
     }
 
@@ -94,38 +100,123 @@ extension Mint {
         return paid
     }
 
-    /// `POST /v1/mint/bolt11`: ecash for a paid quote, once.
-    ///
-    /// The signatures are made before the transaction that issues the quote; of several requests for one quote, the
-    /// transaction lets one win and the others' signatures are never seen.
+    /// What one request asks to be minted.
+    struct MintOrder: Sendable {
+        var quotes: [QuoteID]
+        /// Of each quote, where the wallet says so.
+        var amounts: [UInt64]?
+        var outputs: [BlindedMessage]
+        /// Of each quote.
+        var signatures: [[UInt8]?]
+        var digest: RequestDigest
+    }
+
+    /// `POST /v1/mint/bolt11`: ecash for a paid quote, once; the same body again gets the same answer (NUT-19).
     package func mint(_ body: [UInt8]) async throws -> [UInt8] {
-        let check = check
-        let request = try await workers.run {
+        let order = try await workers.run {
             let request = try TransactionCheck.decode(body, MintRequest.init(json:))
-            _ = try check.mint(request.outputs)
-            return request
-        }
-        let quote = try await mintable(request.quote.string)
-        let side = try check.mint(request.outputs)
-        guard side.unit == quote.unit else {
-            throw MintError(.unitMismatch, "the quote is for \(quote.unit), the outputs are \(side.unit)")
-        }
-        guard side.sum == quote.amount else {
-            throw MintError(
-                .transactionNotBalanced,
-                "the outputs are worth \(side.sum), the quote is for \(quote.amount) \(quote.unit)"
+            return MintOrder(
+                quotes: [request.quote],
+                outputs: request.outputs,
+                signatures: [request.signature],
+                digest: RequestDigest(.mint, body: body)
             )
         }
-        let promises = try await signatory.sign(request.outputs)
-        try await store.issue(promises, for: quote.id, at: check.now)
-        announce(.mintQuote(quote.id))
+        return try await mint(order)
+    }
+
+    func mint(_ order: MintOrder) async throws -> [UInt8] {
+        try await answering {
+            try await mintOnce(order)
+        } former: {
+            guard let quote = order.quotes.first,
+                try await store.hasAnswered(mint: order.digest, quote: quote.string)
+            else { return nil }
+            return try await formerSignatures(on: order.outputs)
+        }
+    }
+
+    /// The signatures are made before the transaction that issues the quotes; of several requests for one quote, the
+    /// transaction lets one win and the others' signatures are never seen.
+    private func mintOnce(_ order: MintOrder) async throws -> [UInt8] {
+        let check = check
+        let side = try await workers.run { try check.mint(order.outputs) }
+        var stored: [StoredMintQuote] = []
+        for id in order.quotes {
+            guard let quote = try await store.mintQuote(id.string) else { throw MintError.quoteUnknown }
+            stored.append(quote)
+        }
+        try await requireSignatures(order, stored)
+        var quotes: [StoredMintQuote] = []
+        for quote in stored { quotes.append(try await mintable(quote)) }
+        try Self.requireBalance(order, quotes, side)
+        let promises = try await signatory.sign(order.outputs)
+        try await store.issue(promises, for: quotes.map(\.id), answering: order.digest, at: check.now)
+        for quote in quotes { announce(.mintQuote(quote.id)) }
         metrics.issued(outputs: promises.count)
         return ResponseWriter.signatures(promises)
     }
 
-    /// - Throws: `MintError` 20007 unknown, or expired unpaid; 20001 not paid; 20002 issued.
-    private func mintable(_ id: String) async throws -> StoredMintQuote {
-        guard let stored = try await store.mintQuote(id) else { throw MintError.quoteUnknown }
+    /// A quote with a key needs that key's signature over its id and all outputs (NUT-20), so that a leaked id is worth
+    /// nothing.
+    /// - Throws: `MintError` 20008.
+    private func requireSignatures(_ order: MintOrder, _ quotes: [StoredMintQuote]) async throws {
+        let locked = zip(zip(order.quotes, order.signatures), quotes).compactMap { pair, quote in
+            quote.publicKey.map { (id: pair.0, signature: pair.1, key: $0) }
+        }
+        guard !locked.isEmpty else { return }
+        try await workers.run {
+            for (id, signature, key) in locked {
+                guard let signature else {
+                    throw MintError(
+                        .mintSignatureInvalid,
+                        "the quote belongs to a key, and the request has no signature"
+                    )
+                }
+                let isValid = MintQuoteSignature.isValid(
+                    signature,
+                    quote: id,
+                    outputs: order.outputs,
+                    publicKey: try Secp256k1.Point(compressed: key)
+                )
+                guard isValid else {
+                    throw MintError(
+                        .mintSignatureInvalid,
+                        "the signature is not one of the quote's key over the quote and these outputs"
+                    )
+                }
+            }
+        }
+    }
+
+    private static func requireBalance(
+        _ order: MintOrder,
+        _ quotes: [StoredMintQuote],
+        _ side: (unit: CurrencyUnit, sum: UInt64)
+    ) throws {
+        guard let unit = quotes.first?.unit, quotes.allSatisfy({ $0.unit == unit }) else {
+            throw MintError(.multipleUnits, "the quotes are of several units")
+        }
+        guard side.unit == unit else {
+            throw MintError(.unitMismatch, "the quote is for \(unit), the outputs are \(side.unit)")
+        }
+        let owed = try Amounts.sum(quotes.map(\.amount))
+        guard side.sum == owed else {
+            throw MintError(
+                .transactionNotBalanced,
+                "the outputs are worth \(side.sum), the quote is for \(owed) \(unit)"
+            )
+        }
+        guard order.amounts ?? quotes.map(\.amount) == quotes.map(\.amount) else {
+            throw MintError(
+                .transactionNotBalanced,
+                "a bolt11 quote is minted whole: `quote_amounts` must say its amount"
+            )
+        }
+    }
+
+    /// - Throws: `MintError` 20007 expired unpaid; 20001 not paid; 20002 issued.
+    private func mintable(_ stored: StoredMintQuote) async throws -> StoredMintQuote {
         let quote = try await refreshed(stored)
         switch quote.state {
         case .paid: return quote
@@ -149,16 +240,19 @@ extension StoredMintQuote {
             expiry: UInt64(clamping: expiry.secondsSince1970),
             amountPaid: state == .unpaid ? 0 : amount,
             amountIssued: state == .issued ? amount : 0,
-            updatedAt: UInt64(clamping: updatedAt.secondsSince1970)
+            updatedAt: UInt64(clamping: updatedAt.secondsSince1970),
+            publicKey: try publicKey.map { try Secp256k1.Point(compressed: $0) }
         )
     }
 }
 
 extension JSONValue {
     /// A quote as an answer. Wallets since nutshell 0.21 insist on a `method` member, which the NUTs leave out.
-    func quoteAnswer() -> [UInt8] {
-        guard case .object(var quote) = self else { return serialized() }
+    func asQuoteAnswer() -> JSONValue {
+        guard case .object(var quote) = self else { return self }
         quote["method"] = .string(PaymentMethod.bolt11.name)
-        return JSONValue.object(quote).serialized()
+        return .object(quote)
     }
+
+    func quoteAnswer() -> [UInt8] { asQuoteAnswer().serialized() }
 }

@@ -207,6 +207,7 @@ extension Mint {
             await recoverPendingMelts()
             await forgetExpiredQuotes()
             await rotateOnSchedule()
+            await forgetOldAnswers()
             try? await Task.sleep(for: .seconds(configuration.recoveryIntervalSeconds))
         }
         await watching

@@ -6,8 +6,8 @@ public import Storage
 internal import Synchronization
 public import Workers
 
-/// A Cashu mint: it issues ecash for Lightning payments, swaps it, and pays Lightning invoices for it (NUT-00 to 07,
-/// 08 to 12 and 23).
+/// A Cashu mint: it issues ecash for Lightning payments, swaps it, and pays Lightning invoices for it (NUT-00 to 12, 14,
+/// 19, 20, 23 and 29).
 ///
 /// What it promises, whatever happens to the process, the disk or the backend:
 /// - A proof is spent once, an output signed once, a quote issued once, an invoice paid once: each is a unique key of
@@ -15,8 +15,9 @@ public import Workers
 /// - A payment of unknown outcome holds its proofs until the outcome is known.
 /// - Every movement is in the ledger; no keyset redeems more than it issued.
 ///
-/// A swap whose answer was lost is not answered again: its inputs are spent, and a retry gets 11001. The wallet asks for
-/// the signatures with NUT-09, which always answers.
+/// A request whose answer was lost gets the same answer when it comes again, body for body, within the time that
+/// `/v1/info` tells (NUT-19). After that its inputs are spent (11001), and the wallet asks for the signatures with NUT-09,
+/// which always answers.
 public final class Mint: Sendable {
     /// The tables of the mint; the database must be opened with them.
     public static var migrations: [Migration] { SQLiteMintStore.migrations }

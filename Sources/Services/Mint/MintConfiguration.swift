@@ -67,6 +67,8 @@ public struct MintConfiguration: Sendable {
         public var meltsAtOnce: Int
         /// Questions to the Lightning backend at once; more is answered 503.
         public var backendCallsAtOnce: Int
+        /// Quotes of one batch (NUT-29), at most `CashuLimits.batchQuotes`; more is answered 11017.
+        public var batchQuotes: Int
 
         public init(
             inputs: Int = 1000,
@@ -74,7 +76,8 @@ public struct MintConfiguration: Sendable {
             bodyBytes: Int = 1 << 20,
             openQuotes: Int = 100_000,
             meltsAtOnce: Int = 256,
-            backendCallsAtOnce: Int = 256
+            backendCallsAtOnce: Int = 256,
+            batchQuotes: Int = CashuLimits.batchQuotes
         ) {
             self.inputs = inputs
             self.outputs = outputs
@@ -82,6 +85,7 @@ public struct MintConfiguration: Sendable {
             self.openQuotes = openQuotes
             self.meltsAtOnce = meltsAtOnce
             self.backendCallsAtOnce = backendCallsAtOnce
+            self.batchQuotes = batchQuotes
         }
     }
 
@@ -134,6 +138,11 @@ public struct MintConfiguration: Sendable {
     /// How long a keyset signs before another takes its place; nil: until the operator rotates it.
     public var rotationSeconds: Int64?
     public var subscriptions: Subscriptions
+    /// How long a swap that comes again gets the same answer (NUT-19), in seconds, at most a day; mints and melts do as long
+    /// as their quotes are kept.
+    public var answerLifetimeSeconds: Int64
+    /// Of how many swaps that is remembered, about 30 bytes each; beyond it the oldest are forgotten early.
+    public var answersKept: Int
 
     public init(
         name: String = "Mintmark",
@@ -148,7 +157,9 @@ public struct MintConfiguration: Sendable {
         quoteGraceSeconds: Int64 = 86_400,
         recoveryIntervalSeconds: Int64 = 5,
         rotationSeconds: Int64? = nil,
-        subscriptions: Subscriptions = Subscriptions()
+        subscriptions: Subscriptions = Subscriptions(),
+        answerLifetimeSeconds: Int64 = 3600,
+        answersKept: Int = 5_000_000
     ) {
         self.name = name
         self.description = description
@@ -163,6 +174,8 @@ public struct MintConfiguration: Sendable {
         self.recoveryIntervalSeconds = recoveryIntervalSeconds
         self.rotationSeconds = rotationSeconds
         self.subscriptions = subscriptions
+        self.answerLifetimeSeconds = answerLifetimeSeconds
+        self.answersKept = answersKept
     }
 
     /// Refuses what cannot work, with a sentence that names the setting.
@@ -179,11 +192,19 @@ public struct MintConfiguration: Sendable {
         }
         let arrays = 1...CashuLimits.arrayLength
         guard arrays.contains(limits.inputs), arrays.contains(limits.outputs), limits.bodyBytes >= 1024,
-            limits.bodyBytes <= 16 << 20, limits.openQuotes > 0, limits.meltsAtOnce > 0, limits.backendCallsAtOnce > 0
+            limits.bodyBytes <= 16 << 20, limits.openQuotes > 0, limits.meltsAtOnce > 0, limits.backendCallsAtOnce > 0,
+            (1...CashuLimits.batchQuotes).contains(limits.batchQuotes)
         else {
             throw MintSetupError(
                 .configuration,
-                "the mint's limits must be positive, arrays at most \(CashuLimits.arrayLength), bodies 1 KiB to 16 MiB"
+                "the mint's limits must be positive, arrays at most \(CashuLimits.arrayLength), batches at most"
+                    + " \(CashuLimits.batchQuotes), bodies 1 KiB to 16 MiB"
+            )
+        }
+        guard (1...86_400).contains(answerLifetimeSeconds), answersKept >= 0 else {
+            throw MintSetupError(
+                .configuration,
+                "answers are remembered for 1 second to a day, and none or more of them"
             )
         }
         guard (1...604_800).contains(quoteLifetimeSeconds), quoteGraceSeconds >= 0, recoveryIntervalSeconds > 0,

@@ -13,6 +13,7 @@ struct MintMetrics: Sendable {
     private let meltsInside = Counter(label: "mint_melts_total", dimensions: [("outcome", "inside")])
     private let meltsFailed = Counter(label: "mint_melts_total", dimensions: [("outcome", "failed")])
     private let meltsUnknown = Counter(label: "mint_melts_total", dimensions: [("outcome", "unknown")])
+    private let repeated = Counter(label: "mint_answers_repeated_total")
     private let overloads = Counter(label: "mint_overloaded_total")
     private let faults = Counter(label: "mint_faults_total")
 
@@ -27,6 +28,7 @@ struct MintMetrics: Sendable {
         signed.increment(by: outputs)
     }
 
+    func answeredAgain() { repeated.increment() }
     func mintQuoted() { quotes.increment() }
     func meltQuoted() { meltQuotes.increment() }
     func meltPaid() { meltsPaid.increment() }

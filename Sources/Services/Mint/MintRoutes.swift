@@ -5,7 +5,7 @@ public import Hummingbird
 internal import Logging
 internal import NIOCore
 
-/// The mint's HTTP face, `/v1/…` (NUT-01 to 09, 23). Answers are written as bytes; refusals are the protocol's own
+/// The mint's HTTP face, `/v1/…` (NUT-01 to 09, 19, 20, 23, 29). Answers are written as bytes; refusals are the protocol's own
 /// `{"detail", "code"}` with 400, a body over the limit is 413, overload 503 with `Retry-After`.
 ///
 /// The content type of a request is not looked at: wallets differ, and every body is parsed strictly anyway.
@@ -35,6 +35,8 @@ public struct MintRoutes: Sendable {
         post(v1, "swap") { try await mint.swap($0) }
         post(v1, "mint/quote/bolt11") { try await mint.requestMintQuote($0) }
         post(v1, "mint/bolt11") { try await mint.mint($0) }
+        post(v1, "mint/quote/bolt11/check") { try await mint.checkMintQuotes($0) }
+        post(v1, "mint/bolt11/batch") { try await mint.mintBatch($0) }
         post(v1, "melt/quote/bolt11") { try await mint.requestMeltQuote($0) }
         post(v1, "melt/bolt11") { try await mint.melt($0) }
         post(v1, "checkstate") { try await mint.checkState($0) }

@@ -88,6 +88,20 @@ extension SQLiteMintStore {
                 ALTER TABLE mint_melt_quotes ADD COLUMN msat_per_unit INTEGER;
                 """
         ),
+        // NUT-20's key of a quote; NUT-19's digests of the requests that were answered.
+        Migration(
+            id: "mint-conditions-1",
+            sql: """
+                ALTER TABLE mint_mint_quotes ADD COLUMN public_key BLOB CHECK (length(public_key) = 33);
+                ALTER TABLE mint_mint_quotes ADD COLUMN answered BLOB;
+                ALTER TABLE mint_melt_quotes ADD COLUMN answered BLOB;
+                CREATE TABLE mint_answers (
+                    period INTEGER NOT NULL,
+                    digest BLOB NOT NULL CHECK (length(digest) = 16),
+                    PRIMARY KEY (period, digest)
+                ) WITHOUT ROWID, STRICT;
+                """
+        ),
     ]
 }
 

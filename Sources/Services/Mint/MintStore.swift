@@ -99,6 +99,8 @@ package struct StoredMintQuote: Sendable, Equatable {
     /// Until when the invoice can be paid.
     package var expiry: Timestamp
     package var updatedAt: Timestamp
+    /// The key that must sign for the ecash (NUT-20), 33 bytes.
+    package var publicKey: [UInt8]?
 
     package init(
         id: String,
@@ -108,7 +110,8 @@ package struct StoredMintQuote: Sendable, Equatable {
         paymentHash: [UInt8],
         state: State,
         expiry: Timestamp,
-        updatedAt: Timestamp
+        updatedAt: Timestamp,
+        publicKey: [UInt8]? = nil
     ) {
         self.id = id
         self.unit = unit
@@ -118,6 +121,7 @@ package struct StoredMintQuote: Sendable, Equatable {
         self.state = state
         self.expiry = expiry
         self.updatedAt = updatedAt
+        self.publicKey = publicKey
     }
 }
 
@@ -200,10 +204,16 @@ package protocol MintStore: Sendable {
     // MARK: Swaps (NUT-03)
 
     /// Spends the proofs and keeps the promises. The difference is the mint's fee.
+    /// - Parameter request: what the request is known by when it comes again (NUT-19), kept in the same transaction.
     /// - Throws: `MintError` 11001, 11002 (a proof is spent or pending), 11003, 11004 (an output is signed or
     ///   pending), 10001 where a keyset would redeem more than it issued.
-    func spend(_ proofs: [SpentProof], issuing promises: [IssuedPromise], unit: CurrencyUnit, at: Timestamp)
-        async throws
+    func spend(
+        _ proofs: [SpentProof],
+        issuing promises: [IssuedPromise],
+        unit: CurrencyUnit,
+        answering request: RequestDigest?,
+        at: Timestamp
+    ) async throws
 
     // MARK: State and restore (NUT-07, NUT-09)
 
@@ -219,9 +229,17 @@ package protocol MintStore: Sendable {
     func mintQuote(paymentHash: [UInt8]) async throws -> StoredMintQuote?
     /// Notes that the invoice was paid over Lightning. Does nothing where that is known already.
     func markPaid(mintQuote id: String, at: Timestamp) async throws
-    /// Keeps the promises and marks the quote issued; the promises' sum must be the quote's amount.
-    /// - Throws: `MintError` 20001 not paid, 20002 issued already, 11003, 11004, 11005.
-    func issue(_ promises: [IssuedPromise], for quote: String, at: Timestamp) async throws
+    /// Keeps the promises and marks the quotes issued; the promises' sum must be that of the quotes' amounts.
+    /// - Parameters:
+    ///   - quotes: at least one, none twice (NUT-29).
+    ///   - request: as with `spend`.
+    /// - Throws: `MintError` 20001 not paid, 20002 issued already, 11003, 11004, 11005, 11009 quotes of several units.
+    func issue(
+        _ promises: [IssuedPromise],
+        for quotes: [String],
+        answering request: RequestDigest?,
+        at: Timestamp
+    ) async throws
     /// Unpaid quotes whose expiry is before `limit`, oldest first.
     func unpaidMintQuotes(expiredBefore limit: Timestamp, count: Int) async throws -> [StoredMintQuote]
     /// Forgets a quote that is still unpaid.
@@ -237,6 +255,7 @@ package protocol MintStore: Sendable {
     /// - Parameters:
     ///   - fee: the NUT-02 fee of the proofs.
     ///   - changeInside: what is given back where the melt is settled inside.
+    ///   - request: as with `spend`.
     /// - Throws: `MintError` 20005 pending, 20006 paid, 20007 expired or unknown, 11001–11005.
     func beginMelt(
         _ quote: String,
@@ -244,6 +263,7 @@ package protocol MintStore: Sendable {
         fee: UInt64,
         blanks: [BlankOutput],
         changeInside: [IssuedPromise],
+        answering request: RequestDigest?,
         at: Timestamp
     ) async throws -> MeltStart
     /// Ends a pending melt as paid: its proofs are spent and its change issued. Does nothing where it is paid already.
@@ -267,8 +287,56 @@ package protocol MintStore: Sendable {
     func removeUnpaidMeltQuotes(expiredBefore limit: Timestamp, count: Int) async throws -> Int
     func unpaidMeltQuoteCount() async throws -> Int
 
+    // MARK: Answers (NUT-19)
+
+    /// Whether a swap of this digest succeeded between the two moments; periods at the edges may count whole.
+    func hasAnswered(swap digest: RequestDigest, from: Timestamp, to: Timestamp) async throws -> Bool
+    /// Whether the quote was issued by a request of this digest.
+    func hasAnswered(mint digest: RequestDigest, quote: String) async throws -> Bool
+    /// Whether the quote is being paid, or was, by a request of this digest.
+    func hasAnswered(melt digest: RequestDigest, quote: String) async throws -> Bool
+    /// Forgets at most `count` swaps' digests: those before `limit`, and the oldest beyond `keeping`; returns how many.
+    func forgetAnswers(before limit: Timestamp, keeping: Int, count: Int) async throws -> Int
+
     // MARK: Audit
 
     /// The tables' sums, the ledger's balances and every sentence about what does not add up.
     func audit() async throws -> MintAudit
+}
+
+extension MintStore {
+    /// Without a trace of the request.
+    package func spend(
+        _ proofs: [SpentProof],
+        issuing promises: [IssuedPromise],
+        unit: CurrencyUnit,
+        at: Timestamp
+    ) async throws {
+        try await spend(proofs, issuing: promises, unit: unit, answering: nil, at: at)
+    }
+
+    /// One quote, without a trace of the request.
+    package func issue(_ promises: [IssuedPromise], for quote: String, at: Timestamp) async throws {
+        try await issue(promises, for: [quote], answering: nil, at: at)
+    }
+
+    /// Without a trace of the request.
+    package func beginMelt(
+        _ quote: String,
+        holding proofs: [SpentProof],
+        fee: UInt64,
+        blanks: [BlankOutput],
+        changeInside: [IssuedPromise],
+        at: Timestamp
+    ) async throws -> MeltStart {
+        try await beginMelt(
+            quote,
+            holding: proofs,
+            fee: fee,
+            blanks: blanks,
+            changeInside: changeInside,
+            answering: nil,
+            at: at
+        )
+    }
 }

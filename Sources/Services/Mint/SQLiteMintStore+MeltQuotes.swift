@@ -70,6 +70,7 @@ extension SQLiteMintStore {
         fee: UInt64,
         blanks: [BlankOutput],
         changeInside: [IssuedPromise],
+        answering request: RequestDigest?,
         at: Timestamp
     ) async throws -> MeltStart {
         let entries = try proofs.map { try entry(of: $0.keyset) }
@@ -79,6 +80,11 @@ extension SQLiteMintStore {
         return try await database.write { connection in
             let (number, stored) = try Self.payable(quote, total: total, fee: fee, at: at, in: connection)
             let own = try Self.ownUnpaidQuote(paidBy: stored, in: connection)
+            try connection.execute(
+                "UPDATE mint_melt_quotes SET answered = ? WHERE number = ?",
+                .optional(request?.bytes),
+                .integer(number)
+            )
             for (proof, entry) in zip(proofs, entries) {
                 try ProofRow(proof, keyset: entry, melt: number, isPending: own == nil).insert(in: connection)
             }

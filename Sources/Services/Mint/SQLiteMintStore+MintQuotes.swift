@@ -4,17 +4,18 @@ internal import Ledger
 internal import Storage
 
 extension SQLiteMintStore {
-    private static let mintQuoteColumns = "id, unit, amount, request, payment_hash, state, expiry, updated_at"
+    private static let mintQuoteColumns =
+        "id, unit, amount, request, payment_hash, state, expiry, updated_at, public_key"
 
     package func add(_ quote: StoredMintQuote) async throws {
         let arguments: [SQLValue] = [
             .text(quote.id), .text(quote.unit.name), try .amount(quote.amount), .text(quote.request),
             .blob(quote.paymentHash), .integer(quote.state.rawValue), .integer(quote.expiry.millisecondsSince1970),
-            .integer(quote.updatedAt.millisecondsSince1970),
+            .integer(quote.updatedAt.millisecondsSince1970), .optional(quote.publicKey),
         ]
         try await database.write { connection in
             try connection.execute(
-                "INSERT INTO mint_mint_quotes (\(Self.mintQuoteColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO mint_mint_quotes (\(Self.mintQuoteColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 arguments: arguments
             )
         }
@@ -46,7 +47,8 @@ extension SQLiteMintStore {
             paymentHash: try row.blob(4),
             state: state,
             expiry: Timestamp(millisecondsSince1970: try row.int64(6)),
-            updatedAt: Timestamp(millisecondsSince1970: try row.int64(7))
+            updatedAt: Timestamp(millisecondsSince1970: try row.int64(7)),
+            publicKey: try row.optionalBlob(8)
         )
     }
 
@@ -85,32 +87,70 @@ extension SQLiteMintStore {
         }
     }
 
-    package func issue(_ promises: [IssuedPromise], for quote: String, at: Timestamp) async throws {
+    package func issue(
+        _ promises: [IssuedPromise],
+        for quotes: [String],
+        answering request: RequestDigest?,
+        at: Timestamp
+    ) async throws {
         let outputs = try promises.map { try PromiseRow($0, keyset: entry(of: $0.keyset)) }
         let total = try Amounts.sum(promises.map(\.amount))
         try await database.write { connection in
-            guard let stored = try Self.mintQuote("id = ?", .text(quote), in: connection) else {
-                throw MintError.quoteUnknown
+            let stored = try quotes.map { try Self.issuable($0, in: connection) }
+            guard let unit = stored.first?.unit, stored.allSatisfy({ $0.unit == unit }) else {
+                throw MintError(.multipleUnits, "the quotes are of several units")
             }
-            switch stored.state {
-            case .paid: break
-            case .unpaid: throw MintError(.quoteNotPaid, "the quote's invoice has not been paid")
-            case .issued: throw MintError(.quoteAlreadyIssued, "ecash for this quote has been issued already")
-            }
-            guard total == stored.amount else {
+            let owed = try Amounts.sum(stored.map(\.amount))
+            guard total == owed else {
                 throw MintError(
                     .transactionNotBalanced,
-                    "the outputs are worth \(total), the quote is for \(stored.amount) \(stored.unit)"
+                    "the outputs are worth \(total), the quotes are for \(owed) \(unit)"
                 )
             }
-            try Self.setMintQuote(quote, to: .issued, from: .paid, at: at, in: connection)
+            for quote in quotes {
+                try Self.setMintQuote(quote, to: .issued, from: .paid, at: at, in: connection)
+                guard let request else { continue }
+                try connection.execute(
+                    "UPDATE mint_mint_quotes SET answered = ? WHERE id = ?",
+                    .blob(request.bytes),
+                    .text(quote)
+                )
+            }
             for output in outputs { try output.insert(in: connection) }
-            let plan = TransferPlan(unit: stored.unit.name, kind: "issued", reference: quote, at: at)
-            let transfers = try plan.transfers(
-                debit: [.init(MintAccounts.unissued, total)],
-                credit: Self.ecashLegs(promises.map { ($0.keyset, $0.amount) })
-            )
-            try LedgerStore.post(transfers, in: connection)
+            try LedgerStore.post(Self.issueTransfers(stored, promises, at: at), in: connection)
+        }
+    }
+
+    private static func issuable(_ quote: String, in connection: Connection) throws -> StoredMintQuote {
+        guard let stored = try mintQuote("id = ?", .text(quote), in: connection) else {
+            throw MintError.quoteUnknown
+        }
+        switch stored.state {
+        case .paid: return stored
+        case .unpaid: throw MintError(.quoteNotPaid, "the quote's invoice has not been paid")
+        case .issued: throw MintError(.quoteAlreadyIssued, "ecash for this quote has been issued already")
+        }
+    }
+
+    /// Each quote pays its share of the ecash under its own name, so that the ledger knows every quote.
+    private static func issueTransfers(
+        _ quotes: [StoredMintQuote],
+        _ promises: [IssuedPromise],
+        at: Timestamp
+    ) throws -> [Transfer] {
+        var ecash = ecashLegs(promises.map { ($0.keyset, $0.amount) })[...]
+        return try quotes.flatMap { quote in
+            var credit: [TransferPlan.Leg] = []
+            var open = quote.amount
+            while open > 0, var leg = ecash.popFirst() {
+                let part = min(open, leg.amount)
+                credit.append(TransferPlan.Leg(leg.account, part))
+                open -= part
+                leg.amount -= part
+                if leg.amount > 0 { ecash.insert(leg, at: ecash.startIndex) }
+            }
+            let plan = TransferPlan(unit: quote.unit.name, kind: "issued", reference: quote.id, at: at)
+            return try plan.transfers(debit: [.init(MintAccounts.unissued, quote.amount)], credit: credit)
         }
     }
 

@@ -10,6 +10,8 @@ package final class SQLiteMintStore: MintStore {
     let database: Database
     /// Keysets stand in the big tables as small numbers; this maps them both ways.
     private let numbers = Mutex(KeysetNumbers())
+    /// Rows of `mint_answers`, once they were counted.
+    let answerCount = Mutex<Int?>(nil)
 
     /// The database must have been opened with `SQLiteMintStore.migrations`.
     package init(database: Database) async throws {
@@ -105,6 +107,7 @@ package final class SQLiteMintStore: MintStore {
         _ proofs: [SpentProof],
         issuing promises: [IssuedPromise],
         unit: CurrencyUnit,
+        answering request: RequestDigest?,
         at: Timestamp
     ) async throws {
         let inputs = try proofs.map { try ProofRow($0, keyset: entry(of: $0.keyset), melt: nil, isPending: false) }
@@ -114,7 +117,9 @@ package final class SQLiteMintStore: MintStore {
             for input in inputs { try input.insert(in: connection) }
             for output in outputs { try output.insert(in: connection) }
             try Self.post(transfers, in: connection)
+            if let request { try Self.remember(swap: request, at: at, in: connection) }
         }
+        if request != nil { answerCount.withLock { $0? += 1 } }
     }
 
     private static func swapTransfers(
