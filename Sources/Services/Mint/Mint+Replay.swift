@@ -57,7 +57,7 @@ extension Mint {
                     keeping: configuration.answersKept,
                     count: 1000
                 )
-                if forgotten < 1000 { return }
+                if forgotten == 0 { return }
             }
         } catch {
             logger.warning("old answers could not be removed", metadata: ["error": "\(error)"])

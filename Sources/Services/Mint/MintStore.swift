@@ -295,7 +295,8 @@ package protocol MintStore: Sendable {
     func hasAnswered(mint digest: RequestDigest, quote: String) async throws -> Bool
     /// Whether the quote is being paid, or was, by a request of this digest.
     func hasAnswered(melt digest: RequestDigest, quote: String) async throws -> Bool
-    /// Forgets at most `count` swaps' digests: those before `limit`, and the oldest beyond `keeping`; returns how many.
+    /// Forgets at most `count` swaps' digests: those before `limit`, and the oldest beyond `keeping`. Returns how many it
+    /// forgot; there may be more until that is 0.
     func forgetAnswers(before limit: Timestamp, keeping: Int, count: Int) async throws -> Int
 
     // MARK: Audit

@@ -59,26 +59,32 @@ extension SQLiteMintStore {
         }
         let surplus = min(count, max(0, total - keeping))
         let removed = try await database.write { connection in
-            try connection.execute(
-                """
-                DELETE FROM mint_answers WHERE (period, digest) IN
-                (SELECT period, digest FROM mint_answers WHERE period < ? ORDER BY period, digest LIMIT ?)
-                """,
-                .integer(Self.period(limit)),
-                .int(count)
-            )
-            let expired = connection.changes
+            let expired = try Self.removeOldest(count, before: Self.period(limit), in: connection)
             guard surplus > expired else { return expired }
-            try connection.execute(
-                """
-                DELETE FROM mint_answers WHERE (period, digest) IN
-                (SELECT period, digest FROM mint_answers ORDER BY period, digest LIMIT ?)
-                """,
-                .int(surplus - expired)
-            )
-            return expired + connection.changes
+            return try expired + Self.removeOldest(surplus - expired, before: .max, in: connection)
         }
         answerCount.withLock { count in count = count.map { max(0, $0 - removed) } }
         return removed
+    }
+
+    /// Up to `count` rows of the oldest period, as one range of the primary key.
+    private static func removeOldest(_ count: Int, before limit: Int64, in connection: Connection) throws -> Int {
+        let oldest = try connection.first("SELECT min(period) FROM mint_answers")?.optionalInt64(0)
+        guard count > 0, let oldest, oldest < limit else { return 0 }
+        let last = try connection.first(
+            "SELECT digest FROM mint_answers WHERE period = ? ORDER BY digest LIMIT 1 OFFSET ?",
+            .integer(oldest),
+            .int(count - 1)
+        )
+        if let last {
+            try connection.execute(
+                "DELETE FROM mint_answers WHERE period = ? AND digest <= ?",
+                .integer(oldest),
+                .blob(last.blob(0))
+            )
+        } else {
+            try connection.execute("DELETE FROM mint_answers WHERE period = ?", .integer(oldest))
+        }
+        return connection.changes
     }
 }

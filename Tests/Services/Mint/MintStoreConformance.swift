@@ -33,6 +33,7 @@ struct MintStoreConformance: Sendable {
         try await quotes()
         try await melts()
         try await forgetting()
+        try await answers()
     }
 
     // MARK: Material

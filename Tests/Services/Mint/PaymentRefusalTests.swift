@@ -185,7 +185,8 @@ import Testing
         try fixture.lightning.setPayment(request, .settled(preimage: preimage, feeMsat: 9_000_000))
         try await fixture.serve { client in
             // Routing cost more than the reserve: the payer's part ends there.
-            #expect(try await client.get("melt/quote/bolt11/\(quote.quote)").json["state"] == "PAID")
+            let looked = try await client.get("melt/quote/bolt11/\(quote.quote)")
+            #expect(looked.json["state"] == "PAID")
             #expect(try await client.post("melt/bolt11", fixture.meltBody(twin, [coins[1]])).code == 20006)
             #expect(try await client.post("melt/bolt11", fixture.meltBody(quote, [coins[1]])).code == 20006)
             #expect(try await client.post("swap", fixture.swapBody([coins[0]])).code == 11001)

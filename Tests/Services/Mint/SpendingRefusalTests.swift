@@ -132,8 +132,9 @@ import Testing
                 ("short", 10000, Array(body.replacing(old.hex, with: Hex.encode(old.short)).utf8)),
             ]
         )
+        let late = try fixture.swapBody(coins)
         fixture.time.advance(seconds: 1001)
-        try await refusals(fixture, [("expired", 12003, try fixture.swapBody(coins))])
+        try await refusals(fixture, [("expired", 12003, late)])
         #expect(try await fixture.states(coins) == [.unspent])
     }
 
@@ -191,7 +192,7 @@ import Testing
         let other = try await fixture.locked(8, fixture.lock("P2PK", one.hex, tags: tags))
         let once = try coin.signed(by: one.scalar)
         var copied = once
-        let signature = try #require(try P2PKWitness(#require(once.witness)).signatures.first)
+        let signature = try #require(try P2PKWitness(once.witness ?? "").signatures.first)
         copied.witness = P2PKWitness(signatures: [signature, signature]).serialized()
         var moved = coin
         moved.witness = try other.signed(by: one.scalar).signed(by: two.scalar).witness
