@@ -131,10 +131,11 @@ extension Node {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
             },
-            Round("payments", everySeconds: 10) { [payRoutes] in
+Round("payments", everySeconds: 10) { [payRoutes, buyer] in
                 guard fence.raised == nil else { return }
                 do {
                     _ = try await payRoutes.resume()
+                    _ = try await buyer.resumeRequestPayments()
                 } catch {
                     logger.warning("open payments are taken up later", metadata: ["error": "\(error)"])
                 }

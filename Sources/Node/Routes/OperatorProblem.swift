@@ -48,11 +48,11 @@ enum OperatorProblem {
     private static func walletStatus(_ code: WalletError.Code) -> Int {
         switch code {
         case .insufficientFunds, .limitExceeded: 402
-        case .paymentRefused: 403
+        case .paymentRefused, .mintUntrusted: 403
         case .notFound, .mintUnknown: 404
-        case .tokenSpent, .invoiceUnpaid, .invoiceExpired: 409
+        case .tokenSpent, .invoiceUnpaid, .invoiceExpired, .requestPaid: 409
         case .mintUnreachable, .mintDishonest, .mintRefused, .paymentFailed, .serviceUnreachable: 502
-        case .outcomeUnknown: 503
+        case .outcomeUnknown, .inboxFull: 503
         case .corrupt, .seedMismatch: 500
         default: 400
         }

@@ -29,12 +29,19 @@ struct OperatorRoutes: Sendable {
         api.get("receipts/{id}") { _, context in
             await OperatorResponses.answering { try await receipt(context.parameters.require("id")) }
         }
-        WalletRoutes(
+        let walletRoutes = WalletRoutes(
             wallet: node.wallet,
             ownMint: node.facts.mintURL,
             hasLightning: node.lightning != nil,
             isTestMoney: node.facts.isTestMoney,
             registry: node.identity.registry
+        )
+        walletRoutes.add(to: api.group("wallet"))
+        WalletRequestRoutes(
+            wallet: node.wallet,
+            buyer: node.buyer,
+            publicURL: node.facts.publicURL,
+            operatorRoutes: walletRoutes
         ).add(to: api.group("wallet"))
         node.payRoutes.add(to: api)
         BackupRoutes(maker: node.backups).add(to: api)

@@ -34,6 +34,7 @@ struct PublicResponder: HTTPResponder {
         if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
         IdentityRoutes(node.identity).addPublicRoutes(to: router)
         GatewayRoutes(node.gateway).addPublic(to: router)
+        WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)

@@ -4,6 +4,8 @@ internal import Cryptography
 internal import Encodings
 internal import Hummingbird
 internal import Identity
+internal import Paywall
+internal import Storage
 internal import Wallet
 
 /// The operator's side of the wallet, `/api/wallet/…`. Amounts are strings of digits.
@@ -42,6 +44,8 @@ struct WalletRoutes: Sendable {
         }
         group.post("check") { _, _ in await OperatorResponses.answering { try await check() } }
         addLimits(to: group)
+        addMints(to: group)
+        addInbox(to: group)
         group.get("key") { _, _ in
             await OperatorResponses.answering { ["key": .string(Hex.encode(try wallet.receivingKey()))] }
         }
@@ -72,9 +76,8 @@ struct WalletRoutes: Sendable {
     private func mint(_ object: JSONObject) async throws -> MintURL {
         let known = try await wallet.mints()
         if let text = try object.optionalString("mint") ?? ownMint {
-            let url = try MintURL(text)
-            if !known.contains(url) { try await wallet.addMint(text) }
-            return url
+            if let mint = try await wallet.mint(named: text) { return mint.url }
+            return try await wallet.addMint(text).mint
         }
         guard let only = known.first, known.count == 1 else {
             throw WalletError(.mintUnknown, "say which mint: --mint https://…")
@@ -140,13 +143,7 @@ struct WalletRoutes: Sendable {
     }
 
     private func send(_ object: JSONObject) async throws -> JSONValue {
-        let lock = try object.optionalString("lock").map { text in
-            guard let key = try? Hex.decode(text), key.count == 33, (try? Secp256k1.Point(compressed: key)) != nil
-            else {
-                throw WalletError(.invalidArgument, "`lock` must be a compressed secp256k1 public key, 66 hex digits")
-            }
-            return TokenLock(key: key)
-        }
+        let lock = try lock(object)
         let sent = try await wallet.send(
             try Self.amount(object, "amount"),
             at: try await mint(object),
@@ -161,17 +158,58 @@ struct WalletRoutes: Sendable {
         ]
     }
 
+    /// The node's own mint is trusted unless the operator says otherwise.
+    func addOwnMint() async throws {
+        if let ownMint, try await wallet.mint(named: ownMint) == nil { try await wallet.addMint(ownMint) }
+    }
+
+    /// The lock that a request asks for: a key, a hash or both, and when it may be taken back.
+    private func lock(_ object: JSONObject) throws -> TokenLock? {
+        let key = try object.optionalString("lock").map { text in
+            guard let key = try? Hex.decode(text), key.count == 33, (try? Secp256k1.Point(compressed: key)) != nil
+            else {
+                throw WalletError(.invalidArgument, "`lock` must be a compressed secp256k1 public key, 66 hex digits")
+            }
+            return key
+        }
+        let hash = try object.optionalString("hash").map { text in
+            guard let hash = try? Hex.decode(text), hash.count == 32 else {
+                throw WalletError(.invalidArgument, "`hash` must be the SHA-256 of a preimage, 64 hex digits")
+            }
+            return hash
+        }
+        let seconds = try object.optionalInt64("refundAfterSeconds")
+        guard key != nil || hash != nil else {
+            guard seconds == nil, try object.optionalBool("blind") != true else {
+                throw WalletError(.invalidArgument, "only a locked token can be blinded or taken back after a time")
+            }
+            return nil
+        }
+        guard seconds ?? 1 > 0, seconds ?? 1 <= 315_360_000 else {
+            throw WalletError(.invalidArgument, "`refundAfterSeconds` is 1 second to ten years")
+        }
+        return TokenLock(
+            key: key,
+            hash: hash,
+            isBlinded: try object.optionalBool("blind") ?? false,
+            locktime: seconds.map { WallClock.system.now().adding(seconds: $0).secondsSince1970 },
+            refundKey: seconds == nil ? nil : try wallet.receivingKey()
+        )
+    }
+
     private func receive(_ object: JSONObject) async throws -> JSONValue {
+        var swapTo: MintURL?
+        if let text = try object.optionalString("swapTo") { swapTo = try await known(text) }
+        if let ownMint, let token = try? Token.all(in: object.string("token")), token.first?.mint.string == ownMint {
+            try await addOwnMint()
+        }
         let received = try await wallet.receive(
             try object.string("token"),
-            addsMint: try object.optionalBool("addMint") ?? true
+            addsMint: try object.optionalBool("trust") ?? false,
+            swapTo: swapTo,
+            preimage: try object.optionalString("preimage").map { try Hex.decode($0) }
         )
-        let tokens = received.map { token -> JSONValue in
-            [
-                "mint": .string(token.mint.string), "unit": .string(token.unit.name),
-                "amount": .string(String(token.amount)), "fee": .string(String(token.fee)),
-            ]
-        }
+        let tokens = received.map(Self.shown)
         var answer = tokens.first?.objectValue ?? JSONObject()
         answer["tokens"] = .array(tokens)
         return .object(answer)

@@ -114,12 +114,13 @@ struct Exchange: Sendable {
         var coins: [StoredCoin] = []
         for (output, signature) in zip(made, answer.signatures) {
             guard let signature else { continue }
-            let proof = try output.secret.proof(
+            var proof = try output.secret.proof(
                 from: signature,
                 keyset: keyset,
                 requiresDLEQ: answer.needsDLEQ,
                 acceptsOtherAmount: output.use == .change
             )
+            proof.ephemeralKey = output.ephemeralKey
             coins.append(
                 StoredCoin(
                     proof: proof,
@@ -127,7 +128,7 @@ struct Exchange: Sendable {
                     mint: operation.mint,
                     unit: operation.unit,
                     feePPK: keyset.info.inputFeePPK,
-                    seller: output.lock?.key,
+                    seller: output.lock.flatMap { $0.key.isEmpty ? nil : $0.key },
                     locktime: output.lock?.locktime,
                     state: output.use == .send ? .sent : .unspent,
                     holder: output.use == .send ? operation.id : nil

@@ -74,6 +74,7 @@ extension Wallet {
         guard amount > 0, amount <= UInt64(Int64.max) else {
             throw WalletError(.invalidArgument, "an amount to fund must be above zero")
         }
+        try await requireTrust(in: mint)
         let terms = try await book.terms(mint)
         _ = try terms.keysetForNewCoins(unit: unit, at: clock.now())
         let quote: MintQuote
@@ -180,6 +181,12 @@ extension Wallet {
 
     private func unpaid(_ funding: Funding) async throws -> WalletError {
         let now = clock.now()
+        let isAwaited = try await database.read { connection in
+            try MintSwapStore.awaits(funding.quote, at: funding.mint, in: connection)
+        }
+        guard !isAwaited else {
+            return WalletError(.invoiceUnpaid, "the other mint is still paying this invoice")
+        }
         // A payment may settle a little after the invoice lapses; an hour later it will not.
         guard let expiry = funding.expiry, expiry.adding(seconds: 3600) < now else {
             return WalletError(.invoiceUnpaid, "the invoice over \(funding.amount) \(funding.unit) is not paid yet")
@@ -241,7 +248,7 @@ extension Wallet {
     }
 
     /// The mint may hear of the payment a little after our backend does.
-    private func awaitCoins(of funding: Funding) async throws {
+    func awaitCoins(of funding: Funding) async throws {
         for attempt in 1... {
             do {
                 _ = try await collect(funding)

@@ -64,9 +64,10 @@ actor MintBook {
     }
 
     /// Fetches a mint's terms now and puts it into the book. Calls at the same time share one fetch.
-    func refresh(_ mint: MintURL) async throws -> MintTerms {
+    /// - Parameter trusts: whether a mint that is new to the book is trusted.
+    func refresh(_ mint: MintURL, trusts: Bool = true) async throws -> MintTerms {
         if let running = fetching[mint] { return try await running.value }
-        let task = Task { try await fetch(mint) }
+        let task = Task { try await fetch(mint, trusts: trusts) }
         fetching[mint] = task
         defer { fetching[mint] = nil }
         return try await task.value
@@ -79,7 +80,7 @@ actor MintBook {
         return loaded
     }
 
-    private func fetch(_ mint: MintURL) async throws -> MintTerms {
+    private func fetch(_ mint: MintURL, trusts: Bool) async throws -> MintTerms {
         let client = client(mint)
         let info: MintInfo
         let listed: [KeysetInfo]
@@ -117,7 +118,7 @@ actor MintBook {
             supportsDLEQ: info.supports(12),
             keysets: keysets
         )
-        try await database.write { connection in try Self.store(fresh, info: info, in: connection) }
+        try await database.write { connection in try Self.store(fresh, info: info, trusts: trusts, in: connection) }
         terms[mint] = fresh
         return fresh
     }
@@ -134,7 +135,7 @@ actor MintBook {
         }
     }
 
-    private static func store(_ terms: MintTerms, info: MintInfo, in connection: Connection) throws {
+    private static func store(_ terms: MintTerms, info: MintInfo, trusts: Bool, in connection: Connection) throws {
         let now = terms.fetchedAt.millisecondsSince1970
         if try connection.first("SELECT 1 FROM wallet_mints WHERE url = ?", .text(terms.mint.string)) == nil {
             let count = try connection.first("SELECT count(*) FROM wallet_mints")?.int(0) ?? 0
@@ -147,7 +148,7 @@ actor MintBook {
         }
         try connection.execute(
             """
-            INSERT INTO wallet_mints (url, info, fetched_at, clock_skew, added_at) VALUES (?, ?, ?, ?, ?)
+            INSERT INTO wallet_mints (url, info, fetched_at, clock_skew, added_at, trusted) VALUES (?, ?, ?, ?, ?, ?)
             ON CONFLICT (url) DO UPDATE SET info = excluded.info, fetched_at = excluded.fetched_at,
                 clock_skew = excluded.clock_skew
             """,
@@ -155,7 +156,8 @@ actor MintBook {
             .text(String(decoding: info.json.serialized(), as: UTF8.self)),
             .integer(now),
             .optional(terms.clockOffsetMilliseconds),
-            .integer(now)
+            .integer(now),
+            .bool(trusts)
         )
         try connection.execute("UPDATE wallet_keysets SET active = 0 WHERE mint = ?", .text(terms.mint.string))
         for keyset in terms.keysets.values {

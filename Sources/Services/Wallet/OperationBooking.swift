@@ -98,6 +98,8 @@ struct OperationBooking: Sendable {
             if try !PaymentStore.refundArrived(operation, gain: gain, at: at, in: connection) {
                 try note(.received, change: gain, fee: fee, in: connection)
                 try reclaimed(gain, in: connection)
+                let amount = UInt64(max(0, gain))
+                try InboxStore.arrived(operation, gain: amount, fee: fee, at: at, in: connection)
             } else {
                 try note(.refunded, change: gain, fee: fee, in: connection)
             }
@@ -113,8 +115,10 @@ struct OperationBooking: Sendable {
                 .text(operation.mint.string),
                 .optional(operation.quote?.string)
             )
+            if let quote = operation.quote { try MintSwapStore.arrived(quote, at: operation.mint, in: connection) }
             try note(.funded, change: Int64(operation.inputSum), fee: fee, in: connection)
         case .melt:
+            try MintSwapStore.paid(operation: operation.id, fee: fee, in: connection)
             try SpendingLimits.settle(
                 operation.id,
                 actual: Amounts.adding(operation.meltAmount, fee),
@@ -179,6 +183,7 @@ struct OperationBooking: Sendable {
     func refuse(reason: String, spent: [[UInt8]], in connection: Connection) throws {
         guard try operation.end(.refused, reason: reason, at: at, in: connection) else { return }
         try SpendingLimits.settle(operation.id, actual: 0, in: connection)
+        try MintSwapStore.refused(operation: operation.id, in: connection)
         if operation.ownsInputs {
             let gone = try spent.compactMap { try CoinStore.find($0, in: connection) }.filter {
                 $0.holder == operation.id

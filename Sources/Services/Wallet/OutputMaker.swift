@@ -7,6 +7,8 @@ struct MadeOutput: Sendable {
     var secret: BlindingSecret
     var use: CoinUse
     var lock: CoinLock?
+    /// Goes into the coin, so that the keys of its lock can be found (NUT-28).
+    var ephemeralKey: Secp256k1.Point?
 }
 
 /// Makes an operation's outputs from its plan. The same plan gives the same outputs, in the same order, always.
@@ -29,13 +31,16 @@ struct OutputMaker: Sendable {
         for group in plan.groups {
             for amount in group.amounts {
                 let secret: BlindingSecret
+                var ephemeral: Secp256k1.Scalar?
                 if let lock = group.lock {
+                    if lock.isBlinded { ephemeral = try ephemeralKey(operation: operation.id, index: made.count) }
                     secret = try lockedSecret(
                         amount,
                         lock: lock,
                         plan: plan,
                         operation: operation.id,
-                        index: made.count
+                        index: made.count,
+                        ephemeral: ephemeral
                     )
                 } else {
                     let derived = try secrets.derive(keyset: plan.keyset, counter: counter)
@@ -47,7 +52,8 @@ struct OutputMaker: Sendable {
                     )
                     counter += 1
                 }
-                made.append(MadeOutput(secret: secret, use: group.use, lock: group.lock))
+                let point = ephemeral.map { Secp256k1.Point(multiplyingGeneratorBy: $0) }
+                made.append(MadeOutput(secret: secret, use: group.use, lock: group.lock, ephemeralKey: point))
             }
         }
         return made.enumerated()
@@ -67,7 +73,8 @@ struct OutputMaker: Sendable {
         lock: CoinLock,
         plan: OutputPlan,
         operation: String,
-        index: Int
+        index: Int,
+        ephemeral: Secp256k1.Scalar?
     ) throws -> BlindingSecret {
         let place = Array("\(operation)/\(index)".utf8)
         let nonce = Hashing.hmacSHA256(key: lockSeed, Array("nonce/".utf8) + place)
@@ -75,18 +82,29 @@ struct OutputMaker: Sendable {
         return BlindingSecret(
             amount: amount,
             keysetID: plan.keyset,
-            secret: try Self.secretText(lock, nonce: nonce),
+            secret: try Self.secretText(lock, nonce: nonce, ephemeral: ephemeral),
             blindingFactor: try Secp256k1.Scalar(reducing: factor)
         )
     }
 
+    /// As the nonce: the same again for the same plan.
+    private func ephemeralKey(operation: String, index: Int) throws -> Secp256k1.Scalar {
+        let place = Array("ephemeral/\(operation)/\(index)".utf8)
+        return try Secp256k1.Scalar(reducing: Hashing.hmacSHA256(key: lockSeed, place))
+    }
+
     /// The NUT-10 secret of a lock.
-    static func secretText(_ lock: CoinLock, nonce: [UInt8]) throws -> String {
-        let condition = try P2PKCondition(
-            keys: [Secp256k1.Point(compressed: lock.key)],
-            locktime: lock.locktime.flatMap { UInt64(exactly: $0) },
-            refundKeys: lock.refundKey.map { [try Secp256k1.Point(compressed: $0)] }
-        )
+    static func secretText(_ lock: CoinLock, nonce: [UInt8], ephemeral: Secp256k1.Scalar? = nil) throws -> String {
+        let keys = lock.key.isEmpty ? [] : [try Secp256k1.Point(compressed: lock.key)]
+        let locktime = lock.locktime.flatMap { UInt64(exactly: $0) }
+        let refundKeys = try lock.refundKey.map { [try Secp256k1.Point(compressed: $0)] }
+        var condition: SpendingCondition =
+            if let hash = lock.hash {
+                .htlc(try HTLCCondition(hash: hash, keys: keys, locktime: locktime, refundKeys: refundKeys))
+            } else {
+                .p2pk(try P2PKCondition(keys: keys, locktime: locktime, refundKeys: refundKeys))
+            }
+        if let ephemeral { condition = try P2BK.blind(condition, ephemeral: ephemeral) }
         return try condition.secret(nonce: Hex.encode(nonce)).serialized()
     }
 }

@@ -2,30 +2,47 @@ internal import CanonicalJSON
 internal import Cashu
 internal import Encodings
 
-/// A lock that new coins get (NUT-11): to `key` until `locktime`, then also to `refundKey`.
+/// A lock that new coins get (NUT-11, NUT-14): to `key` until `locktime`, then also to `refundKey`.
 struct CoinLock: Sendable, Equatable {
-    /// 33 bytes, compressed.
+    /// 33 bytes, compressed; empty for a hash lock that the preimage alone opens.
     var key: [UInt8]
+    /// SHA-256 of the preimage that the receiver must show, 32 bytes; nil: none.
+    var hash: [UInt8]?
+    /// Whether the keys are blinded, so that the mint does not learn them (NUT-28).
+    var isBlinded = false
     var refundKey: [UInt8]?
     /// Seconds since 1970.
     var locktime: Int64?
 
     var json: JSONValue {
-        .object([
+        var object: JSONObject = [
             "key": .string(Hex.encode(key)),
             "refundKey": refundKey.map { .string(Hex.encode($0)) } ?? .null,
             "locktime": locktime.map { .integer($0) } ?? .null,
-        ])
+        ]
+        object["hash"] = hash.map { .string(Hex.encode($0)) }
+        if isBlinded { object["blinded"] = true }
+        return .object(object)
     }
 
-    init(key: [UInt8], refundKey: [UInt8]? = nil, locktime: Int64? = nil) {
+    init(
+        key: [UInt8],
+        hash: [UInt8]? = nil,
+        isBlinded: Bool = false,
+        refundKey: [UInt8]? = nil,
+        locktime: Int64? = nil
+    ) {
         self.key = key
+        self.hash = hash
+        self.isBlinded = isBlinded
         self.refundKey = refundKey
         self.locktime = locktime
     }
 
     init(json: JSONValue) throws {
         key = try Hex.decode(json.string("key"))
+        hash = try json.optionalString("hash").map { try Hex.decode($0) }
+        isBlinded = try json.optionalBool("blinded") ?? false
         refundKey = try json.optionalString("refundKey").map { try Hex.decode($0) }
         locktime = try json.optionalInt64("locktime")
     }

@@ -70,8 +70,7 @@ extension Wallet {
         return PaidInvoice(amount: quote.amount, fee: spent - quote.amount, unit: unit, preimage: result.preimage)
     }
 
-    private func check(_ quote: MeltQuote, asked: UInt64, unit: CurrencyUnit, maximumFee: UInt64, mint: MintURL) throws
-    {
+    func check(_ quote: MeltQuote, asked: UInt64, unit: CurrencyUnit, maximumFee: UInt64, mint: MintURL) throws {
         guard quote.unit == unit, quote.amount > 0, quote.state == .unpaid else {
             throw WalletError(.mintRefused, "\(mint) answered with a quote that is not for this payment")
         }

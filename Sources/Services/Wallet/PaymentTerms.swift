@@ -41,7 +41,7 @@ struct PaymentTerms: Sendable, Equatable {
         seller = try request.lock.map { (lock) throws(WalletError) in try Self.key(of: lock) }
     }
 
-    private static func key(of lock: RequestedLock) throws(WalletError) -> [UInt8] {
+    static func key(of lock: RequestedLock) throws(WalletError) -> [UInt8] {
         guard lock.kind == SpendingSecret.p2pk else {
             throw WalletError(
                 .challengeUnusable,

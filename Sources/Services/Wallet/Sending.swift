@@ -3,17 +3,29 @@ internal import Encodings
 internal import Ledger
 internal import Storage
 
-/// A lock for a token that is sent (NUT-11).
+/// A lock for a token that is sent (NUT-11, NUT-14).
 public struct TokenLock: Sendable {
-    /// The receiver's key, 33 bytes compressed.
-    public var key: [UInt8]
+    /// The receiver's key, 33 bytes compressed; nil only with `hash`, where whoever has the preimage may spend it.
+    public var key: [UInt8]?
+    /// SHA-256 of a preimage of 32 bytes that the receiver must show; nil: none.
+    public var hash: [UInt8]?
+    /// Blinds the keys, so that the mint does not learn whom the token is for (NUT-28).
+    public var isBlinded: Bool
     /// Seconds since 1970 after which `refundKey` can take it back; nil: never.
     public var locktime: Int64?
     /// Who may take it back after the locktime. With a locktime and no refund key anyone could, so it is required.
     public var refundKey: [UInt8]?
 
-    public init(key: [UInt8], locktime: Int64? = nil, refundKey: [UInt8]? = nil) {
+    public init(
+        key: [UInt8]?,
+        hash: [UInt8]? = nil,
+        isBlinded: Bool = false,
+        locktime: Int64? = nil,
+        refundKey: [UInt8]? = nil
+    ) {
         self.key = key
+        self.hash = hash
+        self.isBlinded = isBlinded
         self.locktime = locktime
         self.refundKey = refundKey
     }
@@ -83,7 +95,16 @@ extension Wallet {
         guard lock.locktime ?? 0 >= 0, lock.refundKey == nil || lock.locktime != nil else {
             throw WalletError(.invalidArgument, "a refund key needs the time from which it counts")
         }
-        let coinLock = CoinLock(key: lock.key, refundKey: lock.refundKey, locktime: lock.locktime)
+        guard lock.key != nil || lock.hash != nil else {
+            throw WalletError(.invalidArgument, "a lock needs a key, a hash or both")
+        }
+        let coinLock = CoinLock(
+            key: lock.key ?? [],
+            hash: lock.hash,
+            isBlinded: lock.isBlinded,
+            refundKey: lock.refundKey,
+            locktime: lock.locktime
+        )
         do {
             _ = try OutputMaker.secretText(coinLock, nonce: [0])
         } catch {

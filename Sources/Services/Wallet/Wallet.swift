@@ -6,6 +6,7 @@ public import Lightning
 public import Logging
 public import Paywall
 public import Storage
+internal import Synchronization
 
 /// How a wallet behaves.
 public struct WalletConfiguration: Sendable {
@@ -42,6 +43,8 @@ public final class Wallet: Sendable {
     let lightning: (any LightningBackend)?
     let clock: WallClock
     let logger: Logger
+    /// Tokens of the inbox that are being claimed right now.
+    let claiming = Mutex<[String: Task<InboxEntry, any Error>]>([:])
 
     /// Every table this room needs, for `Database(migrations:)`.
     public static let migrations = WalletTables.migrations
@@ -102,6 +105,7 @@ public final class Wallet: Sendable {
     public func recover() async throws -> RecoveryReport {
         let operations = try await runner.resume()
         let fundings = try await collectFundings()
+        let tokens = try await claimInbox()
         let returned = try await returnLapsedCoins()
         let now = clock.now()
         try await database.write { connection in try SpendingLimits.prune(at: now, in: connection) }
@@ -109,18 +113,23 @@ public final class Wallet: Sendable {
             endedOperations: operations.ended,
             unknownOperations: operations.unknown,
             collectedFundings: fundings,
+            claimedTokens: tokens,
             returnedCoins: returned
         )
     }
 
     // MARK: Mints
 
-    /// Adds a mint that the user trusts, or fetches its terms anew.
+    /// Adds a mint that the user trusts, or trusts one that is in the book, and fetches its terms anew.
     /// - Throws: `invalidArgument`, `mintUnreachable`, `mintUnsuitable` (no proofs of its signatures), `mintDishonest`.
     @discardableResult
     public func addMint(_ address: String) async throws -> MintTerms {
         let url = try MintURL(checking: address, plainHTTPHosts: configuration.plainHTTPHosts)
-        return try await book.refresh(url)
+        let terms = try await book.refresh(url)
+        try await database.write { connection in
+            try connection.execute("UPDATE wallet_mints SET trusted = 1 WHERE url = ?", .text(url.string))
+        }
+        return terms
     }
 
     /// The mints that were added, by address.
@@ -184,6 +193,8 @@ public struct RecoveryReport: Sendable, Equatable {
     /// Operations that the mint still does not answer for.
     public var unknownOperations: Int
     public var collectedFundings: Int
+    /// Tokens of the inbox that were claimed.
+    public var claimedTokens = 0
     /// What came back from sellers' pools, in coins.
     public var returnedCoins: Int
 }

@@ -8,6 +8,8 @@ public struct WalletError: Error, Sendable, CustomStringConvertible {
         public static let invalidArgument = Code(rawValue: "invalid-argument")
         /// The mint was never added to this wallet.
         public static let mintUnknown = Code(rawValue: "mint-unknown")
+        /// The wallet takes no ecash of this mint, unless it is swapped to another at once.
+        public static let mintUntrusted = Code(rawValue: "mint-untrusted")
         /// No connection came about; nothing was sent.
         public static let mintUnreachable = Code(rawValue: "mint-unreachable")
         /// The mint answered with an error; `mintCode` has its number.
@@ -32,6 +34,12 @@ public struct WalletError: Error, Sendable, CustomStringConvertible {
         public static let invoiceUnpaid = Code(rawValue: "invoice-unpaid")
         public static let invoiceExpired = Code(rawValue: "invoice-expired")
         public static let paymentFailed = Code(rawValue: "payment-failed")
+        /// As many tokens as may wait to be claimed.
+        public static let inboxFull = Code(rawValue: "inbox-full")
+        /// A single-use payment request that somebody paid.
+        public static let requestPaid = Code(rawValue: "request-paid")
+        /// A payment that is not what its request asks for.
+        public static let wrongPayment = Code(rawValue: "wrong-payment")
         public static let notFound = Code(rawValue: "not-found")
         /// The database belongs to another recovery phrase.
         public static let seedMismatch = Code(rawValue: "seed-mismatch")

@@ -8,6 +8,7 @@ public enum WalletTables {
         Migration(id: "wallet-2", sql: movements),
         Migration(id: "wallet-3", sql: payments),
         Migration(id: "wallet-4", sql: limits),
+        Migration(id: "wallet-5", sql: arrivals),
     ]
 
     private static let coins = """
@@ -190,5 +191,79 @@ public enum WalletTables {
         ) WITHOUT ROWID, STRICT;
         CREATE INDEX wallet_spends_day ON wallet_spends (day);
         CREATE INDEX wallet_payments_day ON wallet_payments (unit, created_at);
+        """
+
+    /// Whom the wallet trusts, what came in, what it asked for, and what moves between mints.
+    private static let arrivals = """
+        ALTER TABLE wallet_mints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 1;
+        ALTER TABLE wallet_mints ADD COLUMN name TEXT;
+        CREATE UNIQUE INDEX wallet_mints_name ON wallet_mints (name) WHERE name IS NOT NULL;
+        CREATE TABLE wallet_inbox (
+            id TEXT PRIMARY KEY,
+            mint TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL,
+            coins INTEGER NOT NULL CHECK (coins > 0),
+            token TEXT NOT NULL,
+            preimage BLOB,
+            request TEXT,
+            swap_to TEXT,
+            state TEXT NOT NULL CHECK (state IN ('waiting', 'claimed', 'failed')),
+            received INTEGER NOT NULL DEFAULT 0,
+            fee INTEGER NOT NULL DEFAULT 0,
+            reason TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            received_at INTEGER NOT NULL,
+            changed_at INTEGER
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_inbox_waiting ON wallet_inbox (received_at) WHERE state = 'waiting';
+        CREATE INDEX wallet_inbox_to_swap ON wallet_inbox (received_at) WHERE swap_to IS NOT NULL;
+        CREATE TABLE wallet_inbox_coins (
+            y BLOB PRIMARY KEY,
+            inbox TEXT NOT NULL,
+            operation TEXT NOT NULL,
+            claimed INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_inbox_coins_inbox ON wallet_inbox_coins (inbox);
+        CREATE INDEX wallet_inbox_coins_operation ON wallet_inbox_coins (operation);
+        CREATE TABLE wallet_crossings (
+            id TEXT PRIMARY KEY,
+            source TEXT NOT NULL,
+            target TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            maximum_fee INTEGER NOT NULL,
+            fee INTEGER,
+            state TEXT NOT NULL CHECK (state IN ('quoted', 'paying', 'paid', 'done', 'dropped')),
+            quote TEXT NOT NULL,
+            funding TEXT NOT NULL,
+            operation TEXT,
+            created_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_crossings_operation ON wallet_crossings (operation) WHERE operation IS NOT NULL;
+        CREATE INDEX wallet_crossings_funding ON wallet_crossings (target, funding);
+        CREATE TABLE wallet_requests (
+            id TEXT PRIMARY KEY,
+            text TEXT NOT NULL,
+            amount INTEGER,
+            unit TEXT NOT NULL,
+            memo TEXT,
+            single_use INTEGER NOT NULL,
+            locked INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('open', 'paid')),
+            holder TEXT,
+            received INTEGER NOT NULL,
+            created_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_requests_holder ON wallet_requests (holder) WHERE holder IS NOT NULL;
+        CREATE TABLE wallet_request_payments (
+            id TEXT PRIMARY KEY,
+            url TEXT NOT NULL,
+            request_id TEXT,
+            state TEXT NOT NULL CHECK (state IN ('sending', 'paid', 'refused', 'in-band')),
+            reason TEXT,
+            created_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_request_payments_open ON wallet_request_payments (created_at) WHERE state = 'sending';
         """
 }

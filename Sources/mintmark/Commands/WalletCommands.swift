@@ -13,12 +13,14 @@ struct WalletCommand: AsyncParsableCommand {
               mintmark wallet balance
               mintmark wallet send 21sat              prints a token that anyone can redeem: treat it as cash
               mintmark wallet receive cashuB…
+              mintmark wallet request create 21sat    ask for a payment; `request pay` pays one
+              mintmark wallet swap 50sat --from A --to B
               mintmark wallet limit set 5000sat       no more than that leaves on a day
               mintmark wallet key                     tokens locked to this key are safe on their way here
             """,
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
-            Limit.self,
+            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self,
         ]
     )
 }
@@ -91,14 +93,24 @@ extension WalletCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a token to hand over.",
             discussion: """
-                The token is the money: whoever redeems it first has it. Lock it to a public key with --lock.
+                The token is the money: whoever redeems it first has it. Lock it to a public key with --lock, to the \
+                hash of a secret with --hash, or to both; `wallet sent` lists it until it is claimed.
                   mintmark wallet send 21sat
                   mintmark wallet send 21sat --lock 02c0ffee…
+                  mintmark wallet send 21sat --lock 02c0ffee… --blind          the mint does not learn the key
+                  mintmark wallet send 21sat --hash 9f86d0… --refund-after 3600
                 """
         )
         @Argument(help: "How much, such as 21sat.") var amount: Amount
         @Option(help: "The mint whose ecash to send.") var mint: String?
         @Option(help: "Lock it to this secp256k1 public key (66 hex digits).") var lock: String?
+        @Option(help: "Lock it to the SHA-256 of a 32-byte preimage (64 hex digits).") var hash: String?
+        @Flag(help: "Blind the keys of the lock, so that the mint does not learn them (NUT-28).") var blind = false
+        @Option(
+            name: .customLong("refund-after"),
+            help: "Let this wallet take a locked token back after so many seconds."
+        )
+        var refundAfter: Int?
         @Option(help: "Count it against the limits of this agent.") var agent: String?
         @Flag(help: "Show the token as a QR code also where no terminal is.") var qr = false
         @OptionGroup var options: GlobalOptions
@@ -107,6 +119,9 @@ extension WalletCommand {
             var body: JSONObject = ["amount": amount.json, "unit": .string(amount.unit)]
             if let mint { body["mint"] = .string(mint) }
             if let lock { body["lock"] = .string(lock) }
+            if let hash { body["hash"] = .string(hash) }
+            if blind { body["blind"] = true }
+            if let refundAfter { body["refundAfterSeconds"] = .integer(Int64(refundAfter)) }
             if let agent { body["agent"] = .string(agent) }
             let answer = try await node.call(.post, "/api/wallet/send", .object(body))
             if options.json { Output.json(answer) } else { Output.line(try answer.string("token")) }
@@ -118,17 +133,29 @@ extension WalletCommand {
         static let configuration = CommandConfiguration(
             abstract: "Redeem a token (cashuA or cashuB) at its mint.",
             discussion: """
+                A token of a mint that is not trusted is refused; --trust trusts its mint from now on, --swap-to has \
+                its value at another mint. A token that its mint does not answer for waits in `wallet inbox`.
                   mintmark wallet receive cashuB…
                   mintmark wallet receive - < token.txt
+                  mintmark wallet receive cashuB… --trust
+                  mintmark wallet receive cashuB… --swap-to http://127.0.0.1:8402/mint
+                  mintmark wallet receive cashuB… --preimage 00ff…
                 """
         )
         @Argument(help: "The token, or - to read it from standard input.") var token: String
+        @Flag(help: "Trust the token's mint, where the wallet does not know it.") var trust = false
+        @Option(name: .customLong("swap-to"), help: "Swap its value to this mint, by name or address.")
+        var swapTo: String?
+        @Option(help: "The 32 bytes (64 hex digits) that open its hash lock.") var preimage: String?
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
             let text = token == "-" ? (readLine() ?? "") : token
-            let body: JSONValue = ["token": .string(text.trimmingCharacters(in: .whitespacesAndNewlines))]
-            let answer = try await node.call(.post, "/api/wallet/receive", body)
+            var body: JSONObject = ["token": .string(text.trimmingCharacters(in: .whitespacesAndNewlines))]
+            if trust { body["trust"] = true }
+            if let swapTo { body["swapTo"] = .string(swapTo) }
+            if let preimage { body["preimage"] = .string(preimage) }
+            let answer = try await node.call(.post, "/api/wallet/receive", .object(body), timeoutSeconds: 300)
             if options.json { return Output.json(answer) }
             Output.line("\(answer.shown("amount")) \(answer.shown("unit")) received from \(answer.shown("mint"))")
         }
