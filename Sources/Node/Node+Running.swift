@@ -131,7 +131,7 @@ extension Node {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
             },
-Round("payments", everySeconds: 10) { [payRoutes, buyer] in
+            Round("payments", everySeconds: 10) { [payRoutes, buyer] in
                 guard fence.raised == nil else { return }
                 do {
                     _ = try await payRoutes.resume()
