@@ -97,6 +97,12 @@ public enum GatewayTables {
                     value TEXT NOT NULL
                 ) WITHOUT ROWID, STRICT;
                 """
-        )
+        ),
+        // Claims that were served and whose proofs wait for a batch. Each is a short row at the table's end: turning the
+        // proofs' own, long and spread over several pages, is left to the batch, which turns many together.
+        Migration(
+            id: "gateway-2",
+            sql: "CREATE TABLE gateway_served (claim TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID, STRICT"
+        ),
     ]
 }

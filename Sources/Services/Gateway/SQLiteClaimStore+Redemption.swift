@@ -34,10 +34,16 @@ extension SQLiteClaimStore {
     public func nextBatch(id: String, limit: Int, at: Timestamp) async throws -> RedemptionBatch? {
         // A look without the writer first: most ticks find nothing due.
         let isDue = try await database.read { connection in
-            try connection.first("SELECT 1 FROM gateway_proofs WHERE state = 'due' LIMIT 1") != nil
+            try connection.first(
+                """
+                SELECT 1 WHERE EXISTS (SELECT 1 FROM gateway_served)
+                    OR EXISTS (SELECT 1 FROM gateway_proofs WHERE state = 'due')
+                """
+            ) != nil
         }
         guard isDue else { return nil }
         return try await database.write { connection in
+            try Self.turnDue(limit: limit, in: connection)
             guard
                 let first = try connection.first(
                     "SELECT mint, unit FROM gateway_proofs WHERE state = 'due' ORDER BY sequence LIMIT 1"
@@ -66,6 +72,16 @@ extension SQLiteClaimStore {
             )
             return try Self.batch(id: id, mint: MintURL(mint), unit: CurrencyUnit(unit), in: connection)
         }
+    }
+
+    /// Makes the proofs of served claims due, the oldest first.
+    private static func turnDue(limit: Int, in connection: Connection) throws {
+        let oldest = "SELECT claim FROM gateway_served ORDER BY claim LIMIT ?"
+        try connection.execute(
+            "UPDATE gateway_proofs SET state = 'due' WHERE state = 'held' AND claim IN (\(oldest))",
+            .int(limit)
+        )
+        try connection.execute("DELETE FROM gateway_served WHERE claim IN (\(oldest))", .int(limit))
     }
 
     public func finish(batchID: String, report: BatchReport, at: Timestamp) async throws {

@@ -220,10 +220,7 @@ public struct SQLiteClaimStore: ClaimStore {
                 )
             }
             if !(try row.bool(3)) {
-                try connection.execute(
-                    "UPDATE gateway_proofs SET state = 'due' WHERE claim = ? AND state = 'held'",
-                    .text(claim)
-                )
+                try connection.execute("INSERT INTO gateway_served (claim) VALUES (?)", .text(claim))
             }
             try Self.keep(settlement.receipt, of: claim, at: settlement.at, in: connection)
             let earned = GatewayAccounts.earned(
