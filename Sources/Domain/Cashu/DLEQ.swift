@@ -96,18 +96,22 @@ extension DLEQProof {
 
     /// Carol: checks the proof on an unblinded signature, with the `r` that Alice passed on:
     /// `B' = Y + rG`, `C' = C + rA`. False where `r` is absent or anything is malformed.
-    public func isValid(mintKey: Secp256k1.Point, hashedSecret: Secp256k1.Point, signature: Secp256k1.Point) -> Bool {
+    /// - Parameter table: multiples of `mintKey`, where many proofs of it are checked: a fifth faster.
+    public func isValid(
+        mintKey: Secp256k1.Point,
+        hashedSecret: Secp256k1.Point,
+        signature: Secp256k1.Point,
+        table: Secp256k1.PointTable? = nil
+    ) -> Bool {
         guard
             let blindingFactor,
             let factor = try? Secp256k1.Scalar(bytes: blindingFactor),
             let challengeScalar = try? Secp256k1.Scalar(bytes: challenge),
             let responseScalar = try? Secp256k1.Scalar(bytes: response),
-            let blindedSignature = try? signature.adding(mintKey.multiplied(byPublic: factor)),
+            let blindedSignature = try? table?.multiplied(byPublic: factor, adding: signature)
+                ?? signature.adding(mintKey.multiplied(byPublic: factor)),
             // R1 = sG − eA
-            let first = try? mintKey.multiplied(
-                byPublic: challengeScalar.negated(),
-                addingPublicMultipleOfGenerator: responseScalar
-            ),
+            let first = try? Self.firstNonce(mintKey, table, challenge: challengeScalar, response: responseScalar),
             // sB' = sY + srG, so that B' itself is not needed: the hash is over R1, R2, A and C' only.
             let blindedTerm = try? hashedSecret.multiplied(
                 byPublic: responseScalar,
@@ -117,6 +121,22 @@ extension DLEQProof {
             let second = try? blindedTerm.subtracting(blindedSignature.multiplied(byPublic: challengeScalar))
         else { return false }
         return DLEQProof.hash(first, second, mintKey, blindedSignature) == challenge
+    }
+
+    private static func firstNonce(
+        _ mintKey: Secp256k1.Point,
+        _ table: Secp256k1.PointTable?,
+        challenge: Secp256k1.Scalar,
+        response: Secp256k1.Scalar
+    ) throws -> Secp256k1.Point {
+        if let table, let generator = Secp256k1.PointTable.generator {
+            return try generator.multiplied(
+                byPublic: response,
+                adding: table,
+                multipliedByPublic: challenge.negated()
+            )
+        }
+        return try mintKey.multiplied(byPublic: challenge.negated(), addingPublicMultipleOfGenerator: response)
     }
 
     /// SHA-256 over the concatenated lower-case hex (130 characters each) of the uncompressed points.
@@ -139,9 +159,11 @@ extension DLEQProof {
 extension Proof {
     /// Whether the mint's signature on this proof can be checked without the mint, and is right (NUT-12 "Carol").
     ///
-    /// - Parameter mintKey: the mint's key for this proof's keyset and amount; see ``Keyset/key(for:)``.
-    public func hasValidDLEQ(mintKey: Secp256k1.Point) -> Bool {
+    /// - Parameters:
+    ///   - mintKey: the mint's key for this proof's keyset and amount; see ``Keyset/key(for:)``.
+    ///   - table: its multiples, where they are at hand.
+    public func hasValidDLEQ(mintKey: Secp256k1.Point, table: Secp256k1.PointTable? = nil) -> Bool {
         guard let dleq, let hashed = try? hashedSecret() else { return false }
-        return dleq.isValid(mintKey: mintKey, hashedSecret: hashed, signature: signature)
+        return dleq.isValid(mintKey: mintKey, hashedSecret: hashed, signature: signature, table: table)
     }
 }

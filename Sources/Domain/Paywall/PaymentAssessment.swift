@@ -116,6 +116,7 @@ extension OfflineAcceptance {
     /// - Parameters:
     ///   - terms: of the token's mint, which stands on the seller's list.
     ///   - isTurnedOff: whether offline acceptance is off.
+    ///   - table: the multiples of a mint's key, where they are at hand.
     /// - Throws: ``CallRefusal`` (400) where the payment can't be taken at all; the buyer's proofs are untouched.
     public func assess(
         _ token: Token,
@@ -123,7 +124,8 @@ extension OfflineAcceptance {
         for asked: PaymentTerms,
         terms: MintTerms,
         isTurnedOff: Bool,
-        now: Timestamp
+        now: Timestamp,
+        table: (Secp256k1.Point) -> Secp256k1.PointTable? = { _ in nil }
     ) throws(CallRefusal) -> PaymentAssessment {
         guard token.mint == terms.mint else {
             throw CallRefusal(.mintNotAccepted, "Ecash of \(token.mint) is not taken here.")
@@ -139,7 +141,7 @@ extension OfflineAcceptance {
             try requireRedeemable(lock)
             locks.append(lock)
         }
-        try requireValidSignatures(proofs, of: identity, terms: terms)
+        try requireValidSignatures(proofs, of: identity, terms: terms, table: table)
         let payment = AssessedPayment(
             mint: token.mint,
             unit: asked.unit,
@@ -253,12 +255,18 @@ extension OfflineAcceptance {
     private func requireValidSignatures(
         _ proofs: [Proof],
         of identity: PaymentIdentity,
-        terms: MintTerms
+        terms: MintTerms,
+        table: (Secp256k1.Point) -> Secp256k1.PointTable?
     ) throws(CallRefusal) {
         for (proof, hashedSecret) in zip(proofs, identity.points) {
             guard let dleq = proof.dleq, dleq.blindingFactor != nil else { continue }
             guard let key = terms.keysets[proof.keysetID]?.keys[proof.amount],
-                dleq.isValid(mintKey: key, hashedSecret: hashedSecret, signature: proof.signature)
+                dleq.isValid(
+                    mintKey: key,
+                    hashedSecret: hashedSecret,
+                    signature: proof.signature,
+                    table: table(key)
+                )
             else {
                 throw CallRefusal(.invalidProof, "A proof's DLEQ does not verify: the mint did not sign this proof.")
             }

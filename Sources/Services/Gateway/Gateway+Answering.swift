@@ -309,6 +309,7 @@ extension Gateway {
         let policy = OfflineAcceptance(sellerKey: sellerKey, redeemWithinSeconds: configuration.redeemWithinSeconds)
         let isTurnedOff = offlineStop.withLock { $0 != nil }
         let now = clock.now()
+        let keyTables = keyTables
         return try await workers.run {
             let identity = try OfflineAcceptance.identity(of: token)
             func judged(_ verdict: Result<PaymentAssessment, CallRefusal>) -> Judged {
@@ -341,7 +342,8 @@ extension Gateway {
                             for: asked,
                             terms: terms,
                             isTurnedOff: isTurnedOff,
-                            now: now
+                            now: now,
+                            table: keyTables.table
                         )
                     )
                 )

@@ -59,6 +59,7 @@ public final class Gateway: Sendable {
     let terms: TermsBook
     let limiter = RateLimiter()
     let slots: CallCount
+    let keyTables = KeyTables()
     let metrics = GatewayMetrics()
     /// Why offline acceptance is off, as on disk.
     let offlineStop = Mutex<String?>(nil)

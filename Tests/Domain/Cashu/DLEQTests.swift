@@ -75,13 +75,16 @@ struct DLEQTests {
         let key = try mint.keyset.keyset.key(for: 4)
         let dleq = try #require(proof.dleq)
         let factor = try #require(dleq.blindingFactor)
+        let table = try Secp256k1.PointTable(key)
         #expect(proof.hasValidDLEQ(mintKey: key))
+        #expect(proof.hasValidDLEQ(mintKey: key, table: table))
         for place in 0..<96 {
             var parts = [dleq.challenge, dleq.response, factor]
             parts[place / 32][place % 32] ^= 1 << UInt8.random(in: 0..<8, using: &mint.random)
             var changed = proof
             changed.dleq = DLEQProof(challenge: parts[0], response: parts[1], blindingFactor: parts[2])
             #expect(!changed.hasValidDLEQ(mintKey: key), "byte \(place)")
+            #expect(!changed.hasValidDLEQ(mintKey: key, table: table), "byte \(place), with a table")
         }
     }
 

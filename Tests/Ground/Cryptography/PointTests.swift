@@ -224,6 +224,28 @@ import Testing
         }
     }
 
+    @Test("a table of multiples gives the products that multiplying gives")
+    func tablesMultiply() throws {
+        var random = SeededRandom(seed: 47)
+        let table = try Secp256k1.PointTable(Point(multiplyingGeneratorBy: try Self.randomScalar(&random)))
+        let generator = try #require(Secp256k1.PointTable.generator)
+        let term = Point(multiplyingGeneratorBy: try Self.randomScalar(&random))
+        let one = try Scalar(bytes: [UInt8](repeating: 0, count: 31) + [1])
+        var scalars = [one, one.negated(), try Scalar(bytes: [1] + [UInt8](repeating: 0, count: 31))]
+        for _ in 0..<20 { scalars.append(try Self.randomScalar(&random)) }
+        for scalar in scalars {
+            let product = try table.point.multiplied(byPublic: scalar)
+            #expect(try table.multiplied(byPublic: scalar, adding: term) == product.adding(term))
+            #expect(
+                try generator.multiplied(byPublic: scalar, adding: table, multipliedByPublic: scalar)
+                    == product.adding(Point(multiplyingGeneratorBy: scalar))
+            )
+            #expect(throws: CryptographyError.self) {
+                try table.multiplied(byPublic: scalar, adding: product.negated())
+            }
+        }
+    }
+
     @Test func equalPointsHashEqually() throws {
         var random = SeededRandom(seed: 46)
         let scalar = try Self.randomScalar(&random)
