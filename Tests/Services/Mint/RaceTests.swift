@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Clients that want the same coin at the same time, over HTTP. `SOAK=1` makes ten thousand rounds of it.
-@Suite("Races for one proof") struct RaceTests {
+@Suite("Races for one proof", .serialized) struct RaceTests {
     private static let rounds = ProcessInfo.processInfo.environment["SOAK"] == "1" ? 10_000 : 200
     private static let clients = 32
 
