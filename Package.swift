@@ -188,7 +188,8 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
-                "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird, httpTypes, nioCore,
+                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird,
+                httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
             path: "Sources/Benchmarks",

@@ -11,6 +11,8 @@ struct LoadGenerator {
         /// Milliseconds, ascending.
         var latencies: [Double]
         var failures: Int
+        /// Those of the failures that were 503: over capacity, try again.
+        var overloaded: Int
         /// What this process used of all cores for each request, in microseconds: load generator, servers and all.
         var cpuMicroseconds: Double
 
@@ -54,11 +56,12 @@ struct LoadGenerator {
             }
             let cpu = Timing.processSeconds() - used
             try await group.shutdownGracefully()
-            let (latencies, failures) = queue.results
+            let (latencies, failures, overloaded) = queue.results
             return Result(
                 seconds: Timing.inSeconds(done - started),
                 latencies: latencies.sorted(),
                 failures: failures,
+                overloaded: overloaded,
                 cpuMicroseconds: cpu * 1e6 / Double(max(requests.count, 1))
             )
         } catch {
@@ -92,6 +95,7 @@ private final class RequestQueue: Sendable {
         var next = 0
         var latencies: [Double] = []
         var failures = 0
+        var overloaded = 0
     }
 
     private let requests: [ByteBuffer]
@@ -110,14 +114,15 @@ private final class RequestQueue: Sendable {
         }
     }
 
-    func record(_ milliseconds: Double, isGood: Bool) {
+    func record(_ milliseconds: Double, _ answer: Answer) {
         state.withLock { state in
             state.latencies.append(milliseconds)
-            if !isGood { state.failures += 1 }
+            if !answer.isGood { state.failures += 1 }
+            if answer.isOverload { state.overloaded += 1 }
         }
     }
 
-    var results: ([Double], Int) { state.withLock { ($0.latencies, $0.failures) } }
+    var results: ([Double], Int, Int) { state.withLock { ($0.latencies, $0.failures, $0.overloaded) } }
 }
 
 private final class LoadConnection: ChannelInboundHandler {
@@ -151,7 +156,7 @@ private final class LoadConnection: ChannelInboundHandler {
         var part = unwrapInboundIn(data)
         received.writeBuffer(&part)
         guard let answer = Answer(received.readableBytesView), received.readableBytes >= answer.length else { return }
-        queue.record(Double((NIODeadline.now() - sentAt).nanoseconds) / 1e6, isGood: answer.isGood)
+        queue.record(Double((NIODeadline.now() - sentAt).nanoseconds) / 1e6, answer)
         received.clear()
         sendNext(context)
     }
@@ -169,12 +174,15 @@ private final class LoadConnection: ChannelInboundHandler {
 /// Status and whole length of an HTTP answer whose head has arrived.
 private struct Answer {
     var isGood: Bool
+    /// 503.
+    var isOverload: Bool
     var length: Int
 
     init?(_ bytes: ByteBufferView) {
         let name = Array("content-length:".utf8)
         guard bytes.count > 12, let end = Self.endOfHead(bytes) else { return nil }
         isGood = bytes[bytes.startIndex + 9] == UInt8(ascii: "2")
+        isOverload = bytes[(bytes.startIndex + 9)..<(bytes.startIndex + 12)].elementsEqual("503".utf8)
         var index = bytes.startIndex
         while index < end {
             var matched = 0

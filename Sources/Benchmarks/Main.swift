@@ -11,6 +11,22 @@ enum Main {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
         },
         Benchmark(
+            "swap-scale",
+            "Swaps a second with spent proofs in the database (--spent N, 200000 without it) beside none, bytes a proof,"
+                + " and the time to open it."
+        ) {
+            try await SwapScaleBenchmark(spent: Options.number("--spent") ?? 200_000).run()
+        },
+        Benchmark("overload", "A node under more swaps than it can do: /health's p99, memory, and how many got 503.") {
+            try await OverloadBenchmark().run()
+        },
+        Benchmark("quotes", "Mint and melt quotes a second at a node with the simulated Lightning backend.") {
+            try await QuoteBenchmark().run()
+        },
+        Benchmark("nutshell", "Swaps a second at nutshell's mint, by the same load generator, and at ours.") {
+            try await NutshellBenchmark().run()
+        },
+        Benchmark(
             "paid-call",
             "Calls a second through the gateway, 32 clients: paid with one proof locked beforehand, unpriced, and"
                 + " through a bare proxy of Hummingbird and AsyncHTTPClient."
@@ -23,7 +39,7 @@ enum Main {
     ]
 
     static func main() async {
-        let names = CommandLine.arguments.dropFirst()
+        let names = Options.names
         if names.contains("--help") || names.contains("-h") { return print(help) }
         if names == ["bare-proxy"] { return await serveBareProxy() }
         if let unknown = names.first(where: { name in !benchmarks.contains { $0.name == name } }) {
@@ -53,7 +69,7 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…]    (all without a name; about two minutes)
+        Usage: Benchmarks [NAME…] [--spent N]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -82,6 +98,28 @@ struct Benchmark: Sendable {
         self.name = name
         self.summary = summary
         self.run = run
+    }
+}
+
+/// What stands on the command line besides the benchmarks' names.
+enum Options {
+    private static let known: Set<String> = ["--spent"]
+
+    static var names: [String] {
+        var names: [String] = []
+        var arguments = CommandLine.arguments.dropFirst()
+        while let argument = arguments.popFirst() {
+            if known.contains(argument) { _ = arguments.popFirst() } else { names.append(argument) }
+        }
+        return names
+    }
+
+    /// The whole number that follows an option.
+    static func number(_ option: String) -> Int? {
+        guard let place = CommandLine.arguments.firstIndex(of: option), place + 1 < CommandLine.arguments.count else {
+            return nil
+        }
+        return Int(CommandLine.arguments[place + 1])
     }
 }
 

@@ -2,15 +2,10 @@ internal import CanonicalJSON
 internal import Cashu
 internal import Cryptography
 internal import Encodings
-internal import Foundation
-internal import Hummingbird
 internal import Lightning
-internal import Logging
 internal import Mint
 internal import NIOCore
 internal import Storage
-internal import Synchronization
-internal import Workers
 
 /// How many swaps the mint makes a second over HTTP, durable, while the load generator shares its cores; beside what one
 /// core could do if a swap were nothing but its curve arithmetic.
@@ -21,45 +16,14 @@ struct SwapBenchmark {
     var swaps = 20_000
 
     func run() async throws -> [Measure] {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "mintmark-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let logger = LocalServers.logger
-        let database = try Database(
-            path: folder.appending(path: "node.sqlite").path,
-            migrations: Mint.migrations,
-            logger: logger
-        )
-        let workers = WorkerPool(threads: 2)
-        let mint = try await Mint(
-            database: database,
-            seed: SecureRandom.bytes(32),
-            lightning: try PrepaidLightning(),
-            workers: workers,
-            clock: .system,
-            configuration: MintConfiguration(units: [.init(unit: .sat, maximumAmount: 100_000_000)]),
-            logger: logger
-        )
-        let router = Router()
-        MintRoutes(mint).add(to: router.group("mint"))
-        let measures = try await LocalServers.with(router.buildResponder()) { port in
-            try await load(mint, port: port)
+        try await MintSetting.with { setting in
+            try await setting.serving { mint, port in try await load(mint, port: port) }
         }
-        let audit = try await mint.audit()
-        guard audit.isSound else { throw BenchmarkError(audit.findings.joined(separator: "; ")) }
-        await workers.stop()
-        await database.close()
-        return measures
     }
 
     private func load(_ mint: Mint, port: Int) async throws -> [Measure] {
-        let warmUp = max(swaps / 10, clients)
-        let requests = try await prepare(mint, count: swaps + warmUp)
         let ceiling = try cryptoCeiling(mint)
-        let generator = LoadGenerator(port: port, connections: clients)
-        _ = try await generator.run(Array(requests.prefix(warmUp)))
-        let result = try await generator.run(Array(requests.dropFirst(warmUp)))
-        guard result.failures == 0 else { throw BenchmarkError("\(result.failures) of \(swaps) swaps were refused") }
+        let result = try await swap(mint, port: port)
         let name = "swap-\(width)-\(width)"
         return [
             Measure(name: "\(name)-\(clients)-clients", value: result.perSecond, unit: "1/s", yardstick: ceiling),
@@ -72,6 +36,17 @@ struct SwapBenchmark {
                 yardstick: 1e6 / ceiling
             ),
         ]
+    }
+
+    /// Makes all requests, warms the mint up with a few, and sends the rest.
+    func swap(_ mint: Mint, port: Int) async throws -> LoadGenerator.Result {
+        let warmUp = max(swaps / 10, clients)
+        let requests = try await prepare(mint, count: swaps + warmUp)
+        let generator = LoadGenerator(port: port, connections: clients)
+        _ = try await generator.run(Array(requests.prefix(warmUp)))
+        let result = try await generator.run(Array(requests.dropFirst(warmUp)))
+        guard result.failures == 0 else { throw BenchmarkError("\(result.failures) of \(swaps) swaps were refused") }
+        return result
     }
 
     // MARK: Requests made beforehand
@@ -153,7 +128,7 @@ struct SwapBenchmark {
 }
 
 /// A backend whose every invoice is paid the moment it is made.
-private struct PrepaidLightning: LightningBackend {
+struct PrepaidLightning: LightningBackend {
     let network = LightningNetwork.simulated
     private let key: Secp256k1.Scalar
 
