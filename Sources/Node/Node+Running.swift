@@ -73,7 +73,8 @@ extension Node {
                 try Servers.publicServer(
                     PublicResponder(self, operatorToken: try operatorToken()),
                     configuration: configuration,
-                    webSockets: mint.map { [$0.subscriptionRoute(under: "/mint")] } ?? [],
+                    // Behind the fence it would tell states that the copy knows nothing of.
+                    webSockets: fence.raised == nil ? mint.map { [$0.subscriptionRoute(under: "/mint")] } ?? [] : [],
                     logger: logger,
                     onListening: { _ in await announce() }
                 )
