@@ -48,7 +48,7 @@ enum FuzzTarget: String, CaseIterable {
                 let same = again("a token") { try Token(written).serialized() }
                 precondition(same == written, "a token changes as it is written")
                 _ = try? token.amount()
-                _ = try? token.proofs(knownKeysets: token.proofs.map(\.keysetID))
+                _ = try? token.proofs(knownKeysets: [KeysetID]())
             }
         }
     }
@@ -85,8 +85,10 @@ enum FuzzTarget: String, CaseIterable {
 
     private static func cbor(_ bytes: [UInt8]) throws {
         let item = try CBOR.decode(bytes)
-        let same = again("a CBOR item") { try CBOR.decode(item.encoded()) }
-        precondition(same == item, "a CBOR item changes as it is written")
+        // Not the item itself: every NaN is written as the one of RFC 8949 §4.2.2.
+        let written = item.encoded()
+        let twice = again("a CBOR item") { try CBOR.decode(written).encoded() }
+        precondition(twice == written, "a CBOR item changes as it is written")
     }
 }
 
