@@ -10,11 +10,19 @@ public struct MeltQuoteRequest: Hashable, Sendable {
     public var unit: CurrencyUnit
     /// What to pay on an invoice that states no amount, in millisatoshi (`options.amountless.amount_msat`).
     public var amountlessMillisatoshi: UInt64?
+    /// The part of the invoice that this mint is to pay, in millisatoshi (NUT-15, `options.mpp.amount`); nil: the whole.
+    public var partialMillisatoshi: UInt64?
 
-    public init(request: String, unit: CurrencyUnit, amountlessMillisatoshi: UInt64? = nil) {
+    public init(
+        request: String,
+        unit: CurrencyUnit,
+        amountlessMillisatoshi: UInt64? = nil,
+        partialMillisatoshi: UInt64? = nil
+    ) {
         self.request = request
         self.unit = unit
         self.amountlessMillisatoshi = amountlessMillisatoshi
+        self.partialMillisatoshi = partialMillisatoshi
     }
 
     public init(json: JSONValue) throws {
@@ -24,15 +32,17 @@ public struct MeltQuoteRequest: Hashable, Sendable {
         {
             amountlessMillisatoshi = try amountless.uint64("amount_msat")
         }
+        if let options = json["options"], options != .null, let parts = options["mpp"], parts != .null {
+            partialMillisatoshi = try parts.uint64("amount")
+        }
     }
 
     public var json: JSONValue {
         var object: JSONObject = ["request": .string(request), "unit": .string(unit.name)]
-        if let amountlessMillisatoshi {
-            object["options"] = .object([
-                "amountless": .object(["amount_msat": JSONValue(amountlessMillisatoshi)])
-            ])
-        }
+        var options = JSONObject()
+        options["amountless"] = amountlessMillisatoshi.map { .object(["amount_msat": JSONValue($0)]) }
+        options["mpp"] = partialMillisatoshi.map { .object(["amount": JSONValue($0)]) }
+        if !options.isEmpty { object["options"] = .object(options) }
         return .object(object)
     }
 }

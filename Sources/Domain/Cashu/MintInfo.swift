@@ -123,6 +123,20 @@ public struct MintInfo: Sendable, Equatable {
         }
     }
 
+    /// Says in which units the mint pays parts of an invoice (NUT-15).
+    public mutating func setPartialPayments(_ units: [CurrencyUnit], method: String = "bolt11") {
+        nuts["15"] = .object([
+            "methods": .array(units.map { .object(["method": .string(method), "unit": .string($0.name)]) })
+        ])
+    }
+
+    /// Whether the mint says that it pays parts of an invoice in this unit (NUT-15).
+    public func paysParts(_ unit: CurrencyUnit, method: String = "bolt11") -> Bool {
+        (nuts["15"]?["methods"]?.arrayValue ?? []).contains {
+            $0["method"]?.stringValue == method && $0["unit"]?.stringValue == unit.name
+        }
+    }
+
     /// What the mint says of batches (NUT-29); nil where it has none.
     public var batchMinting: BatchMintSetting? {
         get { nuts["29"].flatMap { $0.objectValue == nil ? nil : try? BatchMintSetting(json: $0) } }

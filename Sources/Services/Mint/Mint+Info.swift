@@ -43,6 +43,7 @@ extension Mint {
             paths: RequestDigest.Route.allCases.map(\.rawValue)
         )
         info.batchMinting = BatchMintSetting(maximumBatch: UInt64(clamping: limits.batchQuotes), methods: [.bolt11])
+        if lightning.abilities.paysParts { info.setPartialPayments(settled.map(\.unit)) }
         if configuration.subscriptions.areOn {
             info.setSubscriptions(SubscriptionKind.allCases, units: configuration.units.map(\.unit))
         }

@@ -27,22 +27,24 @@ extension Mint {
         if let stated = request.amountlessMillisatoshi, stated != msat {
             throw MintError(.amountDiffersFromInvoice, "the invoice is for \(msat) msat, the request for \(stated)")
         }
-        let rate = try rate(request.unit)
-        let amount = rate.unitsRoundedUp(msat: msat)
-        try requireWithinLimits(amount, settings)
         // An invoice of the mint's own is settled inside: no routing, no reserve.
         let isOwn = try await store.mintQuote(paymentHash: invoice.paymentHash) != nil
+        let part = try partMsat(request, of: msat, isOwn: isOwn)
+        let rate = try rate(request.unit)
+        let amount = rate.unitsRoundedUp(msat: part ?? msat)
+        try requireWithinLimits(amount, settings)
         let lifetime = now.adding(seconds: Int64(configuration.quoteLifetimeSeconds))
         let quote = StoredMeltQuote(
             id: try QuoteID(now: now, random: SecureRandom.bytes(10)).string,
             unit: request.unit,
             amount: amount,
-            feeReserve: isOwn ? 0 : try feeReserve(msat: msat, rate),
+            feeReserve: isOwn ? 0 : try feeReserve(msat: part ?? msat, rate),
             request: invoice.text,
             paymentHash: invoice.paymentHash,
             expiry: min(invoice.expiresAt, lifetime),
             updatedAt: now,
-            msatPerUnit: UnitRate.fixed(request.unit) == nil ? rate.msatPerUnit : nil
+            msatPerUnit: UnitRate.fixed(request.unit) == nil ? rate.msatPerUnit : nil,
+            partMsat: part
         )
         try openQuotes.withLock { open throws(MintFailure) in
             guard open.melt < configuration.limits.openQuotes else {

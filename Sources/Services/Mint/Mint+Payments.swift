@@ -40,7 +40,12 @@ extension Mint {
     private func attempt(_ quote: StoredMeltQuote) async throws -> PaymentOutcome {
         let invoice = try Self.invoice(quote.request)
         let reserve = try rate(of: quote).msat(quote.feeReserve)
-        let outcome = try await lightning.pay(invoice: invoice, maximumFeeMsat: reserve)
+        let outcome =
+            if let part = quote.partMsat {
+                try await lightning.payPart(of: invoice, amountMsat: part, maximumFeeMsat: reserve)
+            } else {
+                try await lightning.pay(invoice: invoice, maximumFeeMsat: reserve)
+            }
         guard case .failed = outcome else { return outcome }
         // A failure frees the user's money, so it is asked for twice.
         do {
@@ -203,6 +208,7 @@ extension Mint {
     /// somebody watches, until the task is cancelled.
     public func run() async {
         async let watching: Void = watchQuotes()
+        async let following: Void = followSettledInvoices()
         while !Task.isCancelled {
             await recoverPendingMelts()
             await forgetExpiredQuotes()
@@ -211,5 +217,6 @@ extension Mint {
             try? await Task.sleep(for: .seconds(configuration.recoveryIntervalSeconds))
         }
         await watching
+        await following
     }
 }

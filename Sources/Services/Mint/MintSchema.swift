@@ -102,6 +102,8 @@ extension SQLiteMintStore {
                 ) WITHOUT ROWID, STRICT;
                 """
         ),
+        // Parts of an invoice (NUT-15).
+        Migration(id: "mint-parts-1", sql: "ALTER TABLE mint_melt_quotes ADD COLUMN part_msat INTEGER;"),
     ]
 }
 

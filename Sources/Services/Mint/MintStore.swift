@@ -149,6 +149,8 @@ package struct StoredMeltQuote: Sendable, Equatable {
     package var preimage: [UInt8]?
     /// What one unit was worth when the quote was made; nil for units that are worth what they are.
     package var msatPerUnit: UInt64?
+    /// What of the invoice is paid, where others pay the rest (NUT-15); nil: the whole.
+    package var partMsat: UInt64?
 
     package init(
         id: String,
@@ -164,7 +166,8 @@ package struct StoredMeltQuote: Sendable, Equatable {
         inputTotal: UInt64 = 0,
         inputFee: UInt64 = 0,
         preimage: [UInt8]? = nil,
-        msatPerUnit: UInt64? = nil
+        msatPerUnit: UInt64? = nil,
+        partMsat: UInt64? = nil
     ) {
         self.id = id
         self.unit = unit
@@ -180,6 +183,7 @@ package struct StoredMeltQuote: Sendable, Equatable {
         self.inputFee = inputFee
         self.preimage = preimage
         self.msatPerUnit = msatPerUnit
+        self.partMsat = partMsat
     }
 }
 

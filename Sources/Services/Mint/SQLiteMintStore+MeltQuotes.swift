@@ -6,7 +6,7 @@ internal import Storage
 extension SQLiteMintStore {
     private static let meltQuoteColumns = """
         number, id, unit, amount, fee_reserve, request, payment_hash, state, expiry, updated_at, started_at,
-        input_total, input_fee, preimage, msat_per_unit
+        input_total, input_fee, preimage, msat_per_unit, part_msat
         """
 
     /// A melt quote and the number its rows in other tables name it by.
@@ -17,13 +17,15 @@ extension SQLiteMintStore {
             .text(quote.id), .text(quote.unit.name), try .amount(quote.amount), try .amount(quote.feeReserve),
             .text(quote.request), .blob(quote.paymentHash), .integer(quote.expiry.millisecondsSince1970),
             .integer(quote.updatedAt.millisecondsSince1970), try quote.msatPerUnit.map { try .amount($0) } ?? .null,
+            try quote.partMsat.map { try .amount($0) } ?? .null,
         ]
         try await database.write { connection in
             try connection.execute(
                 """
                 INSERT INTO mint_melt_quotes
-                (id, unit, amount, fee_reserve, request, payment_hash, state, expiry, updated_at, msat_per_unit)
-                VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)
+                (id, unit, amount, fee_reserve, request, payment_hash, state, expiry, updated_at, msat_per_unit,
+                 part_msat)
+                VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)
                 """,
                 arguments: arguments
             )
@@ -57,7 +59,8 @@ extension SQLiteMintStore {
             inputTotal: try row.uint64(11),
             inputFee: try row.uint64(12),
             preimage: try row.optionalBlob(13),
-            msatPerUnit: try row.optionalUInt64(14)
+            msatPerUnit: try row.optionalUInt64(14),
+            partMsat: try row.optionalUInt64(15)
         )
         return (try row.int64(0), quote)
     }

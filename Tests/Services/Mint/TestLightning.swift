@@ -30,6 +30,9 @@ final class TestLightning: LightningBackend {
         var isAway = false
         var gate: CheckedContinuation<Void, Never>?
         var waitsAtGate = false
+        var paysParts = false
+        var parts: [UInt64] = []
+        var ears: AsyncStream<[UInt8]>.Continuation?
     }
 
     let state = Mutex(State())
@@ -100,6 +103,23 @@ final class TestLightning: LightningBackend {
     }
 
     func balanceMsat() async throws(LightningError) -> UInt64 { 0 }
+
+    var abilities: LightningAbilities { LightningAbilities(paysParts: state.withLock { $0.paysParts }) }
+
+    func payPart(
+        of invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        state.withLock { $0.parts.append(amountMsat) }
+        return try await pay(invoice: invoice, maximumFeeMsat: maximumFeeMsat)
+    }
+
+    func settledInvoices() -> AsyncStream<[UInt8]> {
+        let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
+        state.withLock { $0.ears = continuation }
+        return stream
+    }
 
     func createInvoice(
         amountMsat: UInt64,
