@@ -152,7 +152,7 @@ extension Node {
         }
         if let lightning {
             // Opens what could not be opened at the start, when the simulator was not there yet.
-            rounds.append(Round("lightning", everySeconds: 10) { await lightning.openAccounts() })
+            rounds.append(Round("lightning", everySeconds: 10) { await lightning.prepare() })
         }
         return rounds
     }
@@ -162,6 +162,7 @@ extension Node {
         await gateway.shutdown()
         await identity.shutdown()
         try? await http.shutdown()
+        await lightning?.shutdown()
         await workers.stop()
         // A copy of the database that was made while it ran is older than what is left now.
         try? await fence.advance()

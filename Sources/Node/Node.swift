@@ -40,7 +40,7 @@ public final class Node: Sendable {
     let http: HTTPClient
     let workers: WorkerPool
     let metrics: PrometheusMetrics
-    let lightning: SimulatedAccounts?
+    let lightning: NodeLightning?
     let identity: IdentityService
     let mint: Mint?
     let wallet: Wallet
@@ -119,7 +119,18 @@ public final class Node: Sendable {
                 workers: workers,
                 logger: logger
             )
-            let fence = try await fence(in: directory, database: database, gateway: services.gateway, logger: logger)
+            let fence: EpochFence
+            do {
+                fence = try await Self.fence(
+                    in: directory,
+                    database: database,
+                    gateway: services.gateway,
+                    logger: logger
+                )
+            } catch {
+                await services.lightning?.shutdown()
+                throw error
+            }
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -164,7 +175,7 @@ public final class Node: Sendable {
             publicURL: configuration.publicURL,
             dataDirectory: configuration.dataDirectory,
             mintURL: mint == nil ? nil : configuration.ownMintURL,
-            lightning: lightning?.wallet.network.testMoneyNotice ?? "none",
+            lightning: lightning?.shown ?? "none",
             isTestMoney: configuration.network != .mainnet,
             sellerKey: Hex.encode(
                 Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed

@@ -17,7 +17,7 @@ internal import Workers
 
 /// The node's services, each made from those before it.
 struct NodeServices: Sendable {
-    let lightning: SimulatedAccounts?
+    let lightning: NodeLightning?
     let identity: IdentityService
     let mint: Mint?
     let wallet: Wallet
@@ -32,8 +32,39 @@ struct NodeServices: Sendable {
         workers: WorkerPool,
         logger: Logger
     ) async throws -> NodeServices {
+        let lightning = try await NodeLightning(
+            configuration,
+            vault: vault,
+            database: database,
+            http: http,
+            logger: logger
+        )
+        do {
+            return try await compose(
+                lightning,
+                configuration: configuration,
+                vault: vault,
+                database: database,
+                http: http,
+                workers: workers,
+                logger: logger
+            )
+        } catch {
+            await lightning?.shutdown()
+            throw error
+        }
+    }
+
+    private static func compose(
+        _ lightning: NodeLightning?,
+        configuration: NodeConfiguration,
+        vault: KeyVault,
+        database: Database,
+        http: HTTPClient,
+        workers: WorkerPool,
+        logger: Logger
+    ) async throws -> NodeServices {
         let clock = WallClock.system
-        let lightning = try await lightning(configuration, vault: vault, database: database, http: http, logger: logger)
         let identity = try await IdentityService(
             database: database,
             vault: vault,
@@ -93,25 +124,6 @@ struct NodeServices: Sendable {
         )
     }
 
-    private static func lightning(
-        _ configuration: NodeConfiguration,
-        vault: KeyVault,
-        database: Database,
-        http: HTTPClient,
-        logger: Logger
-    ) async throws -> SimulatedAccounts? {
-        guard configuration.lightning == .simulated else { return nil }
-        let accounts = try await SimulatedAccounts(
-            url: configuration.simulatedLightningURL,
-            name: String(vault.node.did.string.suffix(24)),
-            database: database,
-            http: http,
-            logger: logger
-        )
-        await accounts.openAccounts()
-        return accounts
-    }
-
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
         var identity = IdentityConfiguration(publicURL: configuration.publicURL)
         identity.allowsLocalLists = configuration.isLoopback
@@ -135,6 +147,10 @@ struct NodeServices: Sendable {
         )
         settings.name = configuration.mintName
         settings.urls = [configuration.ownMintURL]
+        settings.feeReserve = .init(
+            permille: configuration.feeReservePermille,
+            minimumMsat: configuration.feeReserveSat * 1000
+        )
         settings.subscriptions.areOn = true
         if configuration.network != .mainnet {
             settings.messageOfTheDay = "TEST MONEY: this mint's ecash is worth nothing."

@@ -14,6 +14,11 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case network
     case lightningBackend = "lightning.backend"
     case simulatedLightningURL = "lightning.simulatedURL"
+    case lightningURL = "lightning.url"
+    case lightningSecretFile = "lightning.secretFile"
+    case lightningCertificate = "lightning.tlsCertificate"
+    case feeReservePermille = "lightning.feeReservePermille"
+    case feeReserveSat = "lightning.feeReserveSat"
     case mintEnabled = "mint.enabled"
     case mintName = "mint.name"
     case mintInputFeePPK = "mint.inputFeePPK"

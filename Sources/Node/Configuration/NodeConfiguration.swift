@@ -16,9 +16,9 @@ public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
 /// Everything an operator can set, each by flag, by environment (`MINTMARK_HTTP_PORT` for `http.port`) or in
 /// `config.json` of the data directory, in that order of precedence.
 public struct NodeConfiguration: Sendable {
-    /// Which Lightning network the node's money is of. `simulated` is test money.
-    public enum Network: String, Sendable, CaseIterable { case simulated, mainnet }
-    public enum LightningKind: String, Sendable, CaseIterable { case simulated, none }
+    /// Which Lightning network the node's money is of. All but `mainnet` are test money.
+    public enum Network: String, Sendable, CaseIterable { case simulated, mainnet, testnet, signet, regtest }
+    public enum LightningKind: String, Sendable, CaseIterable { case simulated, none, lnd, cln, lnbits, phoenixd }
     public enum LogFormat: String, Sendable, CaseIterable { case text, json }
 
     public var dataDirectory: String
@@ -35,6 +35,11 @@ public struct NodeConfiguration: Sendable {
     public var network: Network
     public var lightning: LightningKind
     public var simulatedLightningURL: String
+    /// Of a real Lightning node, and what it takes to reach it; nil without one.
+    public var lightningNode: LightningNodeSettings?
+    /// What a melt sets aside for routing: this many thousandths of the amount, and this many sat at least.
+    public var feeReservePermille: UInt64
+    public var feeReserveSat: UInt64
     public var isMintEnabled: Bool
     public var mintName: String
     /// Input fee of the mint's keysets, thousandths of a unit per proof (NUT-02).
@@ -98,12 +103,20 @@ public struct NodeConfiguration: Sendable {
         for key in flags.keys where !ConfigurationKey.isKnown(key) {
             throw ConfigurationError("there is no setting named \(key)")
         }
-        let configuration = try NodeConfiguration(values, dataDirectory: dataDirectory)
+        let configuration = try NodeConfiguration(
+            values,
+            dataDirectory: dataDirectory,
+            lightningSecret: environment[LightningNodeSettings.secretVariable]
+        )
         try configuration.validate()
         return configuration
     }
 
-    private init(_ values: ConfigurationValues, dataDirectory: String) throws(ConfigurationError) {
+    private init(
+        _ values: ConfigurationValues,
+        dataDirectory: String,
+        lightningSecret: String?
+    ) throws(ConfigurationError) {
         self.dataDirectory = dataDirectory
         host = values.text(.host) ?? "127.0.0.1"
         port = Int(try values.number(.port, in: 0...65535) ?? 8402)
@@ -111,9 +124,15 @@ public struct NodeConfiguration: Sendable {
         tlsKeyPath = values.text(.tlsKey)
         behindProxy = values.text(.behindProxy)
         maximumConnections = try values.number(.maximumConnections, in: 8...65_536).map { Int($0) }
-        network = try values.choice(.network) ?? .simulated
-        lightning = try values.choice(.lightningBackend) ?? .simulated
+        let backend = try values.choice(.lightningBackend) ?? LightningKind.simulated
+        lightning = backend
+        network = try LightningNodeSettings.network(values, for: backend)
         simulatedLightningURL = values.text(.simulatedLightningURL) ?? "http://127.0.0.1:8499"
+        lightningNode = try LightningNodeSettings(values, kind: backend, secret: lightningSecret)
+        feeReservePermille = UInt64(try values.number(.feeReservePermille, in: 0...1000) ?? 10)
+        feeReserveSat = UInt64(
+            try values.number(.feeReserveSat, in: 0...1_000_000) ?? LightningNodeSettings.leastReserveSat(backend)
+        )
         isMintEnabled = try values.flag(.mintEnabled) ?? true
         mintName = values.text(.mintName) ?? "mintmark"
         mintInputFeePPK = UInt64(try values.number(.mintInputFeePPK, in: 0...100_000) ?? 0)

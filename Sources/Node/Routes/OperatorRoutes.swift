@@ -32,7 +32,7 @@ struct OperatorRoutes: Sendable {
         let walletRoutes = WalletRoutes(
             wallet: node.wallet,
             ownMint: node.facts.mintURL,
-            hasLightning: node.lightning != nil,
+            hasLightning: node.lightning?.wallet != nil,
             isTestMoney: node.facts.isTestMoney,
             registry: node.identity.registry
         )
