@@ -40,7 +40,7 @@ public struct P2PKWitness: Hashable, Sendable {
 
     /// Reads a witness. Entries that aren't 64 bytes of hex are passed over, as a signature that can't verify counts
     /// for nothing (two forms of SIG_ALL signatures may stand side by side: cashubtc/nuts#404); so is a preimage that
-    /// isn't 32 bytes of hex. `signatures` may be left out where there is a `preimage`.
+    /// isn't 32 bytes of hex. `signatures` may be left out, or null (as nutshell writes it), where there is a `preimage`.
     /// - Throws: ``CashuError/Code/malformed`` where it isn't a JSON object with an array of strings.
     public init(_ text: String) throws {
         guard text.utf8.count <= CashuLimits.witnessBytes else {
@@ -54,7 +54,7 @@ public struct P2PKWitness: Hashable, Sendable {
         let json = try JSONValue.parse(Array(text.utf8), limits: limits)
         let given = try json.optionalString("preimage")
         preimage = given.flatMap { $0.utf8.count == 64 ? try? Hex.decode($0) : nil }
-        guard given == nil || json["signatures"] != nil else {
+        guard given == nil || json["signatures"]?.isNull == false else {
             signatures = []
             return
         }

@@ -167,6 +167,10 @@ struct HTLCTests {
         #expect(try P2PKWitness(text) == P2PKWitness(preimage: lock.preimage))
         #expect(P2PKWitness().serialized() == #"{"signatures":[]}"#)
         #expect(try P2PKWitness(#"{"preimage":null,"signatures":[]}"#) == P2PKWitness())
+        // As nutshell's wallet writes a preimage without signatures.
+        let written = String(repeating: "ab", count: 32)
+        let alone = P2PKWitness(preimage: Array(repeating: 0xAB, count: 32))
+        #expect(try P2PKWitness(#"{"preimage":"\#(written)","signatures":null}"#) == alone)
         #expect(throws: (any Error).self) { try P2PKWitness("{}") }
         #expect(throws: (any Error).self) { try P2PKWitness(#"{"preimage":5,"signatures":[]}"#) }
     }
