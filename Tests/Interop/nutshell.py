@@ -1,6 +1,7 @@
 """Ecash across implementations, with nutshell 0.21.0 (PyPI `cashu`): its wallet at our mint, our wallet at its mint, and
 a call of our gateway paid by hand with its tokens. TEST MONEY throughout."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -343,6 +344,73 @@ def hash_to_curve(secret):
     return nutshell_hash_to_curve(secret.encode()).format()
 
 
+# (d) spending conditions, by nutshell's library: its command line knows no hash locks and no shared locks
+
+
+def conditions_at_our_mint(world, node, lightning):
+    os.environ.update(CASHU_DIR=world.path("nutshell-library"), MINT_URL=node.mint, TOR="FALSE")
+    from cashu.core.base import HTLCWitness
+    from cashu.core.secret import Tags
+    from cashu.wallet.wallet import Wallet as Library
+    from loguru import logger
+
+    logger.remove()
+
+    async def opened_wallet(name):
+        wallet = await Library.with_db(node.mint, world.path("nutshell-library-" + name), name)
+        await wallet.load_mint()
+        return wallet
+
+    async def received(wallet, proofs):
+        before = wallet.available_balance.amount
+        await wallet.load_proofs(reload=True)
+        await wallet.redeem(proofs)
+        return wallet.available_balance.amount - before
+
+    async def refused(wallet, proofs):
+        try:
+            await wallet.redeem(proofs)
+        except Exception:
+            return
+        check(False, "it was taken")
+
+    async def hash_lock(alice, bob, keys):
+        preimage = secrets.token_hex(32)
+        lock = await alice.create_htlc_lock(preimage=preimage, hashlock_pubkeys=keys)
+        _, locked = await alice.swap_to_send(alice.proofs, 32, secret_lock=lock)
+
+        def witnessed(text):
+            for proof in locked:
+                proof.witness = None
+            signatures = bob.signatures_proofs_sig_inputs(locked) if keys else [None] * len(locked)
+            for proof, signature in zip(locked, signatures):
+                proof.witness = HTLCWitness(preimage=text, signatures=signature and [signature]).model_dump_json()
+            return locked
+
+        await refused(bob, witnessed(secrets.token_hex(32)))
+        equal(await received(bob, witnessed(preimage)), 32 - fee(len(locked), PPK), "received for the preimage")
+
+    async def all_of_it():
+        alice, bob = await opened_wallet("alice"), await opened_wallet("bob")
+        quote = await alice.request_mint(500)
+        lightning.pay(quote.request)
+        await alice.mint(500, quote_id=quote.quote)
+        keys = [await wallet.create_p2pk_pubkey() for wallet in (alice, bob)]
+        with world.step("nutshell locks to a hash (NUT-14): the preimage spends, another does not"):
+            await hash_lock(alice, bob, None)
+        with world.step("nutshell locks to a hash and a key (NUT-14): preimage and signature spend"):
+            await hash_lock(alice, bob, [keys[1]])
+        with world.step("nutshell locks to two keys (NUT-11 n_sigs 2): one signature is refused, both spend"):
+            lock = await alice.create_p2pk_lock(keys[0], tags=Tags([["pubkeys", keys[1]]]), n_sigs=2)
+            _, locked = await alice.swap_to_send(alice.proofs, 32, secret_lock=lock)
+            await refused(bob, [proof.model_copy(deep=True) for proof in locked])
+            locked = alice.sign_p2pk_sig_inputs(locked)
+            equal(await received(bob, locked), 32 - fee(len(locked), PPK), "received")
+
+    asyncio.run(all_of_it())
+    node.audit()
+
+
 def checks(world):
     mint = nutshell_mint(world)
     lightning = world.simulator()
@@ -352,6 +420,7 @@ def checks(world):
     their_wallet_at_our_mint(world, ours, payer, lightning)
     paid_call_by_hand(world, ours)
     our_wallet_at_their_mint(world, payer, mint, lightning)
+    conditions_at_our_mint(world, ours, lightning)
 
 
 if __name__ == "__main__":
