@@ -202,6 +202,7 @@ public final class Buyer: Sendable {
                     key,
                     amount: terms.amount,
                     minimumLocktime: minimumLocktime,
+                    at: now,
                     in: connection
                 )
             else {

@@ -84,16 +84,42 @@ enum CoinStore {
         )
     }
 
-    /// Coins without a lock that can be spent now, the largest first, at most 5,000.
-    static func available(mint: MintURL, unit: CurrencyUnit, in connection: Connection) throws -> [Coin] {
-        try connection.rows(
+    /// Coins without a lock that can be spent now, the largest first, at most 5,000. Those of a keyset that the mint has
+    /// ended are not among them: it takes them no more, and one would spoil an exchange for all the others.
+    static func available(mint: MintURL, unit: CurrencyUnit, at now: Timestamp, in connection: Connection) throws
+        -> [Coin]
+    {
+        let keysets = try connection.rows(
+            "SELECT id, active, json_extract(json, '$.final_expiry') FROM wallet_keysets WHERE mint = ? AND unit = ?",
+            .text(mint.string),
+            .text(unit.name)
+        ).map { (try $0.blob(0), (isActive: try $0.bool(1), ends: try $0.optionalInt64(2))) }
+        let known = Dictionary(keysets, uniquingKeysWith: { first, _ in first })
+        let coins = try connection.rows(
             """
-            SELECT y, amount, fee_ppk FROM wallet_proofs
+            SELECT y, amount, fee_ppk, keyset FROM wallet_proofs
             WHERE state = 'unspent' AND mint = ? AND unit = ? AND seller IS NULL ORDER BY amount DESC LIMIT 5000
             """,
             .text(mint.string),
             .text(unit.name)
-        ).map { Coin(y: try $0.blob(0), amount: try $0.uint64(1), feePPK: try $0.uint64(2)) }
+        ).map { row in
+            let keyset = known[try row.blob(3)]
+            return Coin(
+                y: try row.blob(0),
+                amount: try row.uint64(1),
+                feePPK: try row.uint64(2),
+                isRetiring: keyset?.isActive == false,
+                ends: keyset?.ends
+            )
+        }
+        return coins.filter { $0.ends ?? .max > now.secondsSince1970 }
+    }
+
+    /// Where coins without a lock lie, by mint and unit.
+    static func places(in connection: Connection) throws -> [(MintURL, CurrencyUnit)] {
+        try connection.rows(
+            "SELECT DISTINCT mint, unit FROM wallet_proofs WHERE state = 'unspent' AND seller IS NULL"
+        ).map { (try MintURL(stored: $0.text(0)), try CurrencyUnit($0.text(1))) }
     }
 
     /// Coins locked to the seller that can be given until `minimumLocktime` at least, at most 5,000.

@@ -24,8 +24,7 @@ struct Exchange: Sendable {
     func send(keys: [Secp256k1.Scalar]) async throws -> Answer {
         switch operation.kind {
         case .mint:
-            let request = try MintRequest(quote: operation.requiredQuote(), outputs: outputs)
-            return Answer(signatures: try await checked(client.mint(request)))
+            return Answer(signatures: try await checked(mint(key: keys.first)))
         case .melt:
             let request = try MeltRequest(
                 quote: operation.requiredQuote(),
@@ -43,6 +42,22 @@ struct Exchange: Sendable {
                 }
             }
             return Answer(signatures: try await checked(client.swap(SwapRequest(inputs: inputs, outputs: outputs))))
+        }
+    }
+
+    /// Asks for a paid quote's coins, signed where the quote has a key. Mints know one form of the signature or the other
+    /// (NUT-20, and as amended); a mint that refuses one is shown the other.
+    private func mint(key: Secp256k1.Scalar?) async throws -> [BlindSignature] {
+        let quote = try operation.requiredQuote()
+        guard let key else { return try await client.mint(MintRequest(quote: quote, outputs: outputs)) }
+        func request(_ form: MintQuoteSignature.Form) throws -> MintRequest {
+            let signature = try MintQuoteSignature.sign(quote: quote, outputs: outputs, key: key, form: form)
+            return MintRequest(quote: quote, outputs: outputs, signature: signature)
+        }
+        do {
+            return try await client.mint(request(.plain))
+        } catch let error as MintAPIError where error.code == MintErrorCode.mintSignatureInvalid.rawValue {
+            return try await client.mint(request(.tagged))
         }
     }
 

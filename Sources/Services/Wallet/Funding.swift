@@ -1,4 +1,5 @@
 public import Cashu
+internal import Cryptography
 public import Encodings
 internal import Lightning
 internal import Logging
@@ -27,9 +28,13 @@ public struct Funding: Sendable {
     public var expiry: Timestamp?
     public var state: State
 
-    static let columns = "mint, quote, unit, amount, invoice, expiry, state"
+    /// What the quote's own key is made of (NUT-20); nil: it has none.
+    var keyNonce: [UInt8]?
 
-    init(mint: MintURL, quote: MintQuote) {
+    static let columns = "mint, quote, unit, amount, invoice, expiry, state, key_nonce"
+
+    init(mint: MintURL, quote: MintQuote, keyNonce: [UInt8]?) {
+        self.keyNonce = keyNonce
         self.mint = mint
         self.quote = quote.quote
         unit = quote.unit
@@ -50,11 +55,12 @@ public struct Funding: Sendable {
         invoice = try row.text(4)
         expiry = try row.optionalInt64(5).map { Timestamp(millisecondsSince1970: $0) }
         self.state = state
+        keyNonce = try row.optionalBlob(7)
     }
 
     func insert(at now: Timestamp, in connection: Connection) throws {
         try connection.execute(
-            "INSERT INTO wallet_fundings (\(Self.columns), created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO wallet_fundings (\(Self.columns), created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             .text(mint.string),
             .text(quote.string),
             .text(unit.name),
@@ -62,8 +68,18 @@ public struct Funding: Sendable {
             .text(invoice),
             .optional(expiry?.millisecondsSince1970),
             .text(state.rawValue),
+            .optional(keyNonce),
             .integer(now.millisecondsSince1970)
         )
+    }
+
+    /// What the key of a quote is made of, where it has one.
+    static func keyNonce(_ quote: QuoteID, at mint: MintURL, in connection: Connection) throws -> [UInt8]? {
+        try connection.first(
+            "SELECT key_nonce FROM wallet_fundings WHERE mint = ? AND quote = ?",
+            .text(mint.string),
+            .text(quote.string)
+        )?.optionalBlob(0)
     }
 }
 
@@ -77,9 +93,13 @@ extension Wallet {
         try await requireTrust(in: mint)
         let terms = try await book.terms(mint)
         _ = try terms.keysetForNewCoins(unit: unit, at: clock.now())
+        // With a key of its own, a quote whose id leaks is of use to nobody else (NUT-20).
+        let nonce = try await book.info(mint)?.supports(20) == true ? SecureRandom.bytes(16) : nil
+        let key = try nonce.map { Secp256k1.Point(multiplyingGeneratorBy: try keys.quote(nonce: $0)) }
         let quote: MintQuote
         do {
-            quote = try await book.client(mint).requestMintQuote(MintQuoteRequest(amount: amount, unit: unit))
+            let request = MintQuoteRequest(amount: amount, unit: unit, publicKey: key)
+            quote = try await book.client(mint).requestMintQuote(request)
         } catch {
             throw WalletError(error, mint: mint)
         }
@@ -90,7 +110,7 @@ extension Wallet {
             )
         }
         try requireInvoice(quote.request, asksFor: amount, unit: unit, mint: mint)
-        let funding = Funding(mint: mint, quote: quote)
+        let funding = Funding(mint: mint, quote: quote, keyNonce: nonce)
         let now = clock.now()
         try await database.write { connection in try funding.insert(at: now, in: connection) }
         return funding

@@ -195,6 +195,15 @@ actor MintBook {
         }
     }
 
+    /// What a mint said of itself when its terms were fetched last (NUT-06); nil where it is not in the book.
+    func info(_ mint: MintURL) async throws -> MintInfo? {
+        try await database.read { connection in
+            let sql = "SELECT info FROM wallet_mints WHERE url = ?"
+            guard let text = try connection.first(sql, .text(mint.string))?.text(0) else { return nil }
+            return try MintInfo(json: JSONValue.parse(Array(text.utf8), limits: .walletTable))
+        }
+    }
+
     private static func load(_ mint: MintURL, in connection: Connection) throws -> MintTerms? {
         let sql = "SELECT info, fetched_at, clock_skew FROM wallet_mints WHERE url = ?"
         guard let row = try connection.first(sql, .text(mint.string)) else { return nil }

@@ -173,8 +173,9 @@ extension Wallet {
     ) async throws -> MintSwap {
         let swap = try await quoteSwap(amount, from: source, to: target, unit: unit, id: WalletID.random())
         let need = try Amounts.adding(swap.amount, swap.maximumFee)
+        let now = clock.now()
         let there = try await database.read { connection in
-            try Amounts.sum(CoinStore.available(mint: source, unit: unit, in: connection).map(\.amount))
+            try Amounts.sum(CoinStore.available(mint: source, unit: unit, at: now, in: connection).map(\.amount))
         }
         guard there >= need else {
             throw WalletError(
@@ -211,8 +212,9 @@ extension Wallet {
         let need = try Amounts.adding(quote.amount, quote.feeReserve)
         let fitted = try Fees.grossedUp(price: need, feePPK: keyset.info.inputFeePPK)
         let limit = configuration.maximumInputs
+        let now = clock.now()
         let chosen = try await database.read { connection in
-            let coins = try CoinStore.available(mint: source, unit: unit, in: connection)
+            let coins = try CoinStore.available(mint: source, unit: unit, at: now, in: connection)
             return try CoinSelection.covering(coins, target: fitted, maximumInputs: limit)
         }
         let making =
@@ -229,7 +231,6 @@ extension Wallet {
             state: .quoted
         )
         let entry = MintSwapStore.Entry(swap: swap, quote: quote, funding: funding.quote)
-        let now = clock.now()
         try await database.write { connection in try MintSwapStore.insert(entry, at: now, in: connection) }
         return swap
     }

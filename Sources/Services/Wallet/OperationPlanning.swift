@@ -34,7 +34,7 @@ struct OperationPlanner: Sendable {
         in connection: Connection
     ) throws -> Operation {
         let target = try OutputPlan.sum(of: groups)
-        let coins = try CoinStore.available(mint: terms.mint, unit: unit, in: connection)
+        let coins = try CoinStore.available(mint: terms.mint, unit: unit, at: at, in: connection)
         guard let chosen = try CoinSelection.covering(coins, target: target, maximumInputs: maximumInputs) else {
             throw try shortage(target, coins)
         }

@@ -102,7 +102,10 @@ final class OperationRunner: Sendable {
         var mayHaveLeft = !isFresh
         for attempt in 1... {
             do {
-                return try await finish(exchange, with: try await exchange.send(keys: signingKeys(for: operation)))
+                return try await finish(
+                    exchange,
+                    with: try await exchange.send(keys: try await signingKeys(for: operation))
+                )
             } catch let error as MintAPIError {
                 switch error.kind {
                 case .refused:
@@ -121,10 +124,17 @@ final class OperationRunner: Sendable {
     }
 
     /// The keys that may have to sign inputs of our own, or of tokens locked to us.
-    private func signingKeys(for operation: Operation) throws -> [Secp256k1.Scalar] {
+    private func signingKeys(for operation: Operation) async throws -> [Secp256k1.Scalar] {
         switch operation.kind {
-        case .receive: [try keys.receiving()]
-        case .swap, .lock, .redeem, .refund, .mint, .melt: []
+        case .receive: return [try keys.receiving()]
+        case .mint:
+            let quote = try operation.requiredQuote()
+            let mint = operation.mint
+            let nonce = try await database.read { connection in
+                try Funding.keyNonce(quote, at: mint, in: connection)
+            }
+            return try nonce.map { [try keys.quote(nonce: $0)] } ?? []
+        case .swap, .lock, .redeem, .refund, .melt: return []
         }
     }
 

@@ -126,6 +126,11 @@ struct WalletKeys: Sendable {
         try key("mintmark/wallet/refund-key/1/\(Hex.encode(seller))")
     }
 
+    /// The key of one mint quote (NUT-20): a fresh one each, so that the mint cannot link them.
+    func quote(nonce: [UInt8]) throws -> Secp256k1.Scalar {
+        try key("mintmark/wallet/quote-key/1/\(Hex.encode(nonce))")
+    }
+
     private func key(_ label: String) throws -> Secp256k1.Scalar {
         try Secp256k1.Scalar(reducing: Sealing.deriveKey(from: seed, label: label))
     }

@@ -99,8 +99,9 @@ extension Wallet {
         let terms = try await book.terms(mint)
         let keyset = try terms.keysetForNewCoins(unit: unit, at: clock.now())
         let target = try Fees.grossedUp(price: need, feePPK: keyset.info.inputFeePPK)
+        let now = clock.now()
         let hasExact = try await database.read { connection in
-            let coins = try CoinStore.available(mint: mint, unit: unit, in: connection)
+            let coins = try CoinStore.available(mint: mint, unit: unit, at: now, in: connection)
             guard let chosen = CoinSelection.exact(coins, target: target) else { return false }
             return try CoinSelection.netWorth(chosen) >= need
         }
@@ -117,7 +118,12 @@ extension Wallet {
         in connection: Connection
     ) throws -> Operation {
         let need = try Amounts.adding(quote.amount, quote.feeReserve)
-        let coins = try CoinStore.available(mint: planner.terms.mint, unit: planner.unit, in: connection)
+        let coins = try CoinStore.available(
+            mint: planner.terms.mint,
+            unit: planner.unit,
+            at: planner.at,
+            in: connection
+        )
         let target = try Fees.grossedUp(price: need, feePPK: planner.keyset.info.inputFeePPK)
         var chosen = CoinSelection.exact(coins, target: target)
         if let exact = chosen, try CoinSelection.netWorth(exact) < need { chosen = nil }

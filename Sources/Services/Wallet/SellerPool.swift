@@ -61,7 +61,14 @@ actor SellerPool {
         let rules = configuration
         do {
             _ = try await wallet.perform(at: key.mint, unit: key.unit) { planner, connection in
-                let calls = try Self.calls(key, amount: amount, budget: budget, rules: rules, in: connection)
+                let calls = try Self.calls(
+                    key,
+                    amount: amount,
+                    budget: budget,
+                    rules: rules,
+                    at: now,
+                    in: connection
+                )
                 return try Self.plan(planner, calls: calls, amount: amount, lock: lock, in: connection)
             }
         } catch let error as WalletError where error.code == .insufficientFunds {
@@ -93,6 +100,7 @@ actor SellerPool {
         amount: UInt64,
         budget: UInt64?,
         rules: BuyerConfiguration,
+        at now: Timestamp,
         in connection: Connection
     ) throws -> UInt64 {
         let row = try connection.first(
@@ -119,7 +127,7 @@ actor SellerPool {
         )
         let room = rules.maximumPoolValue > locked ? rules.maximumPoolValue - locked : 0
         let available = try Amounts.sum(
-            CoinStore.available(mint: key.mint, unit: key.unit, in: connection).map(\.amount)
+            CoinStore.available(mint: key.mint, unit: key.unit, at: now, in: connection).map(\.amount)
         )
         // Half of what is there stays free for other sellers.
         let most = min(room, available / 2, budget ?? .max)
@@ -131,11 +139,12 @@ actor SellerPool {
         _ key: Key,
         amount: UInt64,
         minimumLocktime: Int64,
+        at now: Timestamp,
         in connection: Connection
     ) throws -> [Coin]? {
         let coins =
             key.seller.isEmpty
-            ? try CoinStore.available(mint: key.mint, unit: key.unit, in: connection)
+            ? try CoinStore.available(mint: key.mint, unit: key.unit, at: now, in: connection)
             : try CoinStore.pool(
                 seller: key.seller,
                 mint: key.mint,

@@ -141,7 +141,7 @@ extension Wallet {
     ) async throws -> SentToken? {
         let now = clock.now()
         return try await database.write { connection in
-            let coins = try CoinStore.available(mint: mint, unit: unit, in: connection)
+            let coins = try CoinStore.available(mint: mint, unit: unit, at: now, in: connection)
             guard let chosen = CoinSelection.exact(coins, target: amount), chosen.count <= 200 else { return nil }
             let id = WalletID.random()
             try spend?.charged(as: id, in: connection)

@@ -107,6 +107,7 @@ public final class Wallet: Sendable {
         let fundings = try await collectFundings()
         let tokens = try await claimInbox()
         let returned = try await returnLapsedCoins()
+        let moved = try await moveRetiringCoins()
         let now = clock.now()
         try await database.write { connection in try SpendingLimits.prune(at: now, in: connection) }
         return RecoveryReport(
@@ -114,7 +115,8 @@ public final class Wallet: Sendable {
             unknownOperations: operations.unknown,
             collectedFundings: fundings,
             claimedTokens: tokens,
-            returnedCoins: returned
+            returnedCoins: returned,
+            movedCoins: moved
         )
     }
 
@@ -197,6 +199,8 @@ public struct RecoveryReport: Sendable, Equatable {
     public var claimedTokens = 0
     /// What came back from sellers' pools, in coins.
     public var returnedCoins: Int
+    /// Coins of retiring keysets that were exchanged for new ones.
+    public var movedCoins = 0
 }
 
 /// What the wallet holds at one mint in one unit.

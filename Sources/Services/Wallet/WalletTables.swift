@@ -9,6 +9,7 @@ public enum WalletTables {
         Migration(id: "wallet-3", sql: payments),
         Migration(id: "wallet-4", sql: limits),
         Migration(id: "wallet-5", sql: arrivals),
+        Migration(id: "wallet-6", sql: "ALTER TABLE wallet_fundings ADD COLUMN key_nonce BLOB;"),
     ]
 
     private static let coins = """

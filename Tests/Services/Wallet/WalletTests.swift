@@ -21,6 +21,25 @@ struct WalletTests {
         try await world.requireSound(alice)
     }
 
+    @Test("a quote belongs to the wallet that asked for it: its id alone brings nobody coins")
+    func lockedQuote() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(0)
+        let funding = try await alice.wallet.requestInvoice(50, at: world.url)
+        _ = try await world.lightning.pay(invoice: .init(decoding: funding.invoice), maximumFeeMsat: 0)
+        let keyset = try #require(world.mint.allKeysets.first { $0.info.isActive })
+        let outputs = try DeterministicSecrets(seed: Array(repeating: 1, count: 64))
+            .outputs(amounts: [2, 16, 32], keyset: keyset.id, counter: 0).map { try $0.output() }
+        await #expect(throws: MintAPIError.self) {
+            _ = try await world.api.mint(MintRequest(quote: funding.quote, outputs: outputs))
+        }
+        await alice.close()
+        let again = try await world.wallet("alice")
+        _ = try await again.wallet.recover()
+        #expect(try await again.available == 50)
+        try await world.requireSound(again)
+    }
+
     @Test("an invoice that is not paid brings nothing, and lapses an hour after its expiry")
     func unpaidInvoice() async throws {
         let world = try await WalletWorld()
