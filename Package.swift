@@ -114,7 +114,7 @@ let package = Package(
         room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
 
         // Services: what is done.
-        room("Workers", on: .services, [nioPosix]),
+        room("Workers", on: .services, [nioCore, nioPosix]),
         room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
         room(
@@ -139,7 +139,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Storage", "Workers",
                 "WebServer",
-                hummingbird, httpTypes, nioCore, logging, metrics,
+                "SignedDocuments", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, logging, metrics,
             ]
         ),
         room(
@@ -262,7 +262,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Storage", "Workers", "WebServer", "TestSockets", hummingbird, hummingbirdCore, httpClient, nioCore,
+                "SignedDocuments", "Storage", "Workers", "WebServer", "TestSockets", hummingbird, hummingbirdCore,
+                httpClient, nioCore,
                 nioPosix, nioHTTP1, logging,
             ]
         ),

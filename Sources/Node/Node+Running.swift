@@ -11,6 +11,7 @@ internal import Storage
 internal import Synchronization
 internal import UnixSignals
 internal import Wallet
+internal import WebServer
 internal import Workers
 
 extension Node {
@@ -73,8 +74,7 @@ extension Node {
                 try Servers.publicServer(
                     PublicResponder(self, operatorToken: try operatorToken()),
                     configuration: configuration,
-                    // Behind the fence it would tell states that the copy knows nothing of.
-                    webSockets: fence.raised == nil ? mint.map { [$0.subscriptionRoute(under: "/mint")] } ?? [] : [],
+                    webSockets: webSockets,
                     logger: logger,
                     onListening: { _ in await announce() }
                 )
@@ -93,6 +93,11 @@ extension Node {
             // The end of a temporary node.
         }
         unlink(NodeFiles.socketPath(in: configuration.dataDirectory))
+    }
+
+    private var webSockets: [WebSocketRoute] {
+        let fence = fence
+        return mint.map { [$0.subscriptionRoute(under: "/mint") { fence.raised == nil }] } ?? []
     }
 
     private func operatorToken() throws -> [UInt8] {

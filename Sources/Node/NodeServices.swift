@@ -77,6 +77,7 @@ struct NodeServices: Sendable {
             vault: vault,
             database: database,
             lightning: lightning?.mint,
+            http: http,
             workers: workers,
             logger: logger
         )
@@ -137,6 +138,7 @@ struct NodeServices: Sendable {
         vault: KeyVault,
         database: Database,
         lightning: (any LightningBackend)?,
+        http: HTTPClient,
         workers: WorkerPool,
         logger: Logger
     ) async throws -> Mint? {
@@ -152,6 +154,7 @@ struct NodeServices: Sendable {
             minimumMsat: configuration.feeReserveSat * 1000
         )
         settings.subscriptions.areOn = true
+        settings.authentication = try configuration.mintAuthentication?.settings()
         if configuration.network != .mainnet {
             settings.messageOfTheDay = "TEST MONEY: this mint's ecash is worth nothing."
         }
@@ -162,6 +165,7 @@ struct NodeServices: Sendable {
             workers: workers,
             clock: .system,
             configuration: settings,
+            issuerDocuments: HTTPIssuerDocuments(client: http),
             logger: logger
         )
     }

@@ -2,7 +2,7 @@
 public import Cryptography
 import Encodings
 
-/// The private keys of a keyset, for the amounts 2^0 … 2^63, derived from the mint's seed.
+/// The private keys of a keyset, for the amounts 2^0 … 2^63 (1 alone in the unit `auth`), derived from the mint's seed.
 ///
 /// NUT-01 leaves the derivation to the mint. Ours: key i is
 /// `HMAC-SHA256(seed, "Mintmark_Keyset_v1" ‖ u8 length of unit ‖ unit ‖ u32be counter ‖ u8 i ‖ u8 try)`,
@@ -41,7 +41,8 @@ public struct MintKeyset: Sendable {
         var secretKeys: [Secp256k1.Scalar] = []
         var points: [Secp256k1.Point] = []
         var keys: [UInt64: Secp256k1.Point] = [:]
-        for exponent in UInt8(0)..<64 {
+        // Blind authentication has the one amount 1 (NUT-22).
+        for exponent in UInt8(0)..<(unit == .auth ? 1 : 64) {
             let key = try MintKeyset.key(seed: seed, unit: unit, counter: counter, exponent: exponent)
             let point = Secp256k1.Point(multiplyingGeneratorBy: key)
             secretKeys.append(key)
@@ -100,7 +101,7 @@ public struct MintKeyset: Sendable {
 
     /// Where the keys for `amount` stand: refuses what isn't a power of two with 11006.
     private func index(of amount: UInt64) throws(MintError) -> Int {
-        guard Amounts.isPowerOfTwo(amount) else {
+        guard Amounts.isPowerOfTwo(amount), amount.trailingZeroBitCount < privateKeys.count else {
             throw MintError(.amountOutsideLimits, "\(amount) isn't an amount of keyset \(id): only powers of two are")
         }
         return amount.trailingZeroBitCount
@@ -137,7 +138,7 @@ public struct MintKeyset: Sendable {
         guard proof.keysetID == id else {
             throw MintError(.keysetUnknown, "the proof is of keyset \(proof.keysetID), not \(id)")
         }
-        guard Amounts.isPowerOfTwo(proof.amount) else {
+        guard Amounts.isPowerOfTwo(proof.amount), proof.amount.trailingZeroBitCount < privateKeys.count else {
             throw MintError(.proofVerificationFailed, "\(proof.amount) isn't an amount of keyset \(id)")
         }
         let key = privateKeys[proof.amount.trailingZeroBitCount]

@@ -28,6 +28,8 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
         public static let badSignature = Code(rawValue: "bad-signature")
         /// The document already carries a proof, or cannot be put into canonical form.
         public static let notSignable = Code(rawValue: "not-signable")
+        /// A key of a JSON Web Key is none.
+        public static let malformedKey = Code(rawValue: "malformed-key")
         /// A digest is not a multibase SHA-256 multihash.
         public static let malformedDigest = Code(rawValue: "malformed-digest")
     }

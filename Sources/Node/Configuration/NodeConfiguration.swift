@@ -52,6 +52,8 @@ public struct NodeConfiguration: Sendable {
     public var mintRotateDays: Int64?
     /// How many days from its making a keyset is redeemed; nil: for ever.
     public var mintKeysetDays: Int64?
+    /// Who may use the mint; nil: everyone.
+    public var mintAuthentication: MintAuthenticationSettings?
     /// Mints whose ecash the node's services take; its own is always among them where it is on.
     public var acceptedMints: [String]
     /// How much ecash, in sat, may lie accepted but not yet redeemed at one mint.
@@ -142,6 +144,7 @@ public struct NodeConfiguration: Sendable {
         let keysetDays = try values.number(.mintKeysetDays, in: 0...36_500) ?? 0
         mintRotateDays = rotateDays == 0 ? nil : rotateDays
         mintKeysetDays = keysetDays == 0 ? nil : keysetDays
+        mintAuthentication = try MintAuthenticationSettings(values)
         acceptedMints = values.list(.acceptedMints)
         offlineCap = UInt64(try values.number(.offlineCap, in: 0...Int64.max) ?? 10_000)
         redeemWithinSeconds = try values.number(.redeemWithinSeconds, in: 1...86_400) ?? 600

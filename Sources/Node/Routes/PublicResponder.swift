@@ -95,11 +95,12 @@ struct HealthRoutes: Sendable {
 
     func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let node = node
+        let probe = HealthProbe { [database = node.database] in _ = try await database.fact("node.did") }
         group.get("health") { _, _ in
             guard node.fence.raised == nil else { return Fence.refusal() }
             do {
                 try await node.database.requireWritable()
-                _ = try await node.database.fact("node.did")
+                try await probe.check()
                 return OperatorResponses.json(["status": "ok", "version": .string(NodeFacts.version)])
             } catch {
                 return Self.unwell(error)

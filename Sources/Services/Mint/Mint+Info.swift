@@ -44,6 +44,16 @@ extension Mint {
         )
         info.batchMinting = BatchMintSetting(maximumBatch: UInt64(clamping: limits.batchQuotes), methods: [.bolt11])
         if lightning.abilities.paysParts { info.setPartialPayments(settled.map(\.unit)) }
+        if let settings = configuration.authentication {
+            info.setClearAuth(
+                discoveryURL: settings.discoveryURL,
+                clientID: settings.clientID,
+                endpoints: settings.clear
+            )
+            if !settings.blind.isEmpty {
+                info.setBlindAuth(maximumTokens: settings.maximumTokens, endpoints: settings.blind)
+            }
+        }
         if configuration.subscriptions.areOn {
             info.setSubscriptions(SubscriptionKind.allCases, units: configuration.units.map(\.unit))
         }

@@ -173,6 +173,7 @@ extension Mint {
             guard request.keys.allSatisfy({ states[$0] != nil }) else {
                 throw SubscriptionError(SubscriptionError.invalidParameters, MintError.quoteUnknown.detail)
             }
+            metrics.subscribed()
             peer?.send(SubscriptionMessage.accepted(request.id, subscription: subscriber.subscription))
             for key in request.keys {
                 if let state = states[key] { deliver(key, state, to: subscriber) }
@@ -212,6 +213,7 @@ extension Mint {
                 feed.peers[subscriber.connection].map { (peer: $0, subscription: subscriber.subscription) }
             }
         }
+        metrics.notified(receivers.count)
         for receiver in receivers {
             receiver.peer.send(SubscriptionMessage.notification(receiver.subscription, payload: state.payload))
         }

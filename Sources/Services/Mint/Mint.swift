@@ -35,6 +35,10 @@ public final class Mint: Sendable {
     let paying = Mutex<Set<String>>([])
     /// Quotes that are open, counted anew at every sweep.
     let openQuotes = Mutex(OpenQuotes())
+    /// Bytes of requests' bodies that are being read or worked on.
+    let bodies: ByteBudget
+    /// Who is let in; nil: everyone.
+    let authenticator: MintAuthenticator?
     /// Who watches what (NUT-17).
     let feed: Mutex<MintFeed>
     /// Holds the private keys; nothing else of the mint does.
@@ -54,6 +58,7 @@ public final class Mint: Sendable {
     ///   - seed: at least 32 secret bytes that all keys derive from. Whoever has them can print money; without them
     ///     the ecash in circulation is worthless.
     ///   - workers: where curve arithmetic runs.
+    ///   - issuerDocuments: how the OpenID issuer of `configuration.authentication` is asked; needed where that is set.
     /// - Throws: `MintSetupError`, `StorageError`.
     public convenience init(
         database: Database,
@@ -62,6 +67,7 @@ public final class Mint: Sendable {
         workers: WorkerPool,
         clock: WallClock,
         configuration: MintConfiguration,
+        issuerDocuments: (any IssuerDocuments)? = nil,
         logger: Logger
     ) async throws {
         try await self.init(
@@ -71,6 +77,7 @@ public final class Mint: Sendable {
             workers: workers,
             clock: clock,
             configuration: configuration,
+            issuerDocuments: issuerDocuments,
             logger: logger
         )
     }
@@ -82,6 +89,7 @@ public final class Mint: Sendable {
         workers: WorkerPool,
         clock: WallClock,
         configuration: MintConfiguration,
+        issuerDocuments: (any IssuerDocuments)? = nil,
         logger: Logger
     ) async throws {
         try configuration.validate()
@@ -93,6 +101,14 @@ public final class Mint: Sendable {
         self.clock = clock
         self.logger = logger
         backendGate = AdmissionGate(limit: configuration.limits.backendCallsAtOnce, name: "calls to the Lightning node")
+        bodies = ByteBudget(limit: configuration.limits.bodyBytesAtOnce)
+        authenticator = try await Self.authenticator(
+            configuration.authentication,
+            signatory: signatory,
+            documents: issuerDocuments,
+            clock: clock,
+            logger: logger
+        )
         feed = Mutex(MintFeed(configuration.subscriptions))
         meltGate = AdmissionGate(limit: configuration.limits.meltsAtOnce, name: "payments")
         let keeper = KeysetKeeper(store: store, signatory: signatory, configuration: configuration)
@@ -103,6 +119,9 @@ public final class Mint: Sendable {
         )
         openQuotes.withLock { $0 = open }
     }
+
+    /// Bytes of requests' bodies that are held now, for tests.
+    package var bodyBytesHeld: Int { bodies.bytesHeld }
 
     /// The keysets of this moment.
     var ring: KeysetRing {

@@ -61,6 +61,8 @@ public struct MintConfiguration: Sendable {
         public var outputs: Int
         /// Bytes of a request's body; more is answered 413.
         public var bodyBytes: Int
+        /// Bytes of all bodies that are being read or worked on at once; more is answered 503.
+        public var bodyBytesAtOnce: Int
         /// Quotes that are not paid yet and not forgotten, each kind; more is answered 503.
         public var openQuotes: Int
         /// Payments that one process waits for at once; more is answered 503.
@@ -74,6 +76,7 @@ public struct MintConfiguration: Sendable {
             inputs: Int = 1000,
             outputs: Int = 1000,
             bodyBytes: Int = 1 << 20,
+            bodyBytesAtOnce: Int = 32 << 20,
             openQuotes: Int = 100_000,
             meltsAtOnce: Int = 256,
             backendCallsAtOnce: Int = 256,
@@ -82,6 +85,7 @@ public struct MintConfiguration: Sendable {
             self.inputs = inputs
             self.outputs = outputs
             self.bodyBytes = bodyBytes
+            self.bodyBytesAtOnce = bodyBytesAtOnce
             self.openQuotes = openQuotes
             self.meltsAtOnce = meltsAtOnce
             self.backendCallsAtOnce = backendCallsAtOnce
@@ -143,6 +147,8 @@ public struct MintConfiguration: Sendable {
     public var answerLifetimeSeconds: Int64
     /// Of how many swaps that is remembered, about 30 bytes each; beyond it the oldest are forgotten early.
     public var answersKept: Int
+    /// Who may use the mint; nil: everyone.
+    public var authentication: Authentication?
 
     public init(
         name: String = "Mintmark",
@@ -159,7 +165,8 @@ public struct MintConfiguration: Sendable {
         rotationSeconds: Int64? = nil,
         subscriptions: Subscriptions = Subscriptions(),
         answerLifetimeSeconds: Int64 = 3600,
-        answersKept: Int = 5_000_000
+        answersKept: Int = 5_000_000,
+        authentication: Authentication? = nil
     ) {
         self.name = name
         self.description = description
@@ -176,10 +183,12 @@ public struct MintConfiguration: Sendable {
         self.subscriptions = subscriptions
         self.answerLifetimeSeconds = answerLifetimeSeconds
         self.answersKept = answersKept
+        self.authentication = authentication
     }
 
     /// Refuses what cannot work, with a sentence that names the setting.
     func validate() throws(MintSetupError) {
+        try authentication?.validate()
         guard !units.isEmpty else {
             throw MintSetupError(.configuration, "a mint needs at least one unit, such as sat")
         }
@@ -264,6 +273,8 @@ public struct MintSetupError: Error, Sendable, CustomStringConvertible {
         public static let busy = Code(rawValue: "busy")
         /// The seed is not the one that this database's keysets were made from.
         public static let wrongSeed = Code(rawValue: "wrong-seed")
+        /// The OpenID issuer does not answer as it should.
+        public static let issuer = Code(rawValue: "issuer")
     }
 
     public let code: Code

@@ -28,6 +28,13 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
         MintFailure(status: 503, MintError(.malformedRequest, detail), retryAfterSeconds: 1)
     }
 
+    /// The mint moves no money until its operator says so.
+    static let closed = MintFailure(
+        status: 503,
+        MintError(.malformedRequest, "the mint is closed until its operator opens it again"),
+        retryAfterSeconds: 30
+    )
+
     /// Sorts what was thrown anywhere in the mint.
     package init(sorting error: any Error) {
         switch error {
@@ -104,5 +111,33 @@ final class AdmissionGate: Sendable {
         try enter()
         defer { leave() }
         return try await work()
+    }
+}
+
+/// Bytes that all requests together may hold.
+final class ByteBudget: Sendable {
+    private let held = Mutex(0)
+    private let limit: Int
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// - Throws: `MintFailure` 503 where there are not that many left.
+    func take(_ count: Int) throws(MintFailure) {
+        let isThere = held.withLock { held in
+            guard held + count <= limit else { return false }
+            held += count
+            return true
+        }
+        guard isThere else {
+            throw .overloaded("the mint is busy: it holds \(limit) bytes of requests already; try again shortly")
+        }
+    }
+
+    var bytesHeld: Int { held.withLock { $0 } }
+
+    func giveBack(_ count: Int) {
+        held.withLock { $0 -= count }
     }
 }

@@ -17,6 +17,12 @@ struct MintMetrics: Sendable {
     private let overloads = Counter(label: "mint_overloaded_total")
     private let faults = Counter(label: "mint_faults_total")
 
+    private let subscriptions = Counter(label: "mint_subscriptions_total")
+    private let notifications = Counter(label: "mint_notifications_total")
+
+    func subscribed() { subscriptions.increment() }
+    func notified(_ count: Int) { notifications.increment(by: count) }
+
     func swapped(inputs: Int, outputs: Int) {
         swaps.increment()
         spent.increment(by: inputs)

@@ -41,47 +41,83 @@ public struct MintRoutes: Sendable {
         post(v1, "melt/bolt11") { try await mint.melt($0) }
         post(v1, "checkstate") { try await mint.checkState($0) }
         post(v1, "restore") { try await mint.restore($0) }
+        get(v1, "auth/blind/keys") { _ in try mint.authKeys() }
+        get(v1, "auth/blind/keys/{id}") { context in try mint.authKeys(of: context.parameters.require("id")) }
+        get(v1, "auth/blind/keysets") { _ in try mint.authKeysets() }
+        postAsUser(v1, "auth/blind/mint") { body, user in try await mint.mintAuthTokens(body, for: user) }
     }
 
     private func get<Context: RequestContext>(
         _ group: RouterGroup<Context>,
-        _ path: RouterPath,
+        _ path: String,
         _ answer: @escaping @Sendable (Context) async throws -> [UInt8]
     ) {
-        group.get(path) { [self] _, context in
-            await respond { try await answer(context) }
+        group.get(RouterPath(path)) { [self] request, context in
+            await respond("GET", canonical(path, context), request) { _ in try await answer(context) }
         }
     }
 
     private func post<Context: RequestContext>(
         _ group: RouterGroup<Context>,
-        _ path: RouterPath,
+        _ path: String,
         _ answer: @escaping @Sendable ([UInt8]) async throws -> [UInt8]
     ) {
-        group.post(path) { [self] request, _ in
-            await respond { try await answer(body(of: request)) }
+        postAsUser(group, path) { body, _ in try await answer(body) }
+    }
+
+    /// - Parameter answer: gets the user too, empty where the endpoint asks for no clear token.
+    private func postAsUser<Context: RequestContext>(
+        _ group: RouterGroup<Context>,
+        _ path: String,
+        _ answer: @escaping @Sendable ([UInt8], String) async throws -> [UInt8]
+    ) {
+        group.post(RouterPath(path)) { [self] request, context in
+            await respond("POST", canonical(path, context), request) { grant in
+                try await withBody(of: request) { try await answer($0, grant.subject ?? "") }
+            }
         }
     }
 
-    /// The body, collected up to the limit; one that announces more is not read at all.
-    private func body(of request: Request) async throws -> [UInt8] {
+    /// The address as the protocol writes it, whatever slashes and escapes the client wrote: what is protected is a route,
+    /// not a spelling.
+    private func canonical<Context: RequestContext>(_ path: String, _ context: Context) -> String {
+        guard path.hasSuffix("{id}"), let id = context.parameters.get("id") else { return "/v1/" + path }
+        return "/v1/" + path.dropLast(4) + id
+    }
+
+    /// Collects the body up to the limit; one that announces more is not read at all. Its bytes count against the budget
+    /// of all requests until the answer is there.
+    private func withBody<T>(of request: Request, _ work: ([UInt8]) async throws -> T) async throws -> T {
         let limit = mint.configuration.limits.bodyBytes
         let tooLarge = MintFailure(
             status: 413,
             MintError(.malformedRequest, "the request's body is over the limit of \(limit) bytes")
         )
         if let announced = request.headers[.contentLength], Int(announced) ?? Int.max > limit { throw tooLarge }
-        do {
-            let buffer = try await request.body.collect(upTo: limit)
-            return [UInt8](buffer.readableBytesView)
-        } catch is NIOTooManyBytesError {
-            throw tooLarge
+        var bytes: [UInt8] = []
+        var taken = 0
+        defer { mint.bodies.giveBack(taken) }
+        for try await piece in request.body {
+            guard bytes.count + piece.readableBytes <= limit else { throw tooLarge }
+            try mint.bodies.take(piece.readableBytes)
+            taken += piece.readableBytes
+            bytes.append(contentsOf: piece.readableBytesView)
         }
+        return try await work(bytes)
     }
 
-    private func respond(_ work: () async throws -> [UInt8]) async -> Response {
+    private func respond(
+        _ method: String,
+        _ path: String,
+        _ request: Request,
+        _ work: (MintAuthenticator.Grant) async throws -> [UInt8]
+    ) async -> Response {
         do {
-            return Self.response(.ok, try await work())
+            var tokens = AuthTokens()
+            if mint.authenticator != nil {
+                tokens = AuthTokens(clear: request.headers[.clearAuth], blind: request.headers[.blindAuth])
+            }
+            return Self.response(.ok, try await mint.admitted(method, path, tokens, work))
         } catch {
             return refuse(error)
         }
@@ -108,4 +144,12 @@ public struct MintRoutes: Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: body))
         )
     }
+}
+
+extension HTTPField.Name {
+    /// A token of the mint's OpenID issuer (NUT-21).
+    // The name is well formed, so the fallback is never taken.
+    fileprivate static let clearAuth = Self("Clear-auth") ?? .connection
+    /// A blind authentication token (NUT-22).
+    fileprivate static let blindAuth = Self("Blind-auth") ?? .connection
 }

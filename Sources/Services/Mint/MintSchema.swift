@@ -104,6 +104,16 @@ extension SQLiteMintStore {
         ),
         // Parts of an invoice (NUT-15).
         Migration(id: "mint-parts-1", sql: "ALTER TABLE mint_melt_quotes ADD COLUMN part_msat INTEGER;"),
+        // Blind authentication tokens that were used (NUT-22); they belong to no keyset of the ledger.
+        Migration(
+            id: "mint-auth-1",
+            sql: """
+                CREATE TABLE mint_auth_tokens (
+                    y BLOB PRIMARY KEY CHECK (length(y) = 33),
+                    used_at INTEGER NOT NULL
+                ) WITHOUT ROWID, STRICT
+                """
+        ),
     ]
 }
 

@@ -303,6 +303,14 @@ package protocol MintStore: Sendable {
     /// forgot; there may be more until that is 0.
     func forgetAnswers(before limit: Timestamp, keeping: Int, count: Int) async throws -> Int
 
+    // MARK: Blind authentication (NUT-22)
+
+    /// Uses a blind token up, by its Y.
+    /// - Returns: false where it was used before.
+    func claimAuthToken(_ y: [UInt8], at: Timestamp) async throws -> Bool
+    /// Makes a token usable again whose request failed.
+    func releaseAuthToken(_ y: [UInt8]) async throws
+
     // MARK: Audit
 
     /// The tables' sums, the ledger's balances and every sentence about what does not add up.

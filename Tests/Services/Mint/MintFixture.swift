@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import CanonicalJSON
 import Cashu
 import Cryptography
@@ -53,6 +54,7 @@ final class MintFixture: Sendable {
             workers: workers,
             clock: WallClock { [time] in time.now },
             configuration: configuration,
+            issuerDocuments: HTTPIssuerDocuments(client: .shared),
             logger: Self.logger
         )
         open.withLock { $0 = (database, mint) }

@@ -23,14 +23,22 @@ struct Answer: Sendable {
 struct MintClient: Sendable {
     var port: Int
 
-    func get(_ path: String) async throws -> Answer {
-        try await send(HTTPClientRequest(url: "http://127.0.0.1:\(port)/mint/v1/\(path)"))
+    func get(_ path: String, headers: [(String, String)] = []) async throws -> Answer {
+        var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)/mint/v1/\(path)")
+        request.headers.add(contentsOf: headers)
+        return try await send(request)
     }
 
-    func post(_ path: String, _ body: [UInt8], contentType: String = "application/json") async throws -> Answer {
+    func post(
+        _ path: String,
+        _ body: [UInt8],
+        contentType: String = "application/json",
+        headers: [(String, String)] = []
+    ) async throws -> Answer {
         var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)/mint/v1/\(path)")
         request.method = .POST
         request.headers.add(name: "content-type", value: contentType)
+        request.headers.add(contentsOf: headers)
         request.body = .bytes(body)
         return try await send(request)
     }
