@@ -95,9 +95,15 @@ extension Node {
         unlink(NodeFiles.socketPath(in: configuration.dataDirectory))
     }
 
+    /// The mint's WebSocket, also without the mint's own path before it: nutshell's wallet (0.21.0) leaves that out.
+    /// Behind the fence it would tell states that the copy knows nothing of.
     private var webSockets: [WebSocketRoute] {
+        guard let mint else { return [] }
         let fence = fence
-        return mint.map { [$0.subscriptionRoute(under: "/mint") { fence.raised == nil }] } ?? []
+        let route = mint.subscriptionRoute(under: "/mint") { fence.raised == nil }
+        var short = route
+        short.path = "/v1/ws"
+        return [route, short]
     }
 
     private func operatorToken() throws -> [UInt8] {

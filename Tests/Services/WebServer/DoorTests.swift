@@ -131,7 +131,7 @@ import WebServer
 
     @Test("The handshake of RFC 6455, 1.3, and messages both ways")
     func webSocket() async throws {
-        try await serve(HTTPDoor(idleTimeoutSeconds: 1, webSockets: [Self.echo()])) { port in
+        try await serve(HTTPDoor(webSockets: [Self.echo()])) { port in
             let peer = try await RawPeer.connect(port)
             let head = try await peer.openWebSocket("/echo?x=1")
             #expect(head.hasPrefix("HTTP/1.1 101"))
