@@ -32,7 +32,7 @@ public final class WorkerPool: Sendable {
     public init(
         threads: Int,
         queueLimit: Int = 4096,
-        waitLimitMilliseconds: UInt64 = 2000,
+        waitLimitMilliseconds: UInt64 = 5000,
         now: (@Sendable () -> UInt64)? = nil
     ) {
         waitLimitNanoseconds = waitLimitMilliseconds * 1_000_000
