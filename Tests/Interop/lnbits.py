@@ -40,7 +40,9 @@ class LNbits:
             "LNBITS_EXTENSIONS_PATH": folder, "LNBITS_BACKEND_WALLET_CLASS": "FakeWallet", "LNBITS_ADMIN_UI": "true",
             "AUTH_SECRET_KEY": secrets.token_hex(16),
         }
-        program = [os.path.join(PROGRAMS, "lnbits"), "--host", "127.0.0.1", "--port", str(port)]
+        # Not by its own `lnbits`, which leaves a child behind when it is told to end.
+        uvicorn = os.path.join(PROGRAMS, "uvicorn")
+        program = [uvicorn, "lnbits.__main__:app", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
         process, _ = world.spawn("lnbits-server", ["env", "-C", packages, *program], environment)
         self.url = f"http://127.0.0.1:{port}"
         until(lambda: http_call(self.url + "/api/v1/health")[0] == 200, "LNbits", process)
