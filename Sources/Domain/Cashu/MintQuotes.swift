@@ -110,7 +110,10 @@ public struct MintQuote: Hashable, Sendable {
             unit: try CurrencyUnit(json.optionalString("unit") ?? "sat"),
             expiry: try json.optionalUInt64("expiry"),
             updatedAt: try json.optionalUInt64("updated_at"),
-            publicKey: try json.optionalString("pubkey").map { try Points.parse(hex: $0, as: "`pubkey`") }
+            // nutshell 0.21 writes the key of a quote that has none as an empty text.
+            publicKey: try json.optionalString("pubkey").flatMap { text in
+                text.isEmpty ? nil : try Points.parse(hex: text, as: "`pubkey`")
+            }
         )
         if let paid = try json.optionalUInt64("amount_paid"), let issued = try json.optionalUInt64("amount_issued") {
             guard issued <= paid else {

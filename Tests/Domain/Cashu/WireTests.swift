@@ -148,6 +148,9 @@ struct WireTests {
         #expect(try MintQuote(json: parse(old.replacing("STATE", with: "PAID"))).amountMintable == 10)
         #expect(try MintQuote(json: parse(old.replacing("STATE", with: "ISSUED"))).state == .issued)
         #expect(try MintQuote(json: parse(old.replacing("STATE", with: "UNPAID"))).state == .unpaid)
+        // nutshell's way of saying that a quote has no key.
+        let keyless = old.replacing("STATE", with: "UNPAID").replacing("{", with: #"{"pubkey":"","#, maxReplacements: 1)
+        #expect(try MintQuote(json: parse(keyless)).publicKey == nil)
         #expect(throws: CashuError.self) { try MintQuote(json: parse(old.replacing("STATE", with: "paid"))) }
         let wrong = #"{"quote":"q","request":"l","amount":1,"unit":"sat","amount_paid":1,"amount_issued":2}"#
         #expect(throws: CashuError.self) { try MintQuote(json: parse(wrong)) }
