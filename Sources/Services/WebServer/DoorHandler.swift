@@ -42,7 +42,7 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         guard isOverLimit else { return }
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        overLimitEnd = context.eventLoop.scheduleTask(in: .seconds(HTTPDoor.overLimitSeconds)) {
+        overLimitEnd = context.eventLoop.scheduleTask(in: .seconds(door.overLimitSeconds)) {
             bound.value.close(promise: nil)
         }
     }

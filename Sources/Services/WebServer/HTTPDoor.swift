@@ -20,7 +20,7 @@ public struct HTTPDoor: Sendable {
     public var continueAfterMilliseconds: Int64
 
     /// How long a connection over the limit has to send its request, in seconds.
-    static let overLimitSeconds: Int64 = 5
+    public var overLimitSeconds: Int64 = 5
 
     public init(
         idleTimeoutSeconds: Int64 = 120,

@@ -23,7 +23,7 @@ import WebServer
     private static func echo(_ connections: Int = 8) -> WebSocketRoute {
         WebSocketRoute(
             path: "/echo",
-            limits: WebSocketLimits(connections: connections),
+            limits: WebSocketLimits(connections: connections, pingIntervalSeconds: 3600),
             check: { request in
                 guard request.header("x-closed") == nil else {
                     throw WebSocketRefusal(status: 400, body: Array("{\"code\":31001}".utf8))
@@ -107,7 +107,9 @@ import WebServer
 
     @Test("Over the limit a connection is told so at once, and health still answers")
     func overLimit() async throws {
-        try await serve(HTTPDoor(maximumConnections: 1, sparedPaths: ["/health"])) { port in
+        var door = HTTPDoor(maximumConnections: 1, sparedPaths: ["/health"])
+        door.overLimitSeconds = 3600
+        try await serve(door) { port in
             let first = try await RawPeer.connect(port)
             try await first.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
             #expect(try await first.response().body == "well")
