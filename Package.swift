@@ -65,6 +65,7 @@ let package = Package(
         .library(name: "Cashu", targets: ["Cashu"]),
         .library(name: "Lightning", targets: ["Lightning"]),
         .library(name: "Ledger", targets: ["Ledger"]),
+        .library(name: "Liabilities", targets: ["Liabilities"]),
         .library(name: "Paywall", targets: ["Paywall"]),
     ],
     dependencies: [
@@ -111,6 +112,7 @@ let package = Package(
         room("Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
+        room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
 
         // Services: what is done.
@@ -137,17 +139,17 @@ let package = Package(
             "Mint",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Storage", "Workers",
-                "WebServer",
-                "SignedDocuments", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, logging, metrics,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Cashu", "Lightning", "Ledger",
+                "Liabilities", "Storage", "Workers", "WebServer", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
+                logging, metrics,
             ]
         ),
         room(
             "Wallet",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Paywall", "Receipts",
-                "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Liabilities", "Paywall",
+                "Receipts", "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(
@@ -228,6 +230,7 @@ let package = Package(
         tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
         tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
@@ -261,10 +264,9 @@ let package = Package(
             of: "Mint",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "SignedDocuments", "Storage", "Workers", "WebServer", "TestSockets", hummingbird, hummingbirdCore,
-                httpClient, nioCore,
-                nioPosix, nioHTTP1, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Cashu", "Lightning",
+                "LightningBackends", "Ledger", "Liabilities", "Storage", "Workers", "WebServer", "TestSockets",
+                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         tests(
@@ -272,7 +274,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird, httpClient,
+                "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird,
+                httpClient,
                 nioCore,
                 nioPosix, nioHTTP1,
             ]

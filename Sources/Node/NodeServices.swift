@@ -145,7 +145,8 @@ struct NodeServices: Sendable {
         guard configuration.isMintEnabled, let lightning else { return nil }
         var settings = MintConfiguration(
             units: try configuration.mintUnitSettings(),
-            rotationSeconds: configuration.mintRotateDays.map { $0 * 86_400 }
+            rotationSeconds: configuration.mintRotateDays.map { $0 * 86_400 },
+            epochSeconds: configuration.mintEpochHours.map { $0 * 3600 }
         )
         settings.name = configuration.mintName
         settings.urls = [configuration.ownMintURL]
@@ -166,6 +167,7 @@ struct NodeServices: Sendable {
             clock: .system,
             configuration: settings,
             issuerDocuments: HTTPIssuerDocuments(client: http),
+            statementSigner: vault.node,
             logger: logger
         )
     }

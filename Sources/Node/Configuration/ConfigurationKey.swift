@@ -32,6 +32,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case mintBlindAuthPaths = "mint.blindAuthPaths"
     case mintBlindAuthMaximum = "mint.blindAuthMaximum"
     case mintBlindAuthPerHour = "mint.blindAuthPerHour"
+    case mintEpochHours = "mint.epochHours"
     case acceptedMints = "ecash.acceptedMints"
     case offlineCap = "ecash.offlineCap"
     case redeemWithinSeconds = "ecash.redeemWithinSeconds"

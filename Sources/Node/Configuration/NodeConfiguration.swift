@@ -54,6 +54,8 @@ public struct NodeConfiguration: Sendable {
     public var mintKeysetDays: Int64?
     /// Who may use the mint; nil: everyone.
     public var mintAuthentication: MintAuthenticationSettings?
+    /// How many hours an epoch of the mint's proof of liabilities lasts; nil: until the operator ends it.
+    public var mintEpochHours: Int64?
     /// Mints whose ecash the node's services take; its own is always among them where it is on.
     public var acceptedMints: [String]
     /// How much ecash, in sat, may lie accepted but not yet redeemed at one mint.
@@ -141,6 +143,8 @@ public struct NodeConfiguration: Sendable {
         mintUnits = try MintUnitSettings.units(values.list(.mintUnits))
         mintRates = try MintUnitSettings.rates(values.list(.mintRates), units: mintUnits)
         let rotateDays = try values.number(.mintRotateDays, in: 0...3650) ?? 0
+        let epochHours = try values.number(.mintEpochHours, in: 0...8760) ?? 24
+        mintEpochHours = epochHours == 0 ? nil : epochHours
         let keysetDays = try values.number(.mintKeysetDays, in: 0...36_500) ?? 0
         mintRotateDays = rotateDays == 0 ? nil : rotateDays
         mintKeysetDays = keysetDays == 0 ? nil : keysetDays

@@ -5,6 +5,7 @@ internal import HTTPTypes
 internal import Hummingbird
 internal import Identity
 internal import Lightning
+internal import Mint
 internal import Storage
 internal import Wallet
 internal import Workers
@@ -17,6 +18,9 @@ enum OperatorProblem {
         case let error as WalletError: make(error.code.rawValue, error.message, walletStatus(error.code))
         case let error as IdentityError: make(error.code.rawValue, error.message, identityStatus(error.code))
         case let error as GatewayError: make(error.code.rawValue, error.message, gatewayStatus(error.code))
+        case let error as MintOperationError: make(error.code.rawValue, error.message, mintStatus(error.code))
+        case let error as MintSetupError: make(error.code.rawValue, error.message, error.code == .busy ? 409 : 400)
+        case let error as MintFailure: make("mint", error.error.detail, error.status)
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
@@ -72,6 +76,16 @@ enum OperatorProblem {
         switch code {
         case .serviceUnknown: 404
         case .serviceExists: 409
+        default: 400
+        }
+    }
+
+    /// What the evidence forbids is refused; the command exits with 2.
+    private static func mintStatus(_ code: MintOperationError.Code) -> Int {
+        switch code {
+        case .quoteUnknown: 404
+        case .notPending, .underWay: 409
+        case .contradicted, .evidenceMissing, .preimageWrong: 403
         default: 400
         }
     }

@@ -46,6 +46,9 @@ struct WalletRoutes: Sendable {
         addLimits(to: group)
         addMints(to: group)
         addInbox(to: group)
+        group.post("audit") { request, _ in
+            await OperatorResponses.answering { try await auditLiabilities(OperatorResponses.object(request)) }
+        }
         group.get("key") { _, _ in
             await OperatorResponses.answering { ["key": .string(Hex.encode(try wallet.receivingKey()))] }
         }

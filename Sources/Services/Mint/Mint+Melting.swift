@@ -174,10 +174,25 @@ extension Mint {
             throw error
         }
         if let payment, !prepared.request.prefersAsync {
-            return try await answer(payment.value)
+            return try await answer(outcome(of: payment, quote: id))
         }
         guard let now = try await store.meltQuote(id) else { throw MintError.quoteUnknown }
         return try await answer(now)
+    }
+
+    /// How a payment ended, or, where it takes longer than the answer may wait, how it stands.
+    private func outcome(of payment: Task<StoredMeltQuote, any Error>, quote id: String) async throws -> StoredMeltQuote
+    {
+        let waited = FirstOf<StoredMeltQuote?>()
+        Task { waited.resume(with: await payment.result.map { $0 }) }
+        let timer = Task {
+            try await Task.sleep(for: .seconds(configuration.meltAnswerSeconds))
+            waited.resume(with: .success(nil))
+        }
+        defer { timer.cancel() }
+        if let ended = try await waited.value() { return ended }
+        guard let now = try await store.meltQuote(id) else { throw MintError.quoteUnknown }
+        return now
     }
 
     /// Holds the inputs and starts the payment; the task ends the melt and takes the quote out of `paying`.

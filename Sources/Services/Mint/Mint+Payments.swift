@@ -78,7 +78,7 @@ extension Mint {
         }
     }
 
-    private func settle(_ quote: StoredMeltQuote, preimage: [UInt8], feeMsat: UInt64) async throws -> StoredMeltQuote {
+    func settle(_ quote: StoredMeltQuote, preimage: [UInt8]?, feeMsat: UInt64) async throws -> StoredMeltQuote {
         let fee = try rate(of: quote).unitsRoundedUp(msat: feeMsat)
         if fee > quote.feeReserve {
             logger.error(
@@ -103,6 +103,7 @@ extension Mint {
     }
 
     private func release(_ quote: StoredMeltQuote, because reason: String) async throws {
+        try await store.add(MeltNote(at: clock.now(), kind: .failed, text: reason), toMelt: quote.id)
         try await store.releaseMelt(quote.id, at: clock.now())
         announce(.meltQuote(quote.id), .meltEnded)
         metrics.meltFailed()
@@ -116,7 +117,7 @@ extension Mint {
     /// Where the backend has no record of the payment, the process may have died before or while sending it: paying again
     /// settles the question, as the backend pays one hash once.
     func recover(_ quote: StoredMeltQuote) async {
-        guard paying.withLock({ $0.insert(quote.id).inserted }) else { return }
+        guard paying.withLock({ $0.insert(quote.id).inserted }) else { return await settleHanging(quote) }
         defer { _ = paying.withLock { $0.remove(quote.id) } }
         do {
             // It may have ended between the reading of the list and now.
@@ -132,14 +133,35 @@ extension Mint {
         }
     }
 
+    /// A payment whose call does not come back may have settled all the same. Only that ends it: as long as the call is
+    /// under way, no other word of the backend is the last one.
+    private func settleHanging(_ quote: StoredMeltQuote) async {
+        guard quote.startedAt.map({ clock.now() >= $0.adding(seconds: configuration.meltAnswerSeconds) }) ?? false,
+            case .settled(let preimage, let feeMsat)? = try? await lightning.paymentStatus(
+                paymentHash: quote.paymentHash
+            ),
+            (try? Self.invoice(quote.request).isPaid(by: preimage)) == true
+        else { return }
+        do {
+            _ = try await settle(quote, preimage: preimage, feeMsat: feeMsat)
+        } catch {
+            logger.warning("a melt's end is written later", metadata: ["quote": "\(quote.id)", "error": "\(error)"])
+        }
+    }
+
     private func recoveredOutcome(of quote: StoredMeltQuote) async throws -> PaymentOutcome {
-        if let known = try await lightning.paymentStatus(paymentHash: quote.paymentHash) { return known }
+        let known = try await lightning.paymentStatus(paymentHash: quote.paymentHash)
+        if case .pending? = known { try await noteAnswer("pending", of: quote) }
+        if let known { return known }
         // No record, and so long past the invoice's expiry that no call can still be on its way or be accepted.
-        let invoice = try Self.invoice(quote.request)
-        if invoice.isExpired(at: clock.now().adding(seconds: -Self.expiryMarginSeconds)) {
+        if try isLongExpired(quote) {
             return .failed(PaymentFailure(.expired, "the invoice expired before its payment was begun"))
         }
         return try await attempt(quote)
+    }
+
+    func isLongExpired(_ quote: StoredMeltQuote) throws -> Bool {
+        try Self.invoice(quote.request).isExpired(at: clock.now().adding(seconds: -Self.expiryMarginSeconds))
     }
 
     /// How long after an invoice's expiry a payment that the backend never heard of counts as never made.
@@ -196,11 +218,13 @@ extension Mint {
         }
     }
 
-    private func rotateOnSchedule() async {
+    private func attempting(_ sentence: Logger.Message, _ work: () async throws -> some Any) async {
         do {
-            try await rotateDueKeysets()
+            _ = try await work()
+        } catch is CancellationError {
+            // The end of the process, not of the work.
         } catch {
-            logger.error("a keyset that is due could not be rotated", metadata: ["error": "\(error)"])
+            logger.error(sentence, metadata: ["error": "\(error)"])
         }
     }
 
@@ -212,7 +236,9 @@ extension Mint {
         while !Task.isCancelled {
             await recoverPendingMelts()
             await forgetExpiredQuotes()
-            await rotateOnSchedule()
+            await attempting("a keyset that is due could not be rotated") { try await rotateDueKeysets() }
+            await attempting("melts that failed are looked at again later") { try await watchFreedMelts() }
+            await attempting("the statement of liabilities is made later") { try await proveLiabilities() }
             await forgetOldAnswers()
             try? await Task.sleep(for: .seconds(configuration.recoveryIntervalSeconds))
         }

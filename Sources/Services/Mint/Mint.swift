@@ -2,6 +2,7 @@ internal import Cashu
 public import Encodings
 public import Lightning
 public import Logging
+public import SignedDocuments
 public import Storage
 internal import Synchronization
 public import Workers
@@ -45,6 +46,11 @@ public final class Mint: Sendable {
     let signatory: any Signatory
     /// Set while a keyset is being put in another's place.
     let isRotating = Mutex(false)
+    /// Signs statements of liabilities; nil: the mint makes none.
+    let statementSigner: DocumentSigner?
+    /// Set while a statement is being made.
+    let isProving = Mutex(false)
+    let pageGate = AdmissionGate(limit: 4, name: "pages of liabilities")
     let ringBox: Mutex<KeysetRing>
 
     struct OpenQuotes {
@@ -59,6 +65,7 @@ public final class Mint: Sendable {
     ///     the ecash in circulation is worthless.
     ///   - workers: where curve arithmetic runs.
     ///   - issuerDocuments: how the OpenID issuer of `configuration.authentication` is asked; needed where that is set.
+    ///   - statementSigner: whose key signs the statements of liabilities.
     /// - Throws: `MintSetupError`, `StorageError`.
     public convenience init(
         database: Database,
@@ -68,6 +75,7 @@ public final class Mint: Sendable {
         clock: WallClock,
         configuration: MintConfiguration,
         issuerDocuments: (any IssuerDocuments)? = nil,
+        statementSigner: DocumentSigner? = nil,
         logger: Logger
     ) async throws {
         try await self.init(
@@ -78,6 +86,7 @@ public final class Mint: Sendable {
             clock: clock,
             configuration: configuration,
             issuerDocuments: issuerDocuments,
+            statementSigner: statementSigner,
             logger: logger
         )
     }
@@ -90,6 +99,7 @@ public final class Mint: Sendable {
         clock: WallClock,
         configuration: MintConfiguration,
         issuerDocuments: (any IssuerDocuments)? = nil,
+        statementSigner: DocumentSigner? = nil,
         logger: Logger
     ) async throws {
         try configuration.validate()
@@ -99,6 +109,7 @@ public final class Mint: Sendable {
         self.lightning = lightning
         self.workers = workers
         self.clock = clock
+        self.statementSigner = statementSigner
         self.logger = logger
         backendGate = AdmissionGate(limit: configuration.limits.backendCallsAtOnce, name: "calls to the Lightning node")
         bodies = ByteBudget(limit: configuration.limits.bodyBytesAtOnce)

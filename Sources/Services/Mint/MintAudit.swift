@@ -37,6 +37,10 @@ extension Mint {
 }
 
 extension SQLiteMintStore {
+    package func accounts() async throws -> [AccountBalance] {
+        try await database.read { try LedgerStore.accounts(prefix: "mint:", in: $0) }
+    }
+
     package func audit() async throws -> MintAudit {
         let keysets = allKeysets
         return try await database.read { connection in
@@ -50,6 +54,7 @@ extension SQLiteMintStore {
             for unit in Set(keysets.map(\.unit)).sorted(by: { $0.name < $1.name }) {
                 findings += try Self.quoteFindings(unit, in: connection)
             }
+            findings += try Self.meltFindings(in: connection)
             let accounts = try LedgerStore.accounts(prefix: "mint:", in: connection)
             return MintAudit(accounts: accounts, keysets: result, findings: findings)
         }
@@ -119,7 +124,8 @@ extension SQLiteMintStore {
         }
         let melted = try sum(
             """
-            SELECT coalesce(sum(amount), 0) FROM mint_melt_quotes WHERE state = 2 AND preimage IS NOT NULL AND unit = ?
+            SELECT coalesce(sum(amount), 0) FROM mint_melt_quotes
+            WHERE state = 2 AND preimage IS NOT NULL AND input_total > 0 AND unit = ?
             """
         )
         let paidOut = try sum(

@@ -71,6 +71,8 @@ public struct MintConfiguration: Sendable {
         public var backendCallsAtOnce: Int
         /// Quotes of one batch (NUT-29), at most `CashuLimits.batchQuotes`; more is answered 11017.
         public var batchQuotes: Int
+        /// Entries of one page of the proof of liabilities, at most 1,024.
+        public var liabilityPageEntries: Int
 
         public init(
             inputs: Int = 1000,
@@ -80,7 +82,8 @@ public struct MintConfiguration: Sendable {
             openQuotes: Int = 100_000,
             meltsAtOnce: Int = 256,
             backendCallsAtOnce: Int = 256,
-            batchQuotes: Int = CashuLimits.batchQuotes
+            batchQuotes: Int = CashuLimits.batchQuotes,
+            liabilityPageEntries: Int = 1024
         ) {
             self.inputs = inputs
             self.outputs = outputs
@@ -90,6 +93,7 @@ public struct MintConfiguration: Sendable {
             self.meltsAtOnce = meltsAtOnce
             self.backendCallsAtOnce = backendCallsAtOnce
             self.batchQuotes = batchQuotes
+            self.liabilityPageEntries = liabilityPageEntries
         }
     }
 
@@ -149,6 +153,10 @@ public struct MintConfiguration: Sendable {
     public var answersKept: Int
     /// Who may use the mint; nil: everyone.
     public var authentication: Authentication?
+    /// How long an epoch of the proof of liabilities lasts; nil: it ends when the operator ends it.
+    public var epochSeconds: Int64?
+    /// How long the answer to a melt waits for its payment, in seconds; then it is PENDING and the payment goes on.
+    public var meltAnswerSeconds: Int64
 
     public init(
         name: String = "Mintmark",
@@ -166,6 +174,8 @@ public struct MintConfiguration: Sendable {
         subscriptions: Subscriptions = Subscriptions(),
         answerLifetimeSeconds: Int64 = 3600,
         answersKept: Int = 5_000_000,
+        epochSeconds: Int64? = nil,
+        meltAnswerSeconds: Int64 = 60,
         authentication: Authentication? = nil
     ) {
         self.name = name
@@ -184,6 +194,8 @@ public struct MintConfiguration: Sendable {
         self.answerLifetimeSeconds = answerLifetimeSeconds
         self.answersKept = answersKept
         self.authentication = authentication
+        self.epochSeconds = epochSeconds
+        self.meltAnswerSeconds = meltAnswerSeconds
     }
 
     /// Refuses what cannot work, with a sentence that names the setting.
@@ -196,6 +208,9 @@ public struct MintConfiguration: Sendable {
             throw MintSetupError(.configuration, "a unit stands twice in the mint's configuration")
         }
         for unit in units { try validate(unit) }
+        guard epochSeconds.map({ $0 > 0 }) ?? true, meltAnswerSeconds >= 0 else {
+            throw MintSetupError(.configuration, "an epoch lasts at least a second, and no answer waits less than none")
+        }
         guard rotationSeconds.map({ $0 > 0 }) ?? true else {
             throw MintSetupError(.configuration, "a keyset signs for at least a second before it is rotated")
         }

@@ -14,6 +14,7 @@ struct MintMetrics: Sendable {
     private let meltsFailed = Counter(label: "mint_melts_total", dimensions: [("outcome", "failed")])
     private let meltsUnknown = Counter(label: "mint_melts_total", dimensions: [("outcome", "unknown")])
     private let repeated = Counter(label: "mint_answers_repeated_total")
+    private let meltsLate = Counter(label: "mint_melts_total", dimensions: [("outcome", "late")])
     private let overloads = Counter(label: "mint_overloaded_total")
     private let faults = Counter(label: "mint_faults_total")
 
@@ -41,6 +42,7 @@ struct MintMetrics: Sendable {
     func meltSettledInside() { meltsInside.increment() }
     func meltFailed() { meltsFailed.increment() }
     func meltUnknown() { meltsUnknown.increment() }
+    func meltSettledLate() { meltsLate.increment() }
 
     func refused(_ failure: MintFailure) {
         switch failure.status {

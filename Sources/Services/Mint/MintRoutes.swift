@@ -45,15 +45,41 @@ public struct MintRoutes: Sendable {
         get(v1, "auth/blind/keys/{id}") { context in try mint.authKeys(of: context.parameters.require("id")) }
         get(v1, "auth/blind/keysets") { _ in try mint.authKeysets() }
         postAsUser(v1, "auth/blind/mint") { body, user in try await mint.mintAuthTokens(body, for: user) }
+        addLiabilities(of: mint, to: group)
+    }
+
+    /// `liabilities/…` (`Specs/proof-of-liabilities.md`).
+    private func addLiabilities<Context: RequestContext>(of mint: Mint, to group: RouterGroup<Context>) {
+        // Beside `v1`, so that no path of NUT-21 or 22 closes it.
+        get(group, "liabilities", below: "/") { _ in try await mint.liabilityStatement(epoch: nil) }
+        get(group, "liabilities/{epoch}", below: "/") { context in
+            try await mint.liabilityStatement(epoch: context.parameters.require("epoch"))
+        }
+        get(group, "liabilities/{epoch}/{keyset}/{side}", below: "/") { context in
+            try await mint.liabilityIndex(
+                epoch: context.parameters.require("epoch"),
+                keyset: context.parameters.require("keyset"),
+                side: context.parameters.require("side")
+            )
+        }
+        get(group, "liabilities/{epoch}/{keyset}/{side}/{page}", below: "/") { context in
+            try await mint.liabilityPage(
+                epoch: context.parameters.require("epoch"),
+                keyset: context.parameters.require("keyset"),
+                side: context.parameters.require("side"),
+                page: context.parameters.require("page")
+            )
+        }
     }
 
     private func get<Context: RequestContext>(
         _ group: RouterGroup<Context>,
         _ path: String,
+        below base: String = "/v1/",
         _ answer: @escaping @Sendable (Context) async throws -> [UInt8]
     ) {
         group.get(RouterPath(path)) { [self] request, context in
-            await respond("GET", canonical(path, context), request) { _ in try await answer(context) }
+            await respond("GET", canonical(path, context, below: base), request) { _ in try await answer(context) }
         }
     }
 
@@ -80,9 +106,13 @@ public struct MintRoutes: Sendable {
 
     /// The address as the protocol writes it, whatever slashes and escapes the client wrote: what is protected is a route,
     /// not a spelling.
-    private func canonical<Context: RequestContext>(_ path: String, _ context: Context) -> String {
-        guard path.hasSuffix("{id}"), let id = context.parameters.get("id") else { return "/v1/" + path }
-        return "/v1/" + path.dropLast(4) + id
+    private func canonical<Context: RequestContext>(
+        _ path: String,
+        _ context: Context,
+        below base: String = "/v1/"
+    ) -> String {
+        guard path.hasSuffix("{id}"), let id = context.parameters.get("id") else { return base + path }
+        return base + path.dropLast(4) + id
     }
 
     /// Collects the body up to the limit; one that announces more is not read at all. Its bytes count against the budget

@@ -114,6 +114,51 @@ extension SQLiteMintStore {
                 ) WITHOUT ROWID, STRICT
                 """
         ),
+        // Evidence on payments, and freed melts that are looked at again.
+        Migration(
+            id: "mint-evidence-1",
+            sql: """
+                CREATE TABLE mint_melt_notes (
+                    number INTEGER PRIMARY KEY,
+                    quote TEXT NOT NULL,
+                    at INTEGER NOT NULL,
+                    kind TEXT NOT NULL,
+                    text TEXT NOT NULL
+                ) STRICT;
+                CREATE INDEX mint_melt_notes_quote ON mint_melt_notes (quote, number);
+                CREATE TABLE mint_melt_watch (
+                    quote TEXT PRIMARY KEY,
+                    next_at INTEGER NOT NULL,
+                    wait_seconds INTEGER NOT NULL,
+                    until INTEGER NOT NULL
+                ) WITHOUT ROWID, STRICT;
+                CREATE INDEX mint_melt_watch_next ON mint_melt_watch (next_at);
+                """
+        ),
+        // Proof of liabilities: in which epoch a proof was spent and an output signed; the pages of each closed epoch.
+        Migration(
+            id: "mint-liabilities-1",
+            sql: """
+                ALTER TABLE mint_proofs ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+                ALTER TABLE mint_promises ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+                CREATE TABLE mint_epochs (
+                    epoch INTEGER PRIMARY KEY,
+                    closed_at INTEGER NOT NULL,
+                    statement TEXT
+                ) STRICT;
+                CREATE TABLE mint_liability_pages (
+                    epoch INTEGER NOT NULL REFERENCES mint_epochs (epoch),
+                    keyset INTEGER NOT NULL REFERENCES mint_keysets (number),
+                    side INTEGER NOT NULL CHECK (side IN (0, 1)),
+                    page INTEGER NOT NULL,
+                    first BLOB NOT NULL,
+                    hash BLOB NOT NULL,
+                    sum INTEGER NOT NULL,
+                    count INTEGER NOT NULL,
+                    PRIMARY KEY (epoch, keyset, side, page)
+                ) WITHOUT ROWID, STRICT;
+                """
+        ),
     ]
 }
 
@@ -121,10 +166,12 @@ extension SQLiteMintStore {
 struct ProofRow: Sendable {
     private let y: [UInt8]
     private let arguments: [SQLValue]
+    private let epoch: OpenEpoch
 
     /// - Parameter melt: the number of the melt quote that holds or spends it.
     init(_ proof: SpentProof, keyset: KeysetNumbers.Entry, melt: Int64?, isPending: Bool) throws {
         y = proof.y
+        epoch = keyset.epoch
         arguments = [
             .blob(proof.y), .integer(keyset.number), try .amount(proof.amount), .bool(isPending), .optional(melt),
             .optional(proof.witness),
@@ -135,10 +182,10 @@ struct ProofRow: Sendable {
     func insert(in connection: Connection) throws {
         try connection.execute(
             """
-            INSERT INTO mint_proofs (y, keyset, amount, pending, melt, witness) VALUES (?, ?, ?, ?, ?, ?)
+            INSERT INTO mint_proofs (y, keyset, amount, pending, melt, witness, epoch) VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (y) DO NOTHING
             """,
-            arguments: arguments
+            arguments: arguments + [.integer(epoch.number)]
         )
         guard connection.changes == 0 else { return }
         let row = try connection.first("SELECT pending FROM mint_proofs WHERE y = ?", .blob(y))
@@ -157,12 +204,14 @@ struct PromiseRow: Sendable {
     static let columns = "b, keyset, amount, c, e, s"
     private let blinded: [UInt8]
     private let arguments: [SQLValue]
+    private let epoch: OpenEpoch
 
     /// - Parameters:
     ///   - melt: the melt quote whose change it is; nil for every other promise.
     ///   - position: its place among the melt's change.
     init(_ promise: IssuedPromise, keyset: KeysetNumbers.Entry, melt: Int64? = nil, position: Int? = nil) throws {
         blinded = promise.blinded
+        epoch = keyset.epoch
         arguments = [
             .blob(promise.blinded), .integer(keyset.number), try .amount(promise.amount), .blob(promise.signature),
             .blob(promise.challenge), .blob(promise.response), .optional(melt), .optional(position.map(Int64.init)),
@@ -172,6 +221,7 @@ struct PromiseRow: Sendable {
     /// A blank output that a melt holds, without a signature yet.
     init(_ blank: BlankOutput, keyset: KeysetNumbers.Entry, melt: Int64, position: Int) {
         blinded = blank.blinded
+        epoch = keyset.epoch
         arguments = [
             .blob(blank.blinded), .integer(keyset.number), 0, .null, .null, .null, .integer(melt), .int(position),
         ]
@@ -181,10 +231,10 @@ struct PromiseRow: Sendable {
     func insert(in connection: Connection) throws {
         try connection.execute(
             """
-            INSERT INTO mint_promises (b, keyset, amount, c, e, s, melt, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (b) DO NOTHING
+            INSERT INTO mint_promises (b, keyset, amount, c, e, s, melt, position, epoch)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (b) DO NOTHING
             """,
-            arguments: arguments
+            arguments: arguments + [.integer(epoch.number)]
         )
         guard connection.changes == 0 else { return }
         let row = try connection.first("SELECT c IS NULL FROM mint_promises WHERE b = ?", .blob(blinded))

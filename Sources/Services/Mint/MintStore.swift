@@ -1,5 +1,6 @@
 package import Cashu
 package import Encodings
+package import Ledger
 
 /// A keyset as the store keeps it: everything but its keys, which derive from the mint's seed.
 package struct KeysetRecord: Sendable, Equatable {
@@ -197,7 +198,7 @@ package enum MeltStart: Sendable, Equatable {
 /// returns, or throws and nothing of it is kept. Every movement of value is booked in the same transaction.
 ///
 /// Refusals that the protocol has a code for are thrown as `MintError`.
-package protocol MintStore: Sendable {
+package protocol MintStore: MeltEvidenceStore, LiabilityStore {
     // MARK: Keysets (NUT-01, NUT-02)
 
     /// All keysets ever used, oldest first.
@@ -271,10 +272,12 @@ package protocol MintStore: Sendable {
         at: Timestamp
     ) async throws -> MeltStart
     /// Ends a pending melt as paid: its proofs are spent and its change issued. Does nothing where it is paid already.
-    /// - Parameter lightningFee: what the payment cost above the amount, in the quote's unit.
+    /// - Parameters:
+    ///   - preimage: nil only where the operator says that it settled, without proof.
+    ///   - lightningFee: what the payment cost above the amount, in the quote's unit.
     func settleMelt(
         _ quote: String,
-        preimage: [UInt8],
+        preimage: [UInt8]?,
         lightningFee: UInt64,
         change: [IssuedPromise],
         at: Timestamp
@@ -315,6 +318,8 @@ package protocol MintStore: Sendable {
 
     /// The tables' sums, the ledger's balances and every sentence about what does not add up.
     func audit() async throws -> MintAudit
+    /// The mint's accounts in the ledger.
+    func accounts() async throws -> [AccountBalance]
 }
 
 extension MintStore {

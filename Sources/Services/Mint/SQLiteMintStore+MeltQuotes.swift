@@ -10,7 +10,7 @@ extension SQLiteMintStore {
         """
 
     /// A melt quote and the number its rows in other tables name it by.
-    private typealias Numbered = (number: Int64, quote: StoredMeltQuote)
+    typealias Numbered = (number: Int64, quote: StoredMeltQuote)
 
     package func add(_ quote: StoredMeltQuote) async throws {
         let arguments: [SQLValue] = [
@@ -30,6 +30,11 @@ extension SQLiteMintStore {
                 arguments: arguments
             )
         }
+    }
+
+    static func meltQuotes(_ condition: String, order: String, in connection: Connection) throws -> [StoredMeltQuote] {
+        let sql = "SELECT \(meltQuoteColumns) FROM mint_melt_quotes WHERE \(condition) ORDER BY \(order)"
+        return try connection.rows(sql).map { try numbered($0).quote }
     }
 
     package func meltQuote(_ id: String) async throws -> StoredMeltQuote? {
@@ -188,7 +193,7 @@ extension SQLiteMintStore {
         return own
     }
 
-    private static func requireNumbered(_ id: String, in connection: Connection) throws -> Numbered {
+    static func requireNumbered(_ id: String, in connection: Connection) throws -> Numbered {
         guard let found = try numbered(id, in: connection) else { throw MintError.quoteUnknown }
         return found
     }
@@ -222,7 +227,7 @@ extension SQLiteMintStore {
 
     package func settleMelt(
         _ quote: String,
-        preimage: [UInt8],
+        preimage: [UInt8]?,
         lightningFee: UInt64,
         change: [IssuedPromise],
         at: Timestamp
@@ -235,14 +240,18 @@ extension SQLiteMintStore {
                 throw StorageError(.statement, "melt quote \(quote) was settled but is not pending")
             }
             let inputs = try heldAmounts(melt: number, in: connection)
-            try connection.execute("UPDATE mint_proofs SET pending = 0 WHERE melt = ?", .integer(number))
+            try connection.execute(
+                "UPDATE mint_proofs SET pending = 0, epoch = ? WHERE melt = ?",
+                .integer(openEpoch.number),
+                .integer(number)
+            )
             for (promise, entry) in zip(change, changeEntries) {
-                try Self.fill(promise, keyset: entry, melt: number, in: connection)
+                try fill(promise, keyset: entry, melt: number, in: connection)
             }
             try connection.execute("DELETE FROM mint_promises WHERE melt = ? AND c IS NULL", .integer(number))
             try connection.execute(
                 "UPDATE mint_melt_quotes SET state = 2, preimage = ?, updated_at = ? WHERE number = ?",
-                .blob(preimage),
+                .optional(preimage),
                 .integer(at.millisecondsSince1970),
                 .integer(number)
             )
@@ -265,7 +274,7 @@ extension SQLiteMintStore {
         }
     }
 
-    private static func fill(
+    private func fill(
         _ promise: IssuedPromise,
         keyset: KeysetNumbers.Entry,
         melt: Int64,
@@ -273,13 +282,14 @@ extension SQLiteMintStore {
     ) throws {
         try connection.execute(
             """
-            UPDATE mint_promises SET amount = ?, c = ?, e = ?, s = ?
+            UPDATE mint_promises SET amount = ?, c = ?, e = ?, s = ?, epoch = ?
             WHERE b = ? AND melt = ? AND keyset = ? AND c IS NULL
             """,
             try .amount(promise.amount),
             .blob(promise.signature),
             .blob(promise.challenge),
             .blob(promise.response),
+            .integer(openEpoch.number),
             .blob(promise.blinded),
             .integer(melt),
             .integer(keyset.number)
@@ -328,6 +338,7 @@ extension SQLiteMintStore {
             guard stored.state == .pending else { return }
             try connection.execute("DELETE FROM mint_proofs WHERE melt = ? AND pending = 1", .integer(number))
             try connection.execute("DELETE FROM mint_promises WHERE melt = ? AND c IS NULL", .integer(number))
+            try Self.watchFreed(quote, at: at, in: connection)
             try connection.execute(
                 """
                 UPDATE mint_melt_quotes
@@ -382,7 +393,8 @@ extension SQLiteMintStore {
             try connection.execute(
                 """
                 DELETE FROM mint_melt_quotes WHERE number IN
-                (SELECT number FROM mint_melt_quotes WHERE state = 0 AND expiry < ? LIMIT ?)
+                (SELECT number FROM mint_melt_quotes WHERE state = 0 AND expiry < ?
+                 AND id NOT IN (SELECT quote FROM mint_melt_watch) LIMIT ?)
                 """,
                 .integer(limit.millisecondsSince1970),
                 .int(count)

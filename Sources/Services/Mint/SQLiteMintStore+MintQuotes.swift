@@ -35,6 +35,11 @@ extension SQLiteMintStore {
             .map(mintQuote)
     }
 
+    static func mintQuotes(_ condition: String, order: String, in connection: Connection) throws -> [StoredMintQuote] {
+        let sql = "SELECT \(mintQuoteColumns) FROM mint_mint_quotes WHERE \(condition) ORDER BY \(order)"
+        return try connection.rows(sql).map(mintQuote)
+    }
+
     private static func mintQuote(_ row: Row) throws -> StoredMintQuote {
         guard let state = StoredMintQuote.State(rawValue: try row.int64(5)) else {
             throw StorageError(.corrupt, "a mint quote has an unknown state")

@@ -12,16 +12,21 @@ package final class SQLiteMintStore: MintStore {
     private let numbers = Mutex(KeysetNumbers())
     /// Rows of `mint_answers`, once they were counted.
     let answerCount = Mutex<Int?>(nil)
+    let openEpoch: OpenEpoch
 
     /// The database must have been opened with `SQLiteMintStore.migrations`.
     package init(database: Database) async throws {
         self.database = database
+        let last = try await database.read { try $0.first("SELECT max(epoch) FROM mint_epochs")?.optionalInt64(0) }
+        let epoch = OpenEpoch((last ?? 0) + 1)
+        openEpoch = epoch
         let rows = try await database.read { connection in
             try connection.rows("SELECT number, id, unit FROM mint_keysets").map { row in
                 KeysetNumbers.Entry(
                     number: try row.int64(0),
                     id: try KeysetID(bytes: row.blob(1)),
-                    unit: try CurrencyUnit(row.text(2))
+                    unit: try CurrencyUnit(row.text(2)),
+                    epoch: epoch
                 )
             }
         }
@@ -80,7 +85,7 @@ package final class SQLiteMintStore: MintStore {
             )
             return connection.lastInsertedRowID
         }
-        numbers.withLock { $0.add(KeysetNumbers.Entry(number: number, id: info.id, unit: info.unit)) }
+        numbers.withLock { $0.add(KeysetNumbers.Entry(number: number, id: info.id, unit: info.unit, epoch: openEpoch)) }
     }
 
     func entry(of keyset: KeysetID) throws -> KeysetNumbers.Entry {
@@ -204,6 +209,8 @@ struct KeysetNumbers {
         var number: Int64
         var id: KeysetID
         var unit: CurrencyUnit
+        /// What rows of any keyset are marked with when they are written.
+        let epoch: OpenEpoch
     }
 
     private(set) var byID: [KeysetID: Entry] = [:]

@@ -122,6 +122,14 @@ enum CoinStore {
         ).map { (try MintURL(stored: $0.text(0)), try CurrencyUnit($0.text(1))) }
     }
 
+    /// Every coin of a mint that is here and unspent, with the time of its last change; at most 50,000.
+    static func unspent(mint: MintURL, in connection: Connection) throws -> [(coin: StoredCoin, changedAt: Timestamp)] {
+        try connection.rows(
+            "SELECT \(columns), changed_at FROM wallet_proofs WHERE state = 'unspent' AND mint = ? LIMIT 50000",
+            .text(mint.string)
+        ).map { (try coin(row: $0), Timestamp(millisecondsSince1970: try $0.int64(13))) }
+    }
+
     /// Coins locked to the seller that can be given until `minimumLocktime` at least, at most 5,000.
     static func pool(
         seller: [UInt8],

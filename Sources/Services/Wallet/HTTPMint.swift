@@ -1,5 +1,5 @@
 public import AsyncHTTPClient
-internal import CanonicalJSON
+public import CanonicalJSON
 public import Cashu
 internal import NIOCore
 internal import NIOHTTP1
@@ -117,6 +117,10 @@ public struct HTTPMint: MintAPI {
             let response = try RestoreResponse(json: json)
             return zip(response.outputs, response.signatures).map { RestoredOutput(output: $0, signature: $1) }
         }
+    }
+
+    public func liabilities(_ path: String) async throws(MintAPIError) -> JSONValue {
+        try await get("/liabilities" + path) { $0 }
     }
 
     /// Some mints leave the amount out of a quote's answer; it is what was asked for.

@@ -1,3 +1,4 @@
+public import CanonicalJSON
 public import Cashu
 
 /// A mint as the wallet sees it: the requests of NUT-01 to 07 and 09. An adapter says exactly how a call ended, since
@@ -24,6 +25,16 @@ public protocol MintAPI: Sendable {
     func checkState(_ ys: [[UInt8]]) async throws(MintAPIError) -> [ProofState]
     /// NUT-09: those of the outputs that the mint ever signed, each with its signature.
     func restore(_ outputs: [BlindedMessage]) async throws(MintAPIError) -> [RestoredOutput]
+    /// What the mint shows of its liabilities at a path below `/liabilities` (`Specs/proof-of-liabilities.md`), which is
+    /// empty or begins with a slash.
+    func liabilities(_ path: String) async throws(MintAPIError) -> JSONValue
+}
+
+extension MintAPI {
+    /// Most mints show none.
+    public func liabilities(_ path: String) async throws(MintAPIError) -> JSONValue {
+        throw MintAPIError(.refused(code: 0), "this mint shows no proof of its liabilities")
+    }
 }
 
 /// An output that a mint signed before, as NUT-09 gives it back.

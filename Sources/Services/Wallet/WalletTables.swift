@@ -10,7 +10,18 @@ public enum WalletTables {
         Migration(id: "wallet-4", sql: limits),
         Migration(id: "wallet-5", sql: arrivals),
         Migration(id: "wallet-6", sql: "ALTER TABLE wallet_fundings ADD COLUMN key_nonce BLOB;"),
+        Migration(id: "wallet-liabilities-1", sql: liabilities),
     ]
+
+    /// The last statement of liabilities that was found right, per mint.
+    private static let liabilities = """
+        CREATE TABLE wallet_liabilities (
+            mint TEXT PRIMARY KEY,
+            statement TEXT NOT NULL,
+            signer TEXT NOT NULL,
+            seen_at INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        """
 
     private static let coins = """
         CREATE TABLE wallet_meta (

@@ -20,7 +20,7 @@ struct WalletCommand: AsyncParsableCommand {
             """,
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
-            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self,
+            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Audit.self,
         ]
     )
 }

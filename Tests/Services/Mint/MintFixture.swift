@@ -6,6 +6,7 @@ import Encodings
 import Lightning
 import Logging
 import Mint
+import SignedDocuments
 import Storage
 import Synchronization
 import TestSupport
@@ -16,6 +17,9 @@ import Workers
 final class MintFixture: Sendable {
     static let start = Timestamp(secondsSince1970: 1_790_000_000)
     static let seed = [UInt8](repeating: 0x5A, count: 32)
+    static let signer = DocumentSigner(
+        (try? Ed25519.PrivateKey(seed: [UInt8](repeating: 3, count: 32))) ?? Ed25519.PrivateKey()
+    )
     static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     let folder: TemporaryFolder
@@ -56,6 +60,7 @@ final class MintFixture: Sendable {
             clock: WallClock { [time] in time.now },
             configuration: configuration,
             issuerDocuments: HTTPIssuerDocuments(client: .shared),
+            statementSigner: Self.signer,
             logger: Self.logger
         )
         open.withLock { $0 = (database, mint) }
@@ -84,6 +89,25 @@ final class MintFixture: Sendable {
     func requireSound(_ location: SourceLocation = #_sourceLocation) async throws {
         let audit = try await mint.audit()
         #expect(audit.findings == [], sourceLocation: location)
+    }
+
+    /// What the audit says after a statement that is taken back again.
+    func findings(after sql: String, _ argument: SQLValue) async throws -> [String] {
+        let tables = ["mint_melt_quotes", "mint_proofs"]
+        try await database.write { connection in
+            for table in tables { try connection.execute("CREATE TEMP TABLE kept_\(table) AS SELECT * FROM \(table)") }
+            try connection.execute(sql, argument)
+        }
+        let findings = try await mint.audit().findings
+        try await database.write { connection in
+            try connection.execute("PRAGMA defer_foreign_keys = ON")
+            for table in tables.reversed() { try connection.execute("DELETE FROM \(table)") }
+            for table in tables {
+                try connection.execute("INSERT INTO \(table) SELECT * FROM kept_\(table)")
+                try connection.execute("DROP TABLE kept_\(table)")
+            }
+        }
+        return findings
     }
 
     // MARK: The wallet's side

@@ -29,6 +29,11 @@ struct MintClient: Sendable {
         return try await send(request)
     }
 
+    /// What stands beside `v1`.
+    func get(beside path: String) async throws -> Answer {
+        try await send(HTTPClientRequest(url: "http://127.0.0.1:\(port)/mint/\(path)"))
+    }
+
     func post(
         _ path: String,
         _ body: [UInt8],

@@ -26,6 +26,7 @@ final class LocalMint: MintAPI {
     /// Faults for the calls to come, by call (`swap`, `mint`, `melt`, `checkState`, `restore`, …), each used once.
     private let faults = Mutex<[String: [Fault]]>([:])
     private let chance = Mutex<(@Sendable (String) -> Fault?)?>(nil)
+    private let tamper = Mutex<(@Sendable (String, JSONValue) -> JSONValue)?>(nil)
     private let counts = Mutex<[String: Int]>([:])
 
     init(url: MintURL, mint: @escaping @Sendable () throws -> Mint) {
@@ -144,6 +145,23 @@ final class LocalMint: MintAPI {
             try CheckStateResponse(json: $0).states(for: request)
         }
     }
+
+    func liabilities(_ path: String) async throws(MintAPIError) -> JSONValue {
+        let parts = path.split(separator: "/").map(String.init)
+        let answer = try await exchange("liabilities") { mint in
+            switch parts.count {
+            case 0, 1: try await mint.liabilityStatement(epoch: parts.first)
+            case 3: try await mint.liabilityIndex(epoch: parts[0], keyset: parts[1], side: parts[2])
+            default: try await mint.liabilityPage(epoch: parts[0], keyset: parts[1], side: parts[2], page: parts[3])
+            }
+        } _: {
+            $0
+        }
+        return tamper.withLock { $0 }?(path, answer) ?? answer
+    }
+
+    /// Changes what the mint shows of its liabilities.
+    func setTamper(_ body: (@Sendable (String, JSONValue) -> JSONValue)?) { tamper.withLock { $0 = body } }
 
     func restore(_ outputs: [BlindedMessage]) async throws(MintAPIError) -> [RestoredOutput] {
         try await exchange("restore", { try await $0.restore(RestoreRequest(outputs: outputs).json.serialized()) }) {

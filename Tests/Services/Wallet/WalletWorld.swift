@@ -1,7 +1,9 @@
 import Cashu
+import Cryptography
 import Encodings
 import Logging
 import Mint
+import SignedDocuments
 import Storage
 import Synchronization
 import TestSupport
@@ -21,6 +23,12 @@ final class TestTime: Sendable {
 /// A mint and wallets that can be killed and started again, each on a database of its own.
 final class WalletWorld: Sendable {
     static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    static func signer(_ number: UInt8) -> DocumentSigner {
+        DocumentSigner(
+            (try? Ed25519.PrivateKey(seed: [UInt8](repeating: number, count: 32))) ?? Ed25519.PrivateKey()
+        )
+    }
 
     let folder: TemporaryFolder
     let time = TestTime()
@@ -50,7 +58,11 @@ final class WalletWorld: Sendable {
             lightning: lightning,
             workers: WorkerPool(threads: 2),
             clock: time.clock,
-            configuration: MintConfiguration(units: [.init(unit: .sat, inputFeePPK: feePPK)]),
+            configuration: MintConfiguration(
+                units: [.init(unit: .sat, inputFeePPK: feePPK)],
+                limits: .init(liabilityPageEntries: 4)
+            ),
+            statementSigner: Self.signer(3),
             logger: Self.logger
         )
         url = try MintURL("http://127.0.0.1:3338/mint")
