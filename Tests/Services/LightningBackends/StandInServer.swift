@@ -69,17 +69,12 @@ final class StandInServer: Sendable {
     private let handler: Handler
     private let listener = Mutex<(any Channel)?>(nil)
     private let children = Mutex<[any Channel]>([])
-    let port: Int
-    var url: String { "http://127.0.0.1:\(port)" }
+    /// Given by the system at the first opening; the server leaves and comes back to the same one.
+    private let port = Mutex(0)
+    var url: String { "http://127.0.0.1:\(port.withLock { $0 })" }
 
     init(_ handler: @escaping Handler) async throws {
         self.handler = handler
-        // The port is found first, so that the server can leave and come back to the same one.
-        let probe = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .bind(host: "127.0.0.1", port: 0).get()
-        port = try #require(probe.localAddress?.port)
-        try await probe.close()
         try await open()
     }
 
@@ -93,7 +88,8 @@ final class StandInServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(Collector(server: self))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: "127.0.0.1", port: port.withLock { $0 }).get()
+        port.withLock { $0 = channel.localAddress?.port ?? $0 }
         listener.withLock { $0 = channel }
     }
 
