@@ -66,6 +66,7 @@ let package = Package(
         .library(name: "Lightning", targets: ["Lightning"]),
         .library(name: "Ledger", targets: ["Ledger"]),
         .library(name: "Liabilities", targets: ["Liabilities"]),
+        .library(name: "Ethereum", targets: ["Ethereum"]),
         .library(name: "Paywall", targets: ["Paywall"]),
     ],
     dependencies: [
@@ -111,9 +112,14 @@ let package = Package(
         room("Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room("Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
+        room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
-        room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        room(
+            "Paywall",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]
+        ),
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
@@ -232,8 +238,13 @@ let package = Package(
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
+        tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
-        tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        tests(
+            of: "Paywall",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]
+        ),
         tests(
             of: "WebServer",
             on: .services,
