@@ -113,7 +113,7 @@ let package = Package(
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
-        room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        room("Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning"]),
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
@@ -233,7 +233,7 @@ let package = Package(
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
-        tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu"]),
+        tests(of: "Paywall", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning"]),
         tests(
             of: "WebServer",
             on: .services,
