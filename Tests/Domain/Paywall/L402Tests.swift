@@ -187,6 +187,30 @@ struct L402Tests {
         )
     }
 
+    @Test("LSAT-6: a pattern is within another only if it names nothing else")
+    func patterns() throws {
+        let pieces = ["a", "b", "*"]
+        var random = SeededRandom(seed: 66)
+        func pattern() throws -> PathPattern {
+            let count = Int.random(in: 0...3, using: &random)
+            let text = (0..<count).map { _ in "/" + (pieces.randomElement(using: &random) ?? "a") }.joined()
+            return try PathPattern(text.isEmpty ? "/" : text)
+        }
+        let paths = try ["/", "/a", "/b", "/a/a", "/a/b", "/b/a", "/A/b/a", "/a/b/b", "/b/b/b", "/a/b/a/b"].map {
+            try RequestPath($0)
+        }
+        var contained = 0
+        for _ in 0..<3000 {
+            let (outer, inner) = (try pattern(), try pattern())
+            guard outer.contains(inner) else { continue }
+            contained += 1
+            for path in paths where inner.matches(path) { #expect(outer.matches(path), "\(outer) \(inner)") }
+        }
+        #expect(contained > 200)
+        #expect(try PathPattern("/*").contains(PathPattern("/a/*")))
+        #expect(try !PathPattern("/a/*").contains(PathPattern("/*")))
+    }
+
     @Test("LSAT-6: whatever is added, no call is let through that was refused before")
     func neverWider() throws {
         let sale = try Sale()

@@ -7,6 +7,7 @@ import Testing
 struct L402WireTests {
     @Test("LSAT-4: the challenge has the one form that deployed clients and the specification both read")
     func challenge() throws {
+        let paymentHash = try Sale().grant.paymentHash
         let macaroon = try Sale().macaroon()
         let token = Base64.encode(try macaroon.serialized())
         let text = try L402.challenge(macaroon: macaroon, invoice: "lnbc20n1pxyz")
@@ -15,6 +16,16 @@ struct L402WireTests {
         #expect(read.count == 1)
         #expect(read.first?.macaroon == macaroon)
         #expect(read.first?.invoice == "lnbc20n1pxyz")
+        #expect(read.first?.commits(to: paymentHash) == true)
+        #expect(read.first?.commits(to: [UInt8](repeating: 0, count: 32)) == false)
+        #expect(
+            read.first?.authorization(preimage: [UInt8](repeating: 0xab, count: 32))
+                == "L402 \(token):\(String(repeating: "ab", count: 32))"
+        )
+        // A token of another kind is handed back as it came.
+        let other = L402.challenges(wwwAuthenticate: ["L402 version=\"0\", token=\"AQEB-_8\", invoice=\"lnbc1\""])
+        #expect(other.first?.macaroon == nil && other.first?.commits(to: []) == nil)
+        #expect(other.first?.authorization(preimage: []) == "L402 AQEB-_8:")
         for invoice in ["", "lnbc1\"", "lnbc1 x", "lnbc1\r\nx"] {
             #expect(throws: MacaroonError.self) { try L402.challenge(macaroon: macaroon, invoice: invoice) }
         }
@@ -38,6 +49,7 @@ struct L402WireTests {
         for bad in [
             "L402 version=\"1\", token=\"\(token)\", invoice=\"lnbc1\"", "L402 token=\"\(token)\"",
             "L402 invoice=\"lnbc1\"",
+            "L402 token=\"\", invoice=\"lnbc1\"", "L402 token=\"a:b\", invoice=\"lnbc1\"",
             "L402 token=\"!\", invoice=\"lnbc1\"", "L402 token=\"\(token)\", invoice=\"ln bc\"", "L402", "",
             "L402 token=\"\(token), invoice=\"lnbc1",
         ] {

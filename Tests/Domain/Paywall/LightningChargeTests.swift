@@ -62,6 +62,17 @@ struct LightningChargeTests {
         #expect(refusalCode { _ = try LightningCharge.judge(bound, context: shop.context()) } == .challengeUnknown)
     }
 
+    @Test("PAY-4: where the price depends on more than the call, a challenge for less is not enough")
+    func minimum() throws {
+        let shop = try Shop()
+        let credential = try credential(shop)
+        var context = shop.context()
+        context.minimumMsat = 100_000
+        #expect(try LightningCharge.judge(credential, context: context).amountSats == 100)
+        context.minimumMsat = 100_001
+        #expect(refusalCode { _ = try LightningCharge.judge(credential, context: context) } == .credentialInsufficient)
+    }
+
     @Test("PAY-5, PAY-7: a wrong preimage, a late or a foreign credential is refused with its reason")
     func refused() throws {
         let shop = try Shop()

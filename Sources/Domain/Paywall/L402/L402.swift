@@ -16,7 +16,7 @@ public enum L402 {
     ///   - invoice: a BOLT 11 invoice.
     /// - Throws: ``MacaroonError`` `too-large`, `malformed` where the invoice has other characters than letters and digits.
     public static func challenge(macaroon: Macaroon, invoice: String) throws(MacaroonError) -> String {
-        guard !invoice.isEmpty, invoice.utf8.allSatisfy(isLetterOrDigit) else {
+        guard L402Challenge.isInvoiceText(invoice) else {
             throw MacaroonError(.malformed, "This is no invoice that can stand in a header.")
         }
         let token = Base64.encode(try macaroon.serialized())
@@ -29,18 +29,17 @@ public enum L402 {
 
     /// Reads the challenges of an answer, as a buyer does, in the order in which they came and each only once.
     ///
-    /// Both names of the scheme and of the token are read; what has no token or no invoice is left out, and so is a token
-    /// whose version is not 0.
-    public static func challenges(wwwAuthenticate values: [String]) -> [(macaroon: Macaroon, invoice: String)] {
-        var found: [(macaroon: Macaroon, invoice: String)] = []
+    /// Both names of the scheme and of the token are read; what has no token or no invoice is left out, and so is what has
+    /// another version than 0.
+    public static func challenges(wwwAuthenticate values: [String]) -> [L402Challenge] {
+        var found: [L402Challenge] = []
         for challenge in HTTPChallenge.read(values) where challenge.isScheme("L402") || challenge.isScheme("LSAT") {
             guard challenge.value("version") ?? "0" == "0",
                 let token = challenge.value("token") ?? challenge.value("macaroon"),
-                let invoice = challenge.value("invoice"), !invoice.isEmpty, invoice.utf8.allSatisfy(isLetterOrDigit),
-                let bytes = try? Base64.decodeEitherAlphabet(token), let macaroon = try? Macaroon(serialized: bytes),
-                !found.contains(where: { $0.macaroon == macaroon && $0.invoice == invoice })
+                let invoice = challenge.value("invoice"),
+                let read = L402Challenge(token: token, invoice: invoice), !found.contains(read)
             else { continue }
-            found.append((macaroon, invoice))
+            found.append(read)
         }
         return found
     }
@@ -95,15 +94,6 @@ public enum L402 {
             if let known = L402Caveat(caveat.identifier) { try caveats.add(known) }
         }
         return try caveats.allowance(identifier)
-    }
-
-    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: false
-        }
     }
 }
 

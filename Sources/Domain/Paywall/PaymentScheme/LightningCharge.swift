@@ -74,9 +74,9 @@ public enum LightningCharge {
     /// Whether a credential proves the payment of its own invoice, made for this call.
     ///
     /// A preimage of 32 bytes that fits the hash is the proof: whoever has it paid, or was given it by who did. The price is
-    /// the invoice's: a challenge keeps it while it lives.
+    /// the invoice's: a challenge keeps it while it lives, save where the context names another.
     /// - Throws: ``CallRefusal`` `method-unsupported`, `challenge-unknown`, `credential-expired`, `credential-malformed`,
-    ///   `credential-invalid`.
+    ///   `credential-invalid`, `credential-insufficient`.
     public static func judge(
         _ credential: PaymentCredential,
         context: PaymentContext
@@ -95,6 +95,13 @@ public enum LightningCharge {
         }
         guard proves(preimage, invoice.paymentHash) else {
             throw CallRefusal(.credentialInvalid, "This is not the preimage of the challenge's invoice.")
+        }
+        guard msat >= context.minimumMsat ?? 0 else {
+            throw CallRefusal(
+                .credentialInsufficient,
+                "This call costs more than the challenge was made for; take a new one. The old one is still good for what it"
+                    + " was made for."
+            )
         }
         return Acceptance(
             challengeID: challenge.id,

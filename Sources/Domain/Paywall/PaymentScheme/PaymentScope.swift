@@ -52,6 +52,9 @@ public struct PaymentContext: Sendable {
     /// SHA-256 of the body, 32 bytes; nil where there is none, or it was not read.
     public var bodyDigest: [UInt8]?
     public var now: Timestamp
+    /// What the call costs now, in msat, where that depends on more than the service, method and target: on the body's
+    /// length, or on what the payer used before. nil where a challenge may keep the price it was made with.
+    public var minimumMsat: UInt64?
     /// How long after its end a challenge is still taken with a proof of payment ([PAY-5]).
     public static let graceSeconds: Int64 = 600
 
@@ -60,13 +63,15 @@ public struct PaymentContext: Sendable {
         secrets: PaymentSecrets,
         scope: PaymentScope,
         bodyDigest: [UInt8]? = nil,
-        now: Timestamp
+        now: Timestamp,
+        minimumMsat: UInt64? = nil
     ) {
         self.realm = realm
         self.secrets = secrets
         self.scope = scope
         self.bodyDigest = bodyDigest
         self.now = now
+        self.minimumMsat = minimumMsat
     }
 
     /// The `digest` of a challenge for a body (RFC 9530).
@@ -113,10 +118,12 @@ extension CallRefusal {
         let name: String? =
             switch code {
             case .paymentRequired: "payment-required"
-            case .credentialMalformed: "malformed-credential"
+            case .credentialMalformed, .paymentMalformed: "malformed-credential"
             case .challengeUnknown, .credentialUsedUp, .paymentReused: "invalid-challenge"
             case .credentialExpired: "payment-expired"
-            case .credentialInvalid: "verification-failed"
+            case .credentialInvalid, .invalidProof, .alreadySpent, .wrongLock, .wrongUnit, .mintNotAccepted,
+                .unknownKeyset:
+                "verification-failed"
             case .credentialInsufficient, .amountTooLow: "payment-insufficient"
             case .methodUnsupported: "method-unsupported"
             case .sessionUnknown: "lightning/session-not-found"
