@@ -44,16 +44,10 @@ public struct PriceError: Error, Sendable, Equatable, CustomStringConvertible {
 public struct PriceRule: Sendable, Hashable {
     /// Upper-case method names; empty means any method.
     public let methods: Set<String>
-    public let pathPattern: String
+    public let pattern: PathPattern
     public let price: Price
 
-    let segments: [Segment]
-    let matchesBelow: Bool
-
-    enum Segment: Sendable, Hashable {
-        case literal(String)
-        case any
-    }
+    public var pathPattern: String { pattern.text }
 
     /// - Throws: ``PriceError`` where a method, the pattern or the amount can't be.
     public init(methods: Set<String> = [], pathPattern: String, price: Price) throws(PriceError) {
@@ -68,53 +62,21 @@ public struct PriceRule: Sendable, Hashable {
         guard !price.unit.isEmpty, price.unit.utf8.count <= 16 else {
             throw PriceError(.badAmount, "A price needs a unit of 1 to 16 characters, such as sat.")
         }
-        var pattern = pathPattern
-        var matchesBelow = false
-        if pattern == "/*" || pattern.hasSuffix("/*") {
-            matchesBelow = true
-            pattern.removeLast(2)
-        }
-        let segments: [Segment]
-        if pattern.isEmpty {
-            segments = []
-        } else {
-            do {
-                segments = try RequestPath(pattern).segments.map { $0 == "*" ? .any : .literal($0) }
-            } catch {
-                throw PriceError(.badPattern, "The path pattern \"\(pathPattern)\" can't be used: \(error.message)")
-            }
-        }
-        for case .literal(let text) in segments where text.contains("*") {
-            throw PriceError(.badPattern, "In \"\(pathPattern)\" a * must stand alone between slashes.")
-        }
         self.methods = methods
-        self.pathPattern = pathPattern
+        pattern = try PathPattern(pathPattern)
         self.price = price
-        self.segments = segments
-        self.matchesBelow = matchesBelow
     }
 
     private static func isUpperToken(_ byte: UInt8) -> Bool {
         (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || byte == UInt8(ascii: "-")
     }
 
-    func matches(path: RequestPath) -> Bool {
-        let given = path.segments
-        guard matchesBelow ? given.count >= segments.count : given.count == segments.count else { return false }
-        return zip(segments, given).allSatisfy { pattern, text in
-            switch pattern {
-            case .any: true
-            // Many upstreams route without regard to case; a price must not depend on it.
-            case .literal(let literal):
-                literal.utf8.elementsEqual(text.utf8) || literal.lowercased() == text.lowercased()
-            }
-        }
-    }
+    func matches(path: RequestPath) -> Bool { pattern.matches(path) }
 
     /// The order of "longest match wins": exact before below, more segments, more literals, then a named method.
     var specificity: (Int, Int, Int, Int) {
-        let literals = segments.count { $0 != .any }
-        return (segments.count, literals, matchesBelow ? 0 : 1, methods.isEmpty ? 0 : 1)
+        let literals = pattern.segments.count { $0 != .any }
+        return (pattern.segments.count, literals, pattern.matchesBelow ? 0 : 1, methods.isEmpty ? 0 : 1)
     }
 }
 
@@ -134,7 +96,8 @@ public struct PriceList: Sendable, Hashable {
         }
         for (index, rule) in rules.enumerated() {
             for other in rules[..<index]
-            where other.segments == rule.segments && other.matchesBelow == rule.matchesBelow
+            where other.pattern.segments == rule.pattern.segments
+                && other.pattern.matchesBelow == rule.pattern.matchesBelow
                 && other.price != rule.price
             {
                 let overlap =
