@@ -93,6 +93,14 @@ public struct HTTPMint: MintAPI {
         try await post("/v1/mint/bolt11", request.json) { try SignaturesResponse(json: $0).signatures }
     }
 
+    public func mintQuotes(_ request: MintQuoteCheckRequest) async throws(MintAPIError) -> [MintQuote] {
+        try await post("/v1/mint/quote/bolt11/check", request.json) { try request.quotes(inAnswer: $0) }
+    }
+
+    public func mintBatch(_ request: BatchMintRequest) async throws(MintAPIError) -> [BlindSignature] {
+        try await post("/v1/mint/bolt11/batch", request.json) { try SignaturesResponse(json: $0).signatures }
+    }
+
     public func requestMeltQuote(_ request: MeltQuoteRequest) async throws(MintAPIError) -> MeltQuote {
         try await post("/v1/melt/quote/bolt11", request.json) { try MeltQuote(json: $0) }
     }

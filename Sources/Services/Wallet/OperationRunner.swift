@@ -123,18 +123,17 @@ final class OperationRunner: Sendable {
         throw Self.unknown(operation, "no answer")
     }
 
-    /// The keys that may have to sign inputs of our own, or of tokens locked to us.
-    private func signingKeys(for operation: Operation) async throws -> [Secp256k1.Scalar] {
+    private func signingKeys(for operation: Operation) async throws -> Exchange.Keys {
         switch operation.kind {
-        case .receive: return [try keys.receiving()]
-        case .mint:
-            let quote = try operation.requiredQuote()
+        case .receive: return Exchange.Keys(inputs: [try keys.receiving()])
+        case .mint, .batch:
+            let quotes = operation.mintQuotes
             let mint = operation.mint
-            let nonce = try await database.read { connection in
-                try Funding.keyNonce(quote, at: mint, in: connection)
+            let nonces = try await database.read { connection in
+                try quotes.map { try Funding.keyNonce($0, at: mint, in: connection) }
             }
-            return try nonce.map { [try keys.quote(nonce: $0)] } ?? []
-        case .swap, .lock, .redeem, .refund, .melt: return []
+            return Exchange.Keys(quotes: try nonces.map { try $0.map { try keys.quote(nonce: $0) } })
+        case .swap, .lock, .redeem, .refund, .melt: return Exchange.Keys()
         }
     }
 
@@ -145,7 +144,7 @@ final class OperationRunner: Sendable {
         let operation = exchange.operation
         do {
             switch operation.kind {
-            case .mint: return try await settleMint(exchange, refusal: refusal)
+            case .mint, .batch: return try await settleMint(exchange, refusal: refusal)
             case .melt: return try await settleMelt(exchange, refusal: refusal)
             case .swap, .lock, .receive, .redeem, .refund: return try await settleSwap(exchange, refusal: refusal)
             }
@@ -181,8 +180,12 @@ final class OperationRunner: Sendable {
 
     private func settleMint(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
         let operation = exchange.operation
-        let quote = try await exchange.client.mintQuote(operation.requiredQuote())
-        if quote.state == .issued, let coins = try await exchange.restoredOutputs() {
+        // A batch is all or nothing: if one quote is not issued, ours did not happen.
+        var isIssued = true
+        for quote in operation.mintQuotes where isIssued {
+            isIssued = try await exchange.client.mintQuote(quote).state == .issued
+        }
+        if isIssued, let coins = try await exchange.restoredOutputs() {
             return try await finish(exchange, with: Exchange.Answer(signatures: coins, needsDLEQ: false))
         }
         try await refuse(operation, reason: refusal.message)

@@ -11,6 +11,7 @@ public enum WalletTables {
         Migration(id: "wallet-5", sql: arrivals),
         Migration(id: "wallet-6", sql: "ALTER TABLE wallet_fundings ADD COLUMN key_nonce BLOB;"),
         Migration(id: "wallet-liabilities-1", sql: liabilities),
+        Migration(id: "wallet-7", sql: "ALTER TABLE wallet_operations ADD COLUMN batch TEXT;"),
     ]
 
     /// The last statement of liabilities that was found right, per mint.
