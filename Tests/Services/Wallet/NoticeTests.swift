@@ -122,7 +122,7 @@ struct NoticeTests {
         try await sockets.watching(alice) {
             let funding = try await alice.wallet.requestInvoice(300, at: world.url)
             async let waited = alice.wallet.awaitFunding(funding.quote.string, seconds: 60)
-            try await sockets.until("asked") { world.api.count("mintQuote") > 0 }
+            try await sockets.until("asked again") { world.api.count("mintQuote") > 1 }
             try await pay(funding, in: world)
             #expect(try await waited.state == .issued)
             let open = try await alice.wallet.requestInvoice(4, at: world.url)
