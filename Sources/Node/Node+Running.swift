@@ -143,6 +143,10 @@ extension Node {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
             },
+            Round("notices") {
+                while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
+                await wallet.watch()
+            },
             Round("payments", everySeconds: 10) { [payRoutes, buyer] in
                 guard fence.raised == nil else { return }
                 do {

@@ -2,6 +2,7 @@ internal import Cashu
 internal import Encodings
 internal import Logging
 internal import Storage
+internal import Synchronization
 
 extension MintInfo {
     /// The most bolt11 quotes that the mint takes in one batch (NUT-29); nil where it takes no batch of two.
@@ -23,7 +24,8 @@ extension Wallet {
     }
 
     /// Fetches the coins of every invoice that was paid meanwhile: those of one mint and unit in as few requests as it
-    /// takes (NUT-29), the others one by one.
+    /// takes (NUT-29), the others one by one. Those of which their mint tells by itself (NUT-17) are left to `watch`, but
+    /// for every five minutes.
     /// - Returns: how many invoices brought coins.
     public func collectFundings() async throws -> Int {
         let open = try await database.read { connection in
@@ -35,7 +37,22 @@ extension Wallet {
                 .int(Self.fundingsOfARound)
             ).map(Funding.init(row:))
         }
-        return try await collect(open)
+        let isFullRound = startsFullRound()
+        return try await collect(
+            open.filter { isFullRound || !isWatched(.mintQuote, $0.quote.string, at: $0.mint) }
+        )
+    }
+
+    /// Whether it is time to ask also about what the mints tell of by themselves.
+    private func startsFullRound() -> Bool {
+        let now = clock.now()
+        return watches.withLock { watches in
+            if let last = watches.lastFullRound, last <= now, now < last.adding(seconds: Watches.fullRoundSeconds) {
+                return false
+            }
+            watches.lastFullRound = now
+            return true
+        }
     }
 
     /// - Parameter fundings: of any mints.

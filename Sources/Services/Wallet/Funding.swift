@@ -113,6 +113,7 @@ extension Wallet {
         let funding = Funding(mint: mint, quote: quote, keyNonce: nonce)
         let now = clock.now()
         try await database.write { connection in try funding.insert(at: now, in: connection) }
+        bell.ring()
         return funding
     }
 

@@ -54,6 +54,17 @@ public struct RestoredOutput: Sendable {
 /// Where the wallet gets its mints from: `HTTPMint` in a node, a faulty one in tests.
 public protocol MintConnector: Sendable {
     func mint(at url: MintURL) -> any MintAPI
+    /// Opens a mint's WebSocket (NUT-17), and closes it when `body` returns.
+    /// - Throws: where none comes about, where it breaks, and what `body` throws.
+    func openSocket(at url: MintURL, _ body: @Sendable @escaping (any MintSocket) async throws -> Void) async throws
+}
+
+extension MintConnector {
+    public func openSocket(at url: MintURL, _ body: @Sendable @escaping (any MintSocket) async throws -> Void)
+        async throws
+    {
+        throw MintSocketError("there are no WebSockets here")
+    }
 }
 
 /// How a call to a mint ended, other than well.

@@ -53,6 +53,9 @@ struct Operation: Sendable {
 }
 
 extension Operation {
+    /// Whether it pays a part of an invoice while others pay the rest.
+    var isPart: Bool { kind == .melt && reference?.hasPrefix("part:") == true }
+
     /// The quote of a mint or melt.
     func requiredQuote() throws(WalletError) -> QuoteID {
         guard let quote else { throw WalletError(.corrupt, "an operation of the wallet has lost its quote") }

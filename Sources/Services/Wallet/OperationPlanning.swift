@@ -218,6 +218,8 @@ extension Wallet {
         plan: @escaping @Sendable (OperationPlanner, Connection) throws -> Operation
     ) async throws -> OperationResult {
         let operation = try await planned(at: mint, unit: unit, plan: plan)
+        // What came of it, or that it is not known, is news for whoever waits.
+        defer { bell.ring() }
         return try await runner.run(operation, isFresh: true)
     }
 

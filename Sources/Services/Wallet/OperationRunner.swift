@@ -73,21 +73,40 @@ final class OperationRunner: Sendable {
         let planned = try await database.read { connection in try Operation.planned(in: connection) }
         var ended = 0
         var unknown = 0
-        for operation in planned {
-            do {
-                _ = try await run(operation, isFresh: false)
-                ended += 1
-            } catch let error as WalletError {
-                if error.code == .outcomeUnknown || error.code == .mintUnreachable { unknown += 1 } else { ended += 1 }
-                logger.notice(
-                    "an operation of the wallet was taken up again",
-                    metadata: [
-                        "operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)",
-                    ]
-                )
-            }
+        // Parts of one invoice wait for one another at the payee: they go out at once, the rest one by one.
+        let parts = Dictionary(grouping: planned.filter(\.isPart)) { $0.reference ?? "" }
+        for group in planned.filter({ !$0.isPart }).map({ [$0] }) + parts.sorted(by: { $0.key < $1.key }).map(\.value) {
+            for isKnown in try await takeUp(group) { if isKnown { ended += 1 } else { unknown += 1 } }
         }
         return (ended, unknown)
+    }
+
+    /// Goes on with several planned operations at once.
+    /// - Parameter isFresh: nothing of them was sent before.
+    /// - Returns: of each, in no order, whether its outcome is known now.
+    func takeUp(_ operations: [Operation], isFresh: Bool = false) async throws -> [Bool] {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for operation in operations { group.addTask { try await self.takeUp(operation, isFresh: isFresh) } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    /// Goes on with a planned operation.
+    /// - Returns: whether its outcome is known now, whatever it is.
+    @discardableResult
+    func takeUp(_ operation: Operation, isFresh: Bool = false) async throws -> Bool {
+        do {
+            _ = try await run(operation, isFresh: isFresh)
+            return true
+        } catch let error as WalletError {
+            logger.notice(
+                "an operation of the wallet was taken up again",
+                metadata: [
+                    "operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)",
+                ]
+            )
+            return error.code != .outcomeUnknown && error.code != .mintUnreachable
+        }
     }
 
     private func carryOut(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {

@@ -18,18 +18,6 @@ struct BatchFundingTests {
         return fundings
     }
 
-    /// Changes one entry of what the mint says it can.
-    private func setNUT(_ number: String, to value: JSONValue?, in world: WalletWorld) {
-        world.api.setTamper { call, answer in
-            guard call == "info", case .object(var info) = answer, case .object(var nuts)? = info["nuts"] else {
-                return answer
-            }
-            nuts[number] = value
-            info["nuts"] = .object(nuts)
-            return .object(info)
-        }
-    }
-
     @Test("paid invoices of one mint are asked about once and fetched once; the unpaid one waits")
     func together() async throws {
         let world = try await WalletWorld(feePPK: 100)
@@ -125,7 +113,7 @@ struct BatchFundingTests {
     @Test("quotes with a key and without go together, in either form of the signature")
     func keys() async throws {
         let world = try await WalletWorld()
-        setNUT("20", to: nil, in: world)
+        world.api.setNUT("20", to: nil)
         let alice = try await world.funded(0)
         _ = try await fundings([5], of: alice, in: world)
         world.api.setTamper(nil)
@@ -141,14 +129,14 @@ struct BatchFundingTests {
     @Test("the mint's limits are kept, and where it has no batches there are none")
     func limits() async throws {
         let world = try await WalletWorld()
-        setNUT("29", to: ["max_batch_size": 3, "methods": ["bolt11"]], in: world)
+        world.api.setNUT("29", to: ["max_batch_size": 3, "methods": ["bolt11"]])
         let alice = try await world.funded(0)
         _ = try await fundings([1, 2, 4, 8, 16, 32, 64], of: alice, in: world)
         #expect(try await alice.wallet.recover().collectedFundings == 7)
         #expect(world.api.count("mintBatch") == 2 && world.api.count("mint") == 1)
         #expect(try await alice.available == 127)
         for setting in [nil, ["max_batch_size": 1], ["methods": ["bolt12"]], true] as [JSONValue?] {
-            setNUT("29", to: setting, in: world)
+            world.api.setNUT("29", to: setting)
             _ = try await alice.wallet.terms(of: world.url, maximumAgeSeconds: -1)
             _ = try await fundings([1, 2], of: alice, in: world)
             #expect(try await alice.wallet.recover().collectedFundings == 2)

@@ -183,6 +183,18 @@ final class LocalMint: MintAPI {
     /// Changes what the mint says: of its liabilities, by path, and in answer to `info`, `melt` and `meltQuote`.
     func setTamper(_ body: (@Sendable (String, JSONValue) -> JSONValue)?) { tamper.withLock { $0 = body } }
 
+    /// Changes one entry of what the mint says it can (NUT-06); nil: it says nothing of it.
+    func setNUT(_ number: String, to value: JSONValue?) {
+        setTamper { call, answer in
+            guard call == "info", case .object(var info) = answer, case .object(var nuts)? = info["nuts"] else {
+                return answer
+            }
+            nuts[number] = value
+            info["nuts"] = .object(nuts)
+            return .object(info)
+        }
+    }
+
     func restore(_ outputs: [BlindedMessage]) async throws(MintAPIError) -> [RestoredOutput] {
         try await exchange("restore", { try await $0.restore(RestoreRequest(outputs: outputs).json.serialized()) }) {
             let response = try RestoreResponse(json: $0)

@@ -55,7 +55,8 @@ final class WalletWorld: Sendable {
         )
         var configuration = MintConfiguration(
             units: [.init(unit: .sat, inputFeePPK: feePPK)],
-            limits: .init(liabilityPageEntries: 4)
+            limits: .init(liabilityPageEntries: 4),
+            subscriptions: .init(areOn: true)
         )
         if let reserveMsat { configuration.feeReserve = .init(permille: 0, minimumMsat: reserveMsat) }
         mint = try await Mint(
@@ -81,7 +82,8 @@ final class WalletWorld: Sendable {
         file: String? = nil,
         attempts: Int = 1,
         maximumInputs: Int = 100,
-        connector: (any MintConnector)? = nil
+        connector: (any MintConnector)? = nil,
+        pace: WatchPace = WatchPace()
     ) async throws -> TestWallet {
         let database = try Database(
             path: folder.path + "/\(file ?? name).sqlite",
@@ -96,6 +98,7 @@ final class WalletWorld: Sendable {
             lightning: lightning,
             clock: time.clock,
             configuration: WalletConfiguration(attempts: attempts, maximumInputs: maximumInputs, pause: { _ in }),
+            pace: pace,
             logger: Self.logger
         )
         return TestWallet(name: name, wallet: wallet, database: database)
