@@ -9,7 +9,7 @@ internal import Synchronization
 /// sent again after that time, as a wallet does, until all are done.
 struct OverloadBenchmark {
     /// Half as many again as a node lets in at most; as far as this process may open them.
-    var connections = 6_000
+    var connections = 3_000
     var swaps = 40_000
 
     func run() async throws -> [Measure] {
