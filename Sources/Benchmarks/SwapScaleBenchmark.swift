@@ -6,6 +6,7 @@ internal import Storage
 struct SwapScaleBenchmark {
     var spent: Int
     var swaps = 10_000
+    var rounds = 3
     /// Where the filled database is kept, and taken from where it is there; nil: in a folder that is taken away again.
     var folder: URL?
 
@@ -14,34 +15,47 @@ struct SwapScaleBenchmark {
         return try await MintSetting.with { try await run($0) }
     }
 
-    private func run(_ setting: MintSetting) async throws -> [Measure] {
-        let fill = try await fill(setting)
-        let swaps = swaps
-        let empty = try await MintSetting.with { setting in
+    private func run(_ filled: MintSetting) async throws -> [Measure] {
+        let measures = try await fill(filled)
+        return try await MintSetting.with { empty in
             // The first time makes the tables and the keyset.
-            _ = try await setting.secondsToOpen()
-            let open = try await setting.secondsToOpen()
-            let result = try await setting.serving { mint, port in
-                try await SwapBenchmark(swaps: swaps).swap(mint, port: port)
+            _ = try await empty.secondsToOpen()
+            let opens = (empty: try await empty.secondsToOpen(), filled: try await filled.secondsToOpen())
+            var without: [LoadGenerator.Result] = []
+            var with: [LoadGenerator.Result] = []
+            // By turns, so that a moment in which the machine is slow is one for both.
+            for _ in 0..<rounds {
+                without.append(try await swap(at: empty))
+                // The books know nothing of the proofs that were put in past the mint: no audit.
+                with.append(try await swap(at: filled, isAudited: false))
             }
-            return (open: open, result: result)
+            func median(_ runs: [LoadGenerator.Result], _ figure: (LoadGenerator.Result) -> Double) -> Double {
+                Timing.median(runs.map(figure))
+            }
+            let name = "swap-with-\(spent)-spent"
+            return measures + [
+                Measure(
+                    name: name,
+                    value: median(with) { $0.perSecond },
+                    unit: "1/s",
+                    yardstick: median(without) { $0.perSecond }
+                ),
+                Measure(
+                    name: name + "-p99",
+                    value: median(with) { $0.percentile(0.99) },
+                    unit: "ms",
+                    yardstick: median(without) { $0.percentile(0.99) }
+                ),
+                Measure(name: name + "-open", value: opens.filled * 1000, unit: "ms", yardstick: opens.empty * 1000),
+            ]
         }
-        let open = try await setting.secondsToOpen()
-        // The books know nothing of the proofs that were put in past the mint: no audit.
-        let result = try await setting.serving(isAudited: false) { mint, port in
+    }
+
+    private func swap(at setting: MintSetting, isAudited: Bool = true) async throws -> LoadGenerator.Result {
+        let swaps = swaps
+        return try await setting.serving(isAudited: isAudited) { mint, port in
             try await SwapBenchmark(swaps: swaps).swap(mint, port: port)
         }
-        let name = "swap-with-\(spent)-spent"
-        return fill + [
-            Measure(name: name, value: result.perSecond, unit: "1/s", yardstick: empty.result.perSecond),
-            Measure(
-                name: name + "-p99",
-                value: result.percentile(0.99),
-                unit: "ms",
-                yardstick: empty.result.percentile(0.99)
-            ),
-            Measure(name: name + "-open", value: open * 1000, unit: "ms", yardstick: empty.open * 1000),
-        ]
     }
 
     /// Puts the spent proofs in, unless they are there from an earlier run.
