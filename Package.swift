@@ -159,6 +159,14 @@ let package = Package(
             ]
         ),
         room(
+            "Settlement",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", httpClient, hummingbird,
+                httpTypes, nioCore, nioPosix, nioHTTP1, logging,
+            ]
+        ),
+        room(
             "Gateway",
             on: .services,
             [
@@ -289,6 +297,14 @@ let package = Package(
                 httpClient,
                 nioCore,
                 nioPosix, nioHTTP1,
+            ]
+        ),
+        tests(
+            of: "Settlement",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", hummingbird, httpTypes,
+                httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
         tests(
