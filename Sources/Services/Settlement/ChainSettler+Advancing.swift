@@ -116,6 +116,12 @@ extension ChainSettler {
         }
     }
 
+    /// Forgets settlements that ended more than so many days ago. A payment that is asked for after that counts as used, by
+    /// the chain's word. To be called now and then.
+    public func forget(olderThanDays days: Int64 = 30) async throws {
+        try await store.forget(endedBefore: clock.now().adding(seconds: -86_400 * days))
+    }
+
     /// - Parameter mined: how many transactions of the account are in blocks.
     private func maintain(_ intent: SettlementIntent, mined: UInt64) async throws {
         let current = try await advance(intent)

@@ -4,8 +4,9 @@ internal import Paywall
 // What is asked of the chain before a payment is taken.
 extension ChainSettler {
     /// Whether the chain would take the payment now (`scheme_exact_evm.md`, phase 2, steps 1, 2 and 5).
+    /// - Parameter simulates: whether the transfer is tried too; estimating its gas does the same.
     /// - Throws: `X402Refusal` where it would not; `SettlementError` where that can't be found out.
-    func examine(_ checked: X402.ExactEVM.Checked) async throws {
+    func examine(_ checked: X402.ExactEVM.Checked, simulates: Bool) async throws {
         let contract = checked.token.contract
         guard try await !chain.code(at: contract).isEmpty else {
             throw X402Refusal(.assetNotDeployed, "There is no contract at \(contract).")
@@ -21,7 +22,7 @@ extension ChainSettler {
         guard holding >= checked.authorization.value else {
             throw X402Refusal(.insufficientBalance, "The payer holds \(holding) of the token.")
         }
-        if case .reverted(let words) = try await attempt(contract, checked.callData) {
+        if simulates, case .reverted(let words) = try await attempt(contract, checked.callData) {
             throw await diagnosis(of: checked, said: words)
         }
     }
@@ -94,8 +95,10 @@ extension ChainSettler {
     }
 
     /// The estimate and a fifth more, as the state may change until the block.
-    func gasLimit(for call: EVMCall) async throws -> UInt64 {
-        let estimate = try await estimate(call)
+    func gasLimit(for call: EVMCall, of checked: X402.ExactEVM.Checked) async throws -> UInt64 {
+        guard case .estimated(let estimate) = try await estimate(call) else {
+            throw await diagnosis(of: checked, said: "its gas can't be estimated")
+        }
         guard estimate <= configuration.maximumGas else {
             throw SettlementError(
                 .tooExpensive,
@@ -105,12 +108,17 @@ extension ChainSettler {
         return min(estimate + estimate / 5, configuration.maximumGas)
     }
 
-    private func estimate(_ call: EVMCall) async throws -> UInt64 {
+    private enum Estimate: Sendable {
+        case estimated(UInt64)
+        case reverted
+    }
+
+    private func estimate(_ call: EVMCall) async throws(SettlementError) -> Estimate {
         do {
-            return try await chain.estimateGas(call)
+            return .estimated(try await chain.estimateGas(call))
         } catch {
             guard error.code == .reverted else { throw error }
-            throw X402Refusal(.simulationFailed, error.message)
+            return .reverted
         }
     }
 

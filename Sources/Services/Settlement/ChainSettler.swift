@@ -23,6 +23,9 @@ public final class ChainSettler: Facilitator {
     let sleep: @Sendable (Int64) async throws -> Void
     private let isChainChecked = Mutex(false)
 
+    /// One node of several behind an address may be as many blocks behind another.
+    private static let laggingBlocks: UInt64 = 32
+
     /// The account that pays the gas.
     public var account: Address { key.address }
 
@@ -67,7 +70,7 @@ public final class ChainSettler: Facilitator {
             payer = payload.authorization.from.description
             let checked = try admit(request, payload: payload, now: clock.now())
             try await requireChain()
-            try await examine(checked)
+            try await examine(checked, simulates: true)
             return X402.VerifyResponse(isValid: true, payer: payer)
         } catch let refusal as X402Refusal {
             return X402.VerifyResponse(refusal: refusal, payer: payer)
@@ -89,8 +92,11 @@ public final class ChainSettler: Facilitator {
             }
             _ = try admit(request, payload: payload, now: clock.now())
             try await requireChain()
-            try await examine(checked)
-            switch try await record(checked, request: request, digest: digest) {
+            // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
+            let head = try await chain.blockNumber()
+            try await examine(checked, simulates: false)
+            let since = head - min(head, Self.laggingBlocks)
+            switch try await record(checked, request: request, digest: digest, since: since) {
             case .known(let known): return await outcome(of: try Self.owned(known, by: digest), sent: false)
             case .recorded(let intent, let signed):
                 return await outcome(of: intent, sent: await send(signed, of: intent))
@@ -153,10 +159,11 @@ public final class ChainSettler: Facilitator {
     private func record(
         _ checked: X402.ExactEVM.Checked,
         request: X402.FacilitatorRequest,
-        digest: [UInt8]
+        digest: [UInt8],
+        since: UInt64
     ) async throws -> SettlementStore.Recording {
         let call = EVMCall(from: account, to: checked.token.contract, data: checked.callData)
-        let gas = try await gasLimit(for: call)
+        let gas = try await gasLimit(for: call, of: checked)
         let fees = try await offer()
         let cost = try fees.maximum.multiplied(by: gas)
         guard try await chain.balance(of: account) >= cost else {
@@ -165,7 +172,6 @@ public final class ChainSettler: Facilitator {
                 "the account \(account) holds less than the \(cost) wei that a settlement may cost: fund it; nothing was sent"
             )
         }
-        let since = try await chain.blockNumber()
         let count = try await chain.transactionCount(of: account, pending: true)
         let intent = SettlementIntent(
             id: checked.id,

@@ -101,6 +101,7 @@ struct RefusalTests {
                 ("eth_getTransactionCount", .lie("-1"), .invalidAnswer), ("eth_call", .proxyError, .noAnswer),
                 ("eth_getBlockByNumber", .lie([:]), .invalidAnswer), ("eth_call", .refusal(-32005, "limit"), .refused),
                 ("eth_estimateGas", .lie("0xffffffffffffffffff"), .invalidAnswer),
+                ("eth_estimateGas", .proxyError, .noAnswer),
             ]
             for (method, fault, expected) in faults {
                 fixture.chain.fail(method, fault)

@@ -36,6 +36,22 @@ struct SettlingTests {
         }
     }
 
+    @Test("What ended long ago is forgotten, and counts as used by the chain's word")
+    func forgetting() async throws {
+        try await SettlementFixture.run { fixture in
+            let settler = try fixture.settler()
+            let request = try fixture.request(fixture.authorization(seconds: 100 * 86_400))
+            let settled = try await settler.settle(request)
+            fixture.clock.advance(29 * 86_400)
+            try await settler.forget()
+            #expect(try await settler.settle(request) == settled)
+            fixture.clock.advance(2 * 86_400)
+            try await settler.forget()
+            #expect(try await settler.settle(request).errorReason == "invalid_exact_evm_nonce_already_used")
+            #expect(fixture.chain.look { $0.received.count } == 1)
+        }
+    }
+
     @Test("Many at once have nonces one after the other, none twice and none left out")
     func many() async throws {
         try await SettlementFixture.run { fixture in
