@@ -160,6 +160,14 @@ let package = Package(
             ]
         ),
         room(
+            "Settlement",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", httpClient, hummingbird,
+                httpTypes, nioCore, nioPosix, nioHTTP1, logging,
+            ]
+        ),
+        room(
             "Gateway",
             on: .services,
             [
@@ -288,6 +296,14 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
                 "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "WebServer", "Receipts",
                 hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
+            ]
+        ),
+        tests(
+            of: "Settlement",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", hummingbird, httpTypes,
+                httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
         tests(

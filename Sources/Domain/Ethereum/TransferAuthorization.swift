@@ -191,4 +191,10 @@ public enum TokenCalls {
     public static var authorizationUsedTopic: [UInt8] {
         Keccak256.hash(Array("AuthorizationUsed(address,bytes32)".utf8))
     }
+
+    /// The topic of `AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce)`, which the holder's cancelling
+    /// leaves.
+    public static var authorizationCanceledTopic: [UInt8] {
+        Keccak256.hash(Array("AuthorizationCanceled(address,bytes32)".utf8))
+    }
 }

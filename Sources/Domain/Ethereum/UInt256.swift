@@ -103,7 +103,7 @@ public struct UInt256: Hashable, Comparable, Sendable, CustomStringConvertible {
         var number = self
         var digits: [UInt8] = []
         repeat {
-            let digit = number.divideByTen()
+            let digit = number.divide(by: 10)
             digits.append(0x30 + UInt8(digit))
         } while number != .zero
         return String(decoding: digits.reversed(), as: UTF8.self)
@@ -134,6 +134,14 @@ public struct UInt256: Hashable, Comparable, Sendable, CustomStringConvertible {
             throw EthereumError(.overflow, "the product is beyond 256 bits")
         }
         return product
+    }
+
+    /// The quotient, rounded down.
+    /// - Parameter divisor: not zero; a mistake in the calling code otherwise.
+    public func divided(by divisor: UInt64) -> UInt256 {
+        var number = self
+        _ = number.divide(by: divisor)
+        return number
     }
 
     public static func < (left: UInt256, right: UInt256) -> Bool {
@@ -196,13 +204,13 @@ public struct UInt256: Hashable, Comparable, Sendable, CustomStringConvertible {
         return sum
     }
 
-    /// Divides by ten in place and returns the remainder.
-    private mutating func divideByTen() -> UInt64 {
+    /// Divides in place and returns the remainder.
+    private mutating func divide(by divisor: UInt64) -> UInt64 {
         var remainder: UInt64 = 0
-        (limbs.3, remainder) = UInt64(10).dividingFullWidth((remainder, limbs.3))
-        (limbs.2, remainder) = UInt64(10).dividingFullWidth((remainder, limbs.2))
-        (limbs.1, remainder) = UInt64(10).dividingFullWidth((remainder, limbs.1))
-        (limbs.0, remainder) = UInt64(10).dividingFullWidth((remainder, limbs.0))
+        (limbs.3, remainder) = divisor.dividingFullWidth((remainder, limbs.3))
+        (limbs.2, remainder) = divisor.dividingFullWidth((remainder, limbs.2))
+        (limbs.1, remainder) = divisor.dividingFullWidth((remainder, limbs.1))
+        (limbs.0, remainder) = divisor.dividingFullWidth((remainder, limbs.0))
         return remainder
     }
 }

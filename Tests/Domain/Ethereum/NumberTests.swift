@@ -54,6 +54,7 @@ import Testing
             let factor = UInt64(truncatingIfNeeded: second)
             let (product, overflow) = first.multipliedReportingOverflow(by: UInt128(factor))
             if !overflow { #expect(try a.multiplied(by: factor) == wide(product)) }
+            if factor > 0 { #expect(try a.divided(by: factor) == wide(first / UInt128(factor))) }
             let bytes = random.bytes(32)
             let number = try UInt256(bigEndian: bytes)
             #expect(number.word == bytes)

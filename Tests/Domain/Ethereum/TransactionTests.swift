@@ -58,7 +58,8 @@ import Testing
         #expect(try SignedTransaction(raw: changed(0, fields[0])) == signed)
         let bad: [[UInt8]] = [
             changed(1, .number(.max)), changed(2, .number(.max)), changed(4, .number(.max)), changed(5, .bytes([])),
-            changed(8, .list([.list([])])), changed(9, .number(UInt256(2))), changed(10, .number(.zero)),
+            changed(8, .list([.list([])])), changed(9, .number(UInt256(2))), changed(9, .number(UInt256(300))),
+            changed(10, .number(.zero)),
             changed(11, .number(.max)), changed(1, .bytes([0])), changed(7, .list([])),
             [0x02] + RLP.encode(.list(fields + [.bytes([])])), [0x02] + RLP.encode(.list(Array(fields.dropLast()))),
         ]

@@ -95,12 +95,13 @@ extension X402 {
         /// - Parameters:
         ///   - payload: read from `payment.payload`.
         ///   - requirements: the seller's own, not those that the payment echoes.
+        ///   - now: nil leaves the time aside, for a payment that is under way already.
         /// - Throws: ``X402Refusal`` with the code that the reference implementation gives.
         public static func check(
             _ payload: Payload,
             of payment: PaymentPayload,
             against requirements: Requirements,
-            now: Timestamp
+            now: Timestamp?
         ) throws(X402Refusal) -> Checked {
             let token = try token(of: payment, requirements: requirements)
             let authorization = payload.authorization
@@ -119,7 +120,7 @@ extension X402 {
                     "The authorisation is for \(authorization.value); exactly \(requirements.amount) is asked for."
                 )
             }
-            try checkTime(of: authorization, now: now)
+            if let now { try checkTime(of: authorization, now: now) }
             if let accepted = payment.accepted {
                 guard accepted.amount == requirements.amount, accepted.asset == requirements.asset,
                     accepted.payTo == requirements.payTo

@@ -1,0 +1,69 @@
+public import AsyncHTTPClient
+internal import Foundation
+internal import NIOCore
+internal import NIOPosix
+
+/// How the HTTP client of a chain or a facilitator is to be made.
+public enum SettlementHTTP {
+    /// Nobody there is an answer, so no connecting again; nobody is followed elsewhere, with a payment or a key in hand.
+    public static var configuration: HTTPClient.Configuration {
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: .init(connect: .seconds(5))
+        )
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        return configuration
+    }
+}
+
+/// What an exchange over HTTP keeps to: an end, and the difference between what was not sent and what is not known.
+enum Exchange {
+    /// Bounds a whole exchange. The client's own deadline ends with the response's head: a body that stops would be waited
+    /// for without end.
+    /// - Parameter work: gets the moment at which it is cancelled.
+    static func within<T: Sendable>(
+        milliseconds: Int64,
+        _ work: @escaping @Sendable (NIODeadline) async throws -> T
+    ) async throws -> T {
+        let result = try await withThrowingTaskGroup(of: T.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await work(NIODeadline.now() + .milliseconds(milliseconds)) }
+            group.addTask {
+                try await Task.sleep(for: .milliseconds(milliseconds))
+                throw HTTPClientError.deadlineExceeded
+            }
+            guard let first = try await group.next() else { throw CancellationError() }
+            return first
+        }
+        // What a cancelled exchange returns may be a part of the answer.
+        try Task.checkCancellation()
+        return result
+    }
+
+    /// `unreachable` where no connection was made, else `noAnswer`.
+    static func failure(_ error: any Error, of peer: String, asked question: String) -> SettlementError {
+        guard meansNothingWasSent(error) else {
+            return SettlementError(.noAnswer, "\(peer) gave no usable answer to \(question): \(error)", cause: error)
+        }
+        return SettlementError(.unreachable, "\(peer) can't be reached: \(error)", cause: error)
+    }
+
+    private static func meansNothingWasSent(_ error: any Error) -> Bool {
+        if error is NIOConnectionError { return true }
+        // Only a connection that is being made can be refused; a reset may come after the request.
+        if let error = error as? IOError, error.errnoCode == ECONNREFUSED { return true }
+        if let error = error as? ChannelError, case .connectTimeout = error { return true }
+        guard let error = error as? HTTPClientError else { return false }
+        return [.connectTimeout, .tlsHandshakeTimeout, .alreadyShutdown].contains(error)
+    }
+
+    /// The start of a stranger's words, on one line.
+    static func printable(_ text: String) -> String {
+        var line = ""
+        for scalar in text.unicodeScalars.prefix(200) {
+            line.unicodeScalars.append(scalar.properties.generalCategory == .control ? " " : scalar)
+        }
+        return line
+    }
+}
