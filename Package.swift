@@ -155,7 +155,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Liabilities", "Paywall",
-                "Receipts", "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "Receipts", "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
+                logging,
             ]
         ),
         room(
@@ -293,10 +294,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "Receipts", hummingbird,
-                httpClient,
-                nioCore,
-                nioPosix, nioHTTP1,
+                "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "WebServer", "Receipts",
+                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
             ]
         ),
         tests(

@@ -27,9 +27,11 @@ let package = Package(
         room("Cryptography", ["Encodings", "CSecp256k1", crypto, cryptoExtras]),
         room("Cashu", ["Encodings", "CanonicalJSON", "Cryptography"]),
         room("Lightning", ["Encodings", "Cryptography"]),
+        room("Ethereum", ["Encodings", "Cryptography"]),
+        room("Paywall", ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning"],
+            dependencies: ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum", "Paywall"],
             path: "Sources/Fuzz",
             swiftSettings: house + [.unsafeFlags(["-parse-as-library"])]
         ),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the first inputs of each fuzz target, taken from the published vectors in ../fixtures."""
+import base64
 import json
 import pathlib
 import sys
@@ -19,7 +20,8 @@ def strings(value):
             yield from strings(item)
 
 
-seeds = {name: set() for name in ("token", "request", "secret", "invoice", "json", "cbor")}
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp")
+seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
     if len(raw) <= 4096:
@@ -36,10 +38,19 @@ for page in sorted(fixtures.glob("*/*.json")):
             seeds["secret"].add(bytes_)
         elif text.lower().startswith(("lnbc", "lntb", "lnsb")):
             seeds["invoice"].add(bytes_)
-        if page.parent.name in ("json-test-suite", "rfc8949"):
+        elif text.startswith(("Payment ", "L402 ", "LSAT ")):
+            seeds["challenge"].add(bytes_)
+        elif page.parent.name == "x402":
             try:
-                kind = "json" if page.parent.name == "json-test-suite" else "cbor"
-                seeds[kind].add(bytes.fromhex(text))
+                text = text if text.startswith("{") else base64.b64decode(text, validate=True).decode()
+                if text.startswith("{"):
+                    seeds["x402"].add(text.encode())
+            except ValueError:
+                pass
+        kind = {"json-test-suite": "json", "rfc8949": "cbor", "macaroons": "macaroon", "ethereum": "rlp"}
+        if page.parent.name in kind:
+            try:
+                seeds[kind[page.parent.name]].add(bytes.fromhex(text.removeprefix("0x")))
             except ValueError:
                 pass
 

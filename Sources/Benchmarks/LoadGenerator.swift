@@ -8,14 +8,18 @@ internal import Synchronization
 struct LoadGenerator {
     struct Result {
         var seconds: Double
-        /// Milliseconds, ascending.
+        /// Of the requests that were answered with 2xx: milliseconds, ascending.
         var latencies: [Double]
-        var failures: Int
-        /// Those of the failures that were 503: over capacity, try again.
-        var overloaded: Int
+        /// Requests that were answered with anything else.
+        var refused: Int
+        /// Requests that were not answered: the connection was cut, or `timeoutSeconds` had passed.
+        var unanswered: Int
+        /// How often a request was put off with 503 and `Retry-After`, and sent again after that time.
+        var putOff: Int
         /// What this process used of all cores for each request, in microseconds: load generator, servers and all.
         var cpuMicroseconds: Double
 
+        var failures: Int { refused + unanswered }
         var perSecond: Double { Double(latencies.count) / seconds }
         func percentile(_ share: Double) -> Double {
             latencies.isEmpty ? 0 : latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]
@@ -24,46 +28,36 @@ struct LoadGenerator {
 
     var port: Int
     var connections: Int
+    /// Whether a client heeds `Retry-After`: it waits that long and sends the same request again, on a new connection
+    /// where the server ended the last.
+    var heedsRetryAfter = false
+    var timeoutSeconds: Int64 = 30
 
-    /// Sends every request once, each connection taking the next as soon as its last was answered.
+    /// Sends every request once, each client taking the next as soon as its last was answered.
     func run(_ requests: [ByteBuffer]) async throws -> Result {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let queue = RequestQueue(requests)
-        let clock = ContinuousClock()
-        let started = clock.now
+        let client = LoadClient(
+            queue: queue,
+            port: port,
+            heedsRetryAfter: heedsRetryAfter,
+            timeoutNanoseconds: timeoutSeconds * 1_000_000_000
+        )
+        let started = NIODeadline.now()
         let used = Timing.processSeconds()
         do {
-            let done = try await withThrowingTaskGroup(of: Void.self) { tasks in
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
                 for _ in 0..<connections {
                     let finished = group.any().makePromise(of: Void.self)
-                    let channel = try await ClientBootstrap(group: group)
-                        .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                        .channelInitializer { channel in
-                            channel.eventLoop.makeCompletedFuture {
-                                try channel.pipeline.syncOperations.addHandler(
-                                    LoadConnection(queue: queue, finished: finished)
-                                )
-                            }
-                        }
-                        .connect(host: "127.0.0.1", port: port).get()
-                    tasks.addTask {
-                        try await finished.futureResult.get()
-                        try? await channel.close()
-                    }
+                    tasks.addTask { try await finished.futureResult.get() }
+                    // One after the other, as a server accepts them.
+                    try await client.connect(on: group.any(), finished: finished).get()
                 }
                 try await tasks.waitForAll()
-                return clock.now
             }
             let cpu = Timing.processSeconds() - used
             try await group.shutdownGracefully()
-            let (latencies, failures, overloaded) = queue.results
-            return Result(
-                seconds: Timing.inSeconds(done - started),
-                latencies: latencies.sorted(),
-                failures: failures,
-                overloaded: overloaded,
-                cpuMicroseconds: cpu * 1e6 / Double(max(requests.count, 1))
-            )
+            return queue.result(since: started, cpuMicroseconds: cpu * 1e6 / Double(max(requests.count, 1)))
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -90,12 +84,14 @@ struct LoadGenerator {
 }
 
 /// The requests that are still to be sent, and what came of the others.
-private final class RequestQueue: Sendable {
+final class RequestQueue: Sendable {
     private struct State {
         var next = 0
         var latencies: [Double] = []
-        var failures = 0
-        var overloaded = 0
+        var refused = 0
+        var unanswered = 0
+        var putOff = 0
+        var lastAnswer = NIODeadline.now()
     }
 
     private let requests: [ByteBuffer]
@@ -114,104 +110,30 @@ private final class RequestQueue: Sendable {
         }
     }
 
-    func record(_ milliseconds: Double, _ answer: Answer) {
+    func answered(_ isGood: Bool, sentAt: NIODeadline) {
         state.withLock { state in
-            state.latencies.append(milliseconds)
-            if !answer.isGood { state.failures += 1 }
-            if answer.isOverload { state.overloaded += 1 }
-        }
-    }
-
-    var results: ([Double], Int, Int) { state.withLock { ($0.latencies, $0.failures, $0.overloaded) } }
-}
-
-private final class LoadConnection: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let queue: RequestQueue
-    private let finished: EventLoopPromise<Void>
-    private var received = ByteBuffer()
-    private var sentAt = NIODeadline.now()
-
-    init(queue: RequestQueue, finished: EventLoopPromise<Void>) {
-        self.queue = queue
-        self.finished = finished
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        sendNext(context)
-    }
-
-    private func sendNext(_ context: ChannelHandlerContext) {
-        guard let request = queue.next() else {
-            finished.succeed()
-            return
-        }
-        sentAt = .now()
-        context.writeAndFlush(wrapOutboundOut(request), promise: nil)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var part = unwrapInboundIn(data)
-        received.writeBuffer(&part)
-        guard let answer = Answer(received.readableBytesView), received.readableBytes >= answer.length else { return }
-        queue.record(Double((NIODeadline.now() - sentAt).nanoseconds) / 1e6, answer)
-        received.clear()
-        sendNext(context)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        finished.fail(ChannelError.eof)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        finished.fail(error)
-        context.close(promise: nil)
-    }
-}
-
-/// Status and whole length of an HTTP answer whose head has arrived.
-private struct Answer {
-    var isGood: Bool
-    /// 503.
-    var isOverload: Bool
-    var length: Int
-
-    init?(_ bytes: ByteBufferView) {
-        let name = Array("content-length:".utf8)
-        guard bytes.count > 12, let end = Self.endOfHead(bytes) else { return nil }
-        isGood = bytes[bytes.startIndex + 9] == UInt8(ascii: "2")
-        isOverload = bytes[(bytes.startIndex + 9)..<(bytes.startIndex + 12)].elementsEqual("503".utf8)
-        var index = bytes.startIndex
-        while index < end {
-            var matched = 0
-            while matched < name.count, index + matched < end, bytes[index + matched] | 0x20 == name[matched] | 0x20 {
-                matched += 1
+            state.lastAnswer = .now()
+            if isGood {
+                state.latencies.append(Double((state.lastAnswer - sentAt).nanoseconds) / 1e6)
+            } else {
+                state.refused += 1
             }
-            if matched == name.count {
-                var length = 0
-                for byte in bytes[(index + matched)..<end] {
-                    if byte == UInt8(ascii: "\r") { break }
-                    if byte >= 0x30, byte <= 0x39 { length = length * 10 + Int(byte - 0x30) }
-                }
-                self.length = end + 4 - bytes.startIndex + length
-                return
-            }
-            while index < end, bytes[index] != UInt8(ascii: "\n") { index += 1 }
-            index += 1
         }
-        return nil
     }
 
-    private static func endOfHead(_ bytes: ByteBufferView) -> Int? {
-        var index = bytes.startIndex
-        while index + 3 < bytes.endIndex {
-            if bytes[index] == 13, bytes[index + 1] == 10, bytes[index + 2] == 13, bytes[index + 3] == 10 {
-                return index
-            }
-            index += 1
+    func unanswered() { state.withLock { $0.unanswered += 1 } }
+    func putOff() { state.withLock { $0.putOff += 1 } }
+
+    func result(since started: NIODeadline, cpuMicroseconds: Double) -> LoadGenerator.Result {
+        state.withLock { state in
+            LoadGenerator.Result(
+                seconds: Double((state.lastAnswer - started).nanoseconds) / 1e9,
+                latencies: state.latencies.sorted(),
+                refused: state.refused,
+                unanswered: state.unanswered,
+                putOff: state.putOff,
+                cpuMicroseconds: cpuMicroseconds
+            )
         }
-        return nil
     }
 }

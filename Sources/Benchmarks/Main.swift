@@ -12,12 +12,18 @@ enum Main {
         },
         Benchmark(
             "swap-scale",
-            "Swaps a second with spent proofs in the database (--spent N, 200000 without it) beside none, bytes a proof,"
-                + " and the time to open it."
+            "Swaps a second with spent proofs in the database (--spent N, 200000 without it; --folder PATH keeps it for"
+                + " the next run) beside none, bytes a proof, and the time to open it."
         ) {
-            try await SwapScaleBenchmark(spent: Options.number("--spent") ?? 200_000).run()
+            try await SwapScaleBenchmark(
+                spent: Options.number("--spent") ?? 200_000,
+                folder: Options.text("--folder").map { URL(filePath: $0) }
+            ).run()
         },
-        Benchmark("overload", "A node under more swaps than it can do: /health's p99, memory, and how many got 503.") {
+        Benchmark(
+            "overload",
+            "A node with more clients than it lets in: /health's p99, memory, how many swaps got 503 and were done after it."
+        ) {
             try await OverloadBenchmark().run()
         },
         Benchmark("quotes", "Mint and melt quotes a second at a node with the simulated Lightning backend.") {
@@ -69,7 +75,7 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…] [--spent N]    (all without a name; about three minutes)
+        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -103,7 +109,7 @@ struct Benchmark: Sendable {
 
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
-    private static let known: Set<String> = ["--spent"]
+    private static let known: Set<String> = ["--spent", "--folder"]
 
     static var names: [String] {
         var names: [String] = []
@@ -115,11 +121,13 @@ enum Options {
     }
 
     /// The whole number that follows an option.
-    static func number(_ option: String) -> Int? {
+    static func number(_ option: String) -> Int? { text(option).flatMap { Int($0) } }
+
+    static func text(_ option: String) -> String? {
         guard let place = CommandLine.arguments.firstIndex(of: option), place + 1 < CommandLine.arguments.count else {
             return nil
         }
-        return Int(CommandLine.arguments[place + 1])
+        return CommandLine.arguments[place + 1]
     }
 }
 

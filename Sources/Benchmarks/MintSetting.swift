@@ -10,7 +10,24 @@ internal import Workers
 /// A mint in this process, on a database in a folder, whose invoices are paid the moment they are made.
 struct MintSetting {
     let folder: URL
-    let seed = SecureRandom.bytes(32)
+    let seed: [UInt8]
+
+    private init(folder: URL, seed: [UInt8] = SecureRandom.bytes(32)) {
+        self.folder = folder
+        self.seed = seed
+    }
+
+    /// A mint in a folder that stays; the one that is there where there is one.
+    init(keptIn folder: URL) throws {
+        let file = folder.appending(path: "seed")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        if let seed = try? Data(contentsOf: file), seed.count == 32 {
+            self.init(folder: folder, seed: Array(seed))
+        } else {
+            self.init(folder: folder)
+            try Data(seed).write(to: file)
+        }
+    }
 
     /// Makes a folder, runs `work`, and takes it away again.
     static func with<T>(_ work: (MintSetting) async throws -> T) async throws -> T {

@@ -6,38 +6,62 @@ internal import Storage
 struct SwapScaleBenchmark {
     var spent: Int
     var swaps = 10_000
+    /// Where the filled database is kept, and taken from where it is there; nil: in a folder that is taken away again.
+    var folder: URL?
 
     func run() async throws -> [Measure] {
+        if let folder { return try await run(try MintSetting(keptIn: folder)) }
+        return try await MintSetting.with { try await run($0) }
+    }
+
+    private func run(_ setting: MintSetting) async throws -> [Measure] {
+        let fill = try await fill(setting)
         let swaps = swaps
         let empty = try await MintSetting.with { setting in
-            try await setting.serving { mint, port in
-                try await SwapBenchmark(swaps: swaps).swap(mint, port: port)
-            }
-        }
-        return try await MintSetting.with { setting in
-            // The mint makes its tables and its keyset first.
-            let emptyOpen = try await setting.secondsToOpen()
-            let filled = try await fill(setting)
+            // The first time makes the tables and the keyset.
+            _ = try await setting.secondsToOpen()
             let open = try await setting.secondsToOpen()
-            // The books know nothing of the proofs that were put in past the mint: no audit.
-            let result = try await setting.serving(isAudited: false) { mint, port in
+            let result = try await setting.serving { mint, port in
                 try await SwapBenchmark(swaps: swaps).swap(mint, port: port)
             }
-            let name = "swap-with-\(spent)-spent"
-            return [
-                Measure(name: name, value: result.perSecond, unit: "1/s", yardstick: empty.perSecond),
-                Measure(
-                    name: name + "-p99",
-                    value: result.percentile(0.99),
-                    unit: "ms",
-                    yardstick: empty.percentile(0.99)
-                ),
-                Measure(name: name + "-bytes-a-proof", value: filled.proofBytes, unit: "B"),
-                Measure(name: name + "-bytes-a-proof-and-its-promise", value: filled.pairBytes, unit: "B"),
-                Measure(name: name + "-open", value: open * 1000, unit: "ms", yardstick: emptyOpen * 1000),
-                Measure(name: name + "-fill", value: filled.rowsPerSecond, unit: "1/s"),
-            ]
+            return (open: open, result: result)
         }
+        let open = try await setting.secondsToOpen()
+        // The books know nothing of the proofs that were put in past the mint: no audit.
+        let result = try await setting.serving(isAudited: false) { mint, port in
+            try await SwapBenchmark(swaps: swaps).swap(mint, port: port)
+        }
+        let name = "swap-with-\(spent)-spent"
+        return fill + [
+            Measure(name: name, value: result.perSecond, unit: "1/s", yardstick: empty.result.perSecond),
+            Measure(
+                name: name + "-p99",
+                value: result.percentile(0.99),
+                unit: "ms",
+                yardstick: empty.result.percentile(0.99)
+            ),
+            Measure(name: name + "-open", value: open * 1000, unit: "ms", yardstick: empty.open * 1000),
+        ]
+    }
+
+    /// Puts the spent proofs in, unless they are there from an earlier run.
+    private func fill(_ setting: MintSetting) async throws -> [Measure] {
+        // The mint makes its tables and its keyset first.
+        _ = try await setting.secondsToOpen()
+        let database = try setting.openDatabase()
+        let found = try await database.read { try $0.first("SELECT count(*) FROM mint_proofs")?.int(0) ?? 0 }
+        await database.close()
+        guard found < spent else { return [] }
+        guard found == 0 else {
+            throw BenchmarkError("\(setting.databasePath) holds \(found) proofs, neither none nor \(spent): remove it")
+        }
+        let filled = try await insertAll(setting)
+        let name = "swap-with-\(spent)-spent"
+        return [
+            Measure(name: name + "-bytes-a-proof", value: filled.proofBytes, unit: "B"),
+            Measure(name: name + "-bytes-a-proof-and-its-promise", value: filled.pairBytes, unit: "B"),
+            Measure(name: name + "-fill", value: filled.rowsPerSecond, unit: "1/s"),
+        ]
     }
 
     private struct Filled {
@@ -48,7 +72,7 @@ struct SwapScaleBenchmark {
 
     /// A swap leaves a spent proof and a promise: as many of each. The keys are spread evenly and put in in ascending
     /// order, over and over between those that are there, so that the pages are split and filled about as by chance.
-    private func fill(_ setting: MintSetting) async throws -> Filled {
+    private func insertAll(_ setting: MintSetting) async throws -> Filled {
         let clock = ContinuousClock()
         let began = clock.now
         let before = setting.databaseBytes()

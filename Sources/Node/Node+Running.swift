@@ -56,6 +56,8 @@ extension Node {
     private func serve(_ doors: Doors, onReady: @escaping @Sendable (NodeFacts) async -> Void) async throws {
         if doors == .everything { try await Servers.requireFreeAddress(configuration) }
         if fence.raised == nil { try await gateway.start() } else { try await gateway.load() }
+        // So that the first question for `/health` already finds an answer.
+        try? await probe.check()
         let opened = DoorCount(doors == .everything ? 2 : 1)
         let facts = facts
         let announce: @Sendable () async -> Void = { if opened.open() { await onReady(facts) } }
@@ -75,6 +77,7 @@ extension Node {
                     PublicResponder(self, operatorToken: try operatorToken()),
                     configuration: configuration,
                     webSockets: webSockets,
+                    quickAnswers: [HealthRoutes.path: { [health = HealthRoutes(node: self)] in health.quickAnswer() }],
                     logger: logger,
                     onListening: { _ in await announce() }
                 )
@@ -142,6 +145,10 @@ extension Node {
                 } catch {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
+            },
+            Round("notices") {
+                while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
+                await wallet.watch()
             },
             Round("payments", everySeconds: 10) { [payRoutes, buyer] in
                 guard fence.raised == nil else { return }

@@ -36,6 +36,8 @@ public final class Node: Sendable {
     let database: Database
     /// Up where the database may be an older copy; no money moves then.
     let fence: EpochFence
+    /// Whether the store answers.
+    let probe: HealthProbe
     let backups: BackupMaker
     let http: HTTPClient
     let workers: WorkerPool
@@ -63,6 +65,7 @@ public final class Node: Sendable {
         self.directory = directory
         self.database = database
         self.fence = fence
+        probe = HealthProbe { _ = try await database.fact("node.did") }
         backups = BackupMaker(
             directory: directory,
             database: database,

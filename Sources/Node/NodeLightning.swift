@@ -26,7 +26,6 @@ struct NodeLightning: Sendable {
         _ configuration: NodeConfiguration,
         vault: KeyVault,
         database: Database,
-        http: HTTPClient,
         logger: Logger
     ) async throws {
         self.logger = logger
@@ -35,7 +34,6 @@ struct NodeLightning: Sendable {
                 url: configuration.simulatedLightningURL,
                 name: String(vault.node.did.string.suffix(24)),
                 database: database,
-                http: http,
                 logger: logger
             )
             (mint, wallet, simulated, client) = (accounts.mint, accounts.wallet, accounts, nil)
@@ -113,5 +111,8 @@ struct NodeLightning: Sendable {
         }
     }
 
-    func shutdown() async { try? await client?.shutdown() }
+    func shutdown() async {
+        await simulated?.shutdown()
+        try? await client?.shutdown()
+    }
 }

@@ -36,7 +36,6 @@ struct NodeServices: Sendable {
             configuration,
             vault: vault,
             database: database,
-            http: http,
             logger: logger
         )
         do {

@@ -18,13 +18,14 @@ enum Servers {
         _ responder: Responder,
         configuration: NodeConfiguration,
         webSockets: [WebSocketRoute],
+        quickAnswers: [String: @Sendable () -> DoorAnswer?],
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void
     ) throws(ConfigurationError) -> some Service
     where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         Application(
             responder: responder,
-            server: try serverBuilder(configuration, webSockets: webSockets),
+            server: try serverBuilder(configuration, webSockets: webSockets, quickAnswers: quickAnswers),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
@@ -66,12 +67,13 @@ enum Servers {
 
     private static func serverBuilder(
         _ configuration: NodeConfiguration,
-        webSockets: [WebSocketRoute]
+        webSockets: [WebSocketRoute],
+        quickAnswers: [String: @Sendable () -> DoorAnswer?]
     ) throws(ConfigurationError) -> HTTPServerBuilder {
         let plain = HTTPDoor(
             idleTimeoutSeconds: idleTimeoutSeconds,
             maximumConnections: maximumConnections(configuration),
-            sparedPaths: ["/health"],
+            quickAnswers: quickAnswers,
             webSockets: webSockets
         ).builder
         guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
@@ -94,12 +96,13 @@ enum Servers {
         }
     }
 
-    /// Where nothing is set, half of what the process may open: an upstream, a mint or a file wants the other half.
+    /// Where nothing is set, half of what the process may open: an upstream, a mint or a file wants the other half. A busy
+    /// connection takes some 30 KB.
     private static func maximumConnections(_ configuration: NodeConfiguration) -> Int {
         if let configured = configuration.maximumConnections { return configured }
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 512 }
-        return Int(clamping: min(max(limit.rlim_cur / 2, 64), 4096))
+        return Int(clamping: min(max(limit.rlim_cur / 2, 64), 2048))
     }
 
     /// Tries the public address before anything begins: what holds it may accept connections and never answer, and the

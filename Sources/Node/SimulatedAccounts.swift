@@ -9,22 +9,34 @@ internal import Storage
 struct SimulatedAccounts: Sendable {
     let mint: SimulatedBackend
     let wallet: SimulatedBackend
+    /// Their own, so that neither waits for a connection behind the wallet's calls to other mints.
+    private let client: HTTPClient
     private let name: String
     private let url: String
     private let logger: Logger
 
-    init(url: String, name: String, database: Database, http: HTTPClient, logger: Logger) async throws {
+    init(url: String, name: String, database: Database, logger: Logger) async throws {
+        let client = HTTPClient(
+            eventLoopGroupProvider: .singleton,
+            configuration: SimulatedBackend.httpConfiguration
+        )
         func backend(_ purpose: String) async throws -> SimulatedBackend {
             try SimulatedBackend(
                 url: url,
                 token: try await database.keep(SimulatedNetwork.newToken(), forKey: "lightning.simulated.\(purpose)"),
-                httpClient: http,
+                httpClient: client,
                 clock: .system,
                 logger: logger
             )
         }
-        mint = try await backend("mint")
-        wallet = try await backend("wallet")
+        do {
+            mint = try await backend("mint")
+            wallet = try await backend("wallet")
+        } catch {
+            try? await client.shutdown()
+            throw error
+        }
+        self.client = client
         self.name = name
         self.url = url
         self.logger = logger
@@ -43,4 +55,6 @@ struct SimulatedAccounts: Sendable {
             )
         }
     }
+
+    func shutdown() async { try? await client.shutdown() }
 }

@@ -1,8 +1,10 @@
 import CanonicalJSON
 import Cashu
 import Encodings
+import Ethereum
 import Foundation
 import Lightning
+import Paywall
 
 /// What was taken and then not read again from its own writing.
 private func again<T>(_ what: String, _ read: () throws -> T) -> T {
@@ -16,7 +18,7 @@ private func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
-    case token, request, secret, invoice, json, cbor
+    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -34,6 +36,10 @@ enum FuzzTarget: String, CaseIterable {
         case .invoice: try Self.invoice(bytes)
         case .json: try Self.json(bytes)
         case .cbor: try Self.cbor(bytes)
+        case .macaroon: try Self.macaroon(bytes)
+        case .challenge: try Self.challenge(bytes)
+        case .x402: try Self.x402(bytes)
+        case .rlp: try Self.rlp(bytes)
         }
     }
 
@@ -89,6 +95,53 @@ enum FuzzTarget: String, CaseIterable {
         let written = item.encoded()
         let twice = again("a CBOR item") { try CBOR.decode(written).encoded() }
         precondition(twice == written, "a CBOR item changes as it is written")
+    }
+}
+
+extension FuzzTarget {
+    /// The bytes of a macaroon; version 1 is read and written as version 2.
+    private static func macaroon(_ bytes: [UInt8]) throws {
+        let read = try Macaroon(serialized: bytes)
+        guard let written = try? read.serialized() else { return }
+        let same = again("a macaroon") { try Macaroon(serialized: written).serialized() }
+        precondition(same == written, "a macaroon changes as it is written")
+    }
+
+    /// A header of a 402, or of the request that answers it: L402 and `Payment`.
+    private static func challenge(_ bytes: [UInt8]) throws {
+        let text = text(bytes)
+        for found in L402.challenges(wwwAuthenticate: [text]) { _ = found.macaroon }
+        for found in PaymentChallenge.read(wwwAuthenticate: [text]) {
+            guard let written = try? found.header() else { continue }
+            let same = PaymentChallenge.read(wwwAuthenticate: [written])
+            precondition(same == [found], "a challenge changes as it is written")
+        }
+        if let read = try? L402Credential.read(authorization: [text]), let written = try? read.header() {
+            let same = again("a credential") { try L402Credential.read(authorization: [written]) }
+            precondition(same == read, "a credential changes as it is written")
+        }
+        if let read = try? PaymentCredential.read(authorization: [text]), let written = try? read.header() {
+            let same = again("a credential") { try PaymentCredential.read(authorization: [written]) }
+            precondition(same == read, "a credential changes as it is written")
+        }
+    }
+
+    /// The JSON of x402's messages.
+    private static func x402(_ bytes: [UInt8]) throws {
+        let object = try X402.object(body: bytes)
+        if let read = try? X402.PaymentRequired(json: object) {
+            let same = again("PaymentRequired") { try X402.PaymentRequired(json: read.json) }
+            precondition(same.json == read.json, "PaymentRequired changes as it is written")
+        }
+        let payment = try X402.PaymentPayload(json: object)
+        let same = again("a payment") { try X402.PaymentPayload(json: payment.json) }
+        precondition(same.json == payment.json, "a payment changes as it is written")
+    }
+
+    /// RLP is canonical: what is read is written as the same bytes.
+    private static func rlp(_ bytes: [UInt8]) throws {
+        _ = try? SignedTransaction(raw: bytes)
+        precondition(RLP.encode(try RLP.decode(bytes)) == bytes, "an item is not written as it was read")
     }
 }
 

@@ -9,6 +9,16 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
 
         // 402: nothing was paid.
         public static let paymentRequired = Code(rawValue: "payment-required")
+        // 402 with a fresh challenge: what was shown as payment (L402, Payment) does not count for this call.
+        public static let credentialMalformed = Code(rawValue: "credential-malformed")
+        public static let challengeUnknown = Code(rawValue: "challenge-unknown")
+        public static let credentialInvalid = Code(rawValue: "credential-invalid")
+        public static let credentialExpired = Code(rawValue: "credential-expired")
+        public static let credentialInsufficient = Code(rawValue: "credential-insufficient")
+        public static let credentialUsedUp = Code(rawValue: "credential-used-up")
+        public static let sessionUnknown = Code(rawValue: "session-unknown")
+        public static let sessionClosed = Code(rawValue: "session-closed")
+        public static let returnInvoiceInvalid = Code(rawValue: "return-invoice-invalid")
         // 400: the payment can't be taken; the buyer's proofs are untouched.
         public static let paymentMalformed = Code(rawValue: "payment-malformed")
         public static let mintNotAccepted = Code(rawValue: "mint-not-accepted")
@@ -20,6 +30,8 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
         public static let invalidProof = Code(rawValue: "invalid-proof")
         public static let alreadySpent = Code(rawValue: "already-spent")
         public static let paymentReused = Code(rawValue: "payment-reused")
+        public static let severalPayments = Code(rawValue: "several-payments")
+        public static let methodUnsupported = Code(rawValue: "method-unsupported")
         // 400: the request itself.
         public static let ambiguousPath = Code(rawValue: "ambiguous-path")
         public static let malformedRequest = Code(rawValue: "malformed-request")
@@ -82,7 +94,9 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
 
     private static func usualStatus(of code: Code) -> Int {
         switch code {
-        case .paymentRequired: 402
+        case .paymentRequired, .credentialMalformed, .challengeUnknown, .credentialInvalid, .credentialExpired,
+            .credentialInsufficient, .credentialUsedUp, .sessionUnknown, .sessionClosed, .returnInvoiceInvalid:
+            402
         case .unknownService, .notForSale, .unknownReceipt: 404
         case .callRunning, .alreadyServed: 409
         case .bodyTooLarge: 413

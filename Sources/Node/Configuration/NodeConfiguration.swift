@@ -30,7 +30,7 @@ public struct NodeConfiguration: Sendable {
     public var tlsKeyPath: String?
     /// The proxy that speaks TLS for the node, where the node itself listens beyond loopback without it.
     public var behindProxy: String?
-    /// Connections at once on the public address; nil: half of what the process may open, at most 4096.
+    /// Connections at once on the public address; nil: half of what the process may open, at most 2048.
     public var maximumConnections: Int?
     public var network: Network
     public var lightning: LightningKind

@@ -14,6 +14,21 @@ final class HealthProbe: Sendable {
         var good: ContinuousClock.Instant?
         var failure: (any Error)?
         var isAsking = false
+
+        /// What is known at this time; for `ask` the question counts as asked.
+        mutating func verdict(at time: ContinuousClock.Instant) -> Verdict {
+            if !isAsking, asked.map({ $0.duration(to: time) >= HealthProbe.fresh }) ?? true {
+                isAsking = true
+                asked = time
+                // Only the first caller, and the ones after a failure, wait for the answer.
+                return .ask(isFirst: good == nil || failure != nil)
+            }
+            if let failure { return .failed(failure) }
+            if let asked, isAsking, asked.duration(to: time) > HealthProbe.patience {
+                return .failed(StorageError(.overloaded, "the store has not answered for ten seconds"))
+            }
+            return .known
+        }
     }
 
     private enum Verdict {
@@ -38,24 +53,27 @@ final class HealthProbe: Sendable {
     ///   ten seconds.
     func check() async throws {
         let time = now()
-        let verdict: Verdict = state.withLock { state in
-            if !state.isAsking, state.asked.map({ $0.duration(to: time) >= Self.fresh }) ?? true {
-                state.isAsking = true
-                state.asked = time
-                // Only the first caller, and the ones after a failure, wait for the answer.
-                return .ask(isFirst: state.good == nil || state.failure != nil)
-            }
-            if let failure = state.failure { return .failed(failure) }
-            if let asked = state.asked, state.isAsking, asked.duration(to: time) > Self.patience {
-                return .failed(StorageError(.overloaded, "the store has not answered for ten seconds"))
-            }
-            return .known
-        }
-        switch verdict {
+        switch state.withLock({ $0.verdict(at: time) }) {
         case .known: return
         case .failed(let error): throw error
         case .ask(isFirst: true): try await ask()
         case .ask(isFirst: false): Task { try? await ask() }
+        }
+    }
+
+    /// Whether all is well, as far as that is known without waiting; else `check` finds out.
+    var isKnownGood: Bool {
+        let time = now()
+        let verdict: Verdict? = state.withLock { state in
+            guard state.good != nil, state.failure == nil else { return nil }
+            return state.verdict(at: time)
+        }
+        switch verdict {
+        case .known: return true
+        case .ask:
+            Task { try? await ask() }
+            return true
+        case .failed, nil: return false
         }
     }
 

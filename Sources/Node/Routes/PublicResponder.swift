@@ -9,6 +9,7 @@ internal import Identity
 internal import Mint
 internal import NIOCore
 internal import Storage
+internal import WebServer
 
 /// The context of a public request: with the caller's address, for rate limits.
 struct PublicContext: RequestContext, RemoteAddressRequestContext {
@@ -91,17 +92,18 @@ struct OperatorTokenMiddleware: RouterMiddleware {
 
 /// `/health` and `/metrics`.
 struct HealthRoutes: Sendable {
+    static let path = "/health"
+
     let node: Node
 
     func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let node = node
-        let probe = HealthProbe { [database = node.database] in _ = try await database.fact("node.did") }
         group.get("health") { _, _ in
             guard node.fence.raised == nil else { return Fence.refusal() }
             do {
                 try await node.database.requireWritable()
-                try await probe.check()
-                return OperatorResponses.json(["status": "ok", "version": .string(NodeFacts.version)])
+                try await node.probe.check()
+                return OperatorResponses.json(Self.well)
             } catch {
                 return Self.unwell(error)
             }
@@ -113,6 +115,22 @@ struct HealthRoutes: Sendable {
                 Array(node.metrics.exposition().utf8)
             )
         }
+    }
+
+    private static var well: JSONValue { ["status": "ok", "version": .string(NodeFacts.version)] }
+
+    /// `/health` while all is well, for the door: behind nothing that waits. nil where it is not, as finding out why takes
+    /// time.
+    func quickAnswer() -> DoorAnswer? {
+        guard node.fence.raised == nil, node.database.refusal == nil, node.probe.isKnownGood else { return nil }
+        return DoorAnswer(
+            status: 200,
+            headers: [
+                ("Content-Type", "application/json"), ("Cache-Control", "no-store"),
+                ("Date", IdentityRoutes.httpDate(WallClock.system.now().secondsSince1970)),
+            ],
+            body: Self.well.serialized()
+        )
     }
 
     /// Why the node takes no money, without the machine's paths: those are in its log and in `mintmark status`.

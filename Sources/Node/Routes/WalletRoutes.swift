@@ -22,8 +22,11 @@ struct WalletRoutes: Sendable {
         group.post("fund") { request, _ in
             await OperatorResponses.answering { try await fund(OperatorResponses.object(request)) }
         }
-        group.post("fund/{quote}") { _, context in
-            await OperatorResponses.answering { try await collect(context.parameters.require("quote")) }
+        group.post("fund/{quote}") { request, context in
+            await OperatorResponses.answering {
+                let seconds = request.uri.queryParameters.get("wait", as: Int64.self) ?? 0
+                return try await collect(context.parameters.require("quote"), waitSeconds: seconds)
+            }
         }
         group.post("send") { request, _ in
             await OperatorResponses.answering { try await send(OperatorResponses.object(request)) }
@@ -76,7 +79,7 @@ struct WalletRoutes: Sendable {
     }
 
     /// The mint that a request names, known to the wallet from now on; else the node's own; else the only one.
-    private func mint(_ object: JSONObject) async throws -> MintURL {
+    func mint(_ object: JSONObject) async throws -> MintURL {
         let known = try await wallet.mints()
         if let text = try object.optionalString("mint") ?? ownMint {
             if let mint = try await wallet.mint(named: text) { return mint.url }
@@ -113,21 +116,9 @@ struct WalletRoutes: Sendable {
         return shown(funding)
     }
 
-    private func collect(_ quote: String) async throws -> JSONValue {
-        guard var funding = try await wallet.fundings().first(where: { $0.quote.string == quote }) else {
-            throw WalletError(.notFound, "there is no funding \(quote.prefix(80))")
-        }
-        if funding.state != .issued, funding.state != .expired {
-            do {
-                _ = try await wallet.collect(funding)
-                funding.state = .issued
-            } catch let error as WalletError where error.code == .invoiceUnpaid {
-                // Still open: the caller asks again.
-            } catch let error as WalletError where error.code == .invoiceExpired {
-                funding.state = .expired
-            }
-        }
-        return shown(funding)
+    /// - Parameter waitSeconds: how long the caller is willing to wait for the payment, at most 60.
+    private func collect(_ quote: String, waitSeconds: Int64) async throws -> JSONValue {
+        shown(try await wallet.awaitFunding(quote, seconds: min(max(0, waitSeconds), 60)))
     }
 
     private func shown(_ funding: Funding) -> JSONValue {
@@ -246,22 +237,6 @@ struct WalletRoutes: Sendable {
                 }
             ),
         ]
-    }
-
-    private func payInvoice(_ object: JSONObject) async throws -> JSONValue {
-        let maximumFee = object["maximumFee"] == nil ? 100 : try Self.amount(object, "maximumFee")
-        let paid = try await wallet.payInvoice(
-            try object.string("invoice"),
-            from: try await mint(object),
-            unit: try Self.unit(object),
-            maximumFee: maximumFee,
-            account: try await account(object)
-        )
-        var answer: JSONObject = [
-            "amount": .string(String(paid.amount)), "fee": .string(String(paid.fee)), "unit": .string(paid.unit.name),
-        ]
-        answer["preimage"] = paid.preimage.map { .string($0) }
-        return .object(answer)
     }
 
     private func check() async throws -> JSONValue {

@@ -64,7 +64,7 @@ public struct IdentityRoutes: Sendable {
     }
 
     /// IMF-fixdate (RFC 9110, 5.6.7).
-    static func httpDate(_ seconds: Int64) -> String {
+    package static func httpDate(_ seconds: Int64) -> String {
         let days = seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
         let rest = seconds - days * 86_400
         // Civil date from days since 1970-01-01, proleptic Gregorian (Howard Hinnant's algorithm).

@@ -19,12 +19,20 @@ struct Exchange: Sendable {
         var preimage: String?
     }
 
+    /// What it takes to sign an operation.
+    struct Keys: Sendable {
+        /// Those that may have to sign inputs.
+        var inputs: [Secp256k1.Scalar] = []
+        /// Of each quote that is minted, in order; nil for one that belongs to no key (NUT-20).
+        var quotes: [Secp256k1.Scalar?] = []
+    }
+
     /// Sends the operation.
     /// - Throws: `MintAPIError`.
-    func send(keys: [Secp256k1.Scalar]) async throws -> Answer {
+    func send(keys: Keys) async throws -> Answer {
         switch operation.kind {
-        case .mint:
-            return Answer(signatures: try await checked(mint(key: keys.first)))
+        case .mint, .batch:
+            return Answer(signatures: try await checked(mint(keys: keys.quotes)))
         case .melt:
             let request = try MeltRequest(
                 quote: operation.requiredQuote(),
@@ -34,7 +42,7 @@ struct Exchange: Sendable {
             return try await meltAnswer(requirePaid(client.melt(request)))
         case .swap, .lock, .receive, .redeem, .refund:
             var inputs = operation.inputs
-            for key in keys {
+            for key in keys.inputs {
                 do {
                     inputs = try SpendingSigner.sign(inputs: inputs, outputs: outputs, key: key)
                 } catch {
@@ -45,20 +53,34 @@ struct Exchange: Sendable {
         }
     }
 
-    /// Asks for a paid quote's coins, signed where the quote has a key. Mints know one form of the signature or the other
-    /// (NUT-20, and as amended); a mint that refuses one is shown the other.
-    private func mint(key: Secp256k1.Scalar?) async throws -> [BlindSignature] {
-        let quote = try operation.requiredQuote()
-        guard let key else { return try await client.mint(MintRequest(quote: quote, outputs: outputs)) }
-        func request(_ form: MintQuoteSignature.Form) throws -> MintRequest {
-            let signature = try MintQuoteSignature.sign(quote: quote, outputs: outputs, key: key, form: form)
-            return MintRequest(quote: quote, outputs: outputs, signature: signature)
+    /// Asks for the coins of paid quotes, signed where a quote has a key. Mints know one form of the signature or the
+    /// other (NUT-20, and as amended); a mint that refuses one is shown the other.
+    private func mint(keys: [Secp256k1.Scalar?]) async throws -> [BlindSignature] {
+        let quotes = operation.mintQuotes
+        guard !quotes.isEmpty, quotes.count == keys.count else {
+            throw WalletError(.corrupt, "an operation of the wallet has lost its quote")
+        }
+        guard keys.contains(where: { $0 != nil }) else { return try await mint(quotes, signatures: nil) }
+        func signatures(_ form: MintQuoteSignature.Form) throws -> [[UInt8]?] {
+            try zip(quotes, keys).map { quote, key in
+                try key.map { try MintQuoteSignature.sign(quote: quote, outputs: outputs, key: $0, form: form) }
+            }
         }
         do {
-            return try await client.mint(request(.plain))
+            return try await mint(quotes, signatures: signatures(.plain))
         } catch let error as MintAPIError where error.code == MintErrorCode.mintSignatureInvalid.rawValue {
-            return try await client.mint(request(.tagged))
+            return try await mint(quotes, signatures: signatures(.tagged))
         }
+    }
+
+    private func mint(_ quotes: [QuoteID], signatures: [[UInt8]?]?) async throws(MintAPIError) -> [BlindSignature] {
+        guard operation.kind == .batch else {
+            let signature = signatures?.first ?? nil
+            return try await client.mint(MintRequest(quote: quotes[0], outputs: outputs, signature: signature))
+        }
+        return try await client.mintBatch(
+            BatchMintRequest(quotes: quotes, outputs: outputs, signatures: signatures)
+        )
     }
 
     private func checked(_ signatures: [BlindSignature]) throws(MintAPIError) -> [BlindSignature?] {
@@ -77,15 +99,25 @@ struct Exchange: Sendable {
     }
 
     /// What a paid melt gives back (NUT-08): the signatures stand in the order of the blank outputs, as many as were
-    /// needed.
+    /// needed. A mint that tells of no change is asked for the outputs' signatures (NUT-09): its answer may be one that
+    /// leaves the change out.
     func meltAnswer(_ quote: MeltQuote) async throws -> Answer {
         var signatures = [BlindSignature?](repeating: nil, count: outputs.count)
-        if let change = quote.change, change.count <= outputs.count {
+        var answer = Answer(signatures: signatures, preimage: quote.paymentPreimage)
+        guard !outputs.isEmpty else { return answer }
+        if let change = quote.change, !change.isEmpty, change.count <= outputs.count {
             for (place, signature) in change.enumerated() { signatures[place] = signature }
-        } else if !outputs.isEmpty {
-            for (place, signature) in try await restored() { signatures[place] = signature }
+        } else {
+            answer.needsDLEQ = false
+            do {
+                for (place, signature) in try await restored() { signatures[place] = signature }
+            } catch let error as MintAPIError where error.code != nil {
+                // The invoice is paid, and the mint gives nothing again. The counters are taken, so that a restore from
+                // the words finds the change if it is ever told.
+            }
         }
-        return Answer(signatures: signatures, needsDLEQ: quote.change != nil, preimage: quote.paymentPreimage)
+        answer.signatures = signatures
+        return answer
     }
 
     /// The mint's word on each input, in order.

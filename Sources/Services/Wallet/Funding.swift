@@ -113,6 +113,7 @@ extension Wallet {
         let funding = Funding(mint: mint, quote: quote, keyNonce: nonce)
         let now = clock.now()
         try await database.write { connection in try funding.insert(at: now, in: connection) }
+        bell.ring()
         return funding
     }
 
@@ -172,34 +173,28 @@ extension Wallet {
         }
     }
 
-    private struct AlreadyIssued: Error {}
+    struct AlreadyIssued: Error {}
 
-    private enum PendingMint {
+    enum PendingMint {
         case none
         case issued
         case minting(Operation)
     }
 
     /// Whether the coins of a funding are here or on their way.
-    private static func pendingMint(_ funding: Funding, in connection: Connection) throws -> PendingMint {
+    static func pendingMint(_ funding: Funding, in connection: Connection) throws -> PendingMint {
         let state = try connection.first(
             "SELECT state FROM wallet_fundings WHERE mint = ? AND quote = ?",
             .text(funding.mint.string),
             .text(funding.quote.string)
         )?.text(0)
         if state == Funding.State.issued.rawValue { return .issued }
-        let row = try connection.first(
-            """
-            SELECT \(Operation.columns) FROM wallet_operations
-            WHERE kind = 'mint' AND mint = ? AND quote = ? AND state = 'planned' LIMIT 1
-            """,
-            .text(funding.mint.string),
-            .text(funding.quote.string)
-        )
-        return try row.map { .minting(try Operation(row: $0)) } ?? .none
+        return try Operation.planned(minting: funding.quote, at: funding.mint, in: connection)
+            .map { .minting($0) } ?? .none
     }
 
-    private func unpaid(_ funding: Funding) async throws -> WalletError {
+    /// What is to be said of a funding that nobody has paid; one that lapsed is closed.
+    func unpaid(_ funding: Funding) async throws -> WalletError {
         let now = clock.now()
         let isAwaited = try await database.read { connection in
             try MintSwapStore.awaits(funding.quote, at: funding.mint, in: connection)
@@ -283,32 +278,6 @@ extension Wallet {
                 await configuration.pause(50 << attempt)
             }
         }
-    }
-
-    /// Fetches the coins of every invoice that was paid meanwhile.
-    /// - Returns: how many brought coins.
-    public func collectFundings() async throws -> Int {
-        let open = try await database.read { connection in
-            try connection.rows(
-                """
-                SELECT \(Funding.columns) FROM wallet_fundings WHERE state IN ('open', 'paying')
-                ORDER BY created_at LIMIT 200
-                """
-            ).map(Funding.init(row:))
-        }
-        var collected = 0
-        for funding in open {
-            do {
-                _ = try await collect(funding)
-                collected += 1
-            } catch let error as WalletError {
-                logger.debug(
-                    "a funding is still open",
-                    metadata: ["quote": "\(funding.quote)", "why": "\(error.message)"]
-                )
-            }
-        }
-        return collected
     }
 
     /// The fundings of the last weeks, newest first, at most 200.

@@ -8,11 +8,23 @@ internal import NIOHTTP1
 public struct HTTPMintConnector: MintConnector {
     private let client: HTTPClient
     private let limits: HTTPMintLimits
+    private let sockets: WebSocketClient
 
     /// - Parameter client: follows no redirects; see `HTTPMint.clientConfiguration`.
     public init(client: HTTPClient, limits: HTTPMintLimits = HTTPMintLimits()) {
+        self.init(client: client, limits: limits, sockets: WebSocketClient())
+    }
+
+    init(client: HTTPClient, limits: HTTPMintLimits = HTTPMintLimits(), sockets: WebSocketClient) {
         self.client = client
         self.limits = limits
+        self.sockets = sockets
+    }
+
+    public func openSocket(at url: MintURL, _ body: @Sendable @escaping (any MintSocket) async throws -> Void)
+        async throws
+    {
+        try await sockets.open(url, body)
     }
 
     public func mint(at url: MintURL) -> any MintAPI { HTTPMint(url: url, client: client, limits: limits) }
@@ -91,6 +103,14 @@ public struct HTTPMint: MintAPI {
 
     public func mint(_ request: MintRequest) async throws(MintAPIError) -> [BlindSignature] {
         try await post("/v1/mint/bolt11", request.json) { try SignaturesResponse(json: $0).signatures }
+    }
+
+    public func mintQuotes(_ request: MintQuoteCheckRequest) async throws(MintAPIError) -> [MintQuote] {
+        try await post("/v1/mint/quote/bolt11/check", request.json) { try request.quotes(inAnswer: $0) }
+    }
+
+    public func mintBatch(_ request: BatchMintRequest) async throws(MintAPIError) -> [BlindSignature] {
+        try await post("/v1/mint/bolt11/batch", request.json) { try SignaturesResponse(json: $0).signatures }
     }
 
     public func requestMeltQuote(_ request: MeltQuoteRequest) async throws(MintAPIError) -> MeltQuote {

@@ -63,6 +63,15 @@ enum History {
         )
     }
 
+    /// What a mint took for something; nil where there is no line of it.
+    static func fee(_ kind: HistoryEntry.Kind, reference: String, in connection: Connection) throws -> UInt64? {
+        try connection.first(
+            "SELECT fee FROM wallet_history WHERE kind = ? AND reference = ?",
+            .text(kind.rawValue),
+            .text(reference)
+        )?.uint64(0)
+    }
+
     static func entries(limit: Int, before: Int64?, in connection: Connection) throws -> [HistoryEntry] {
         try connection.rows(
             """

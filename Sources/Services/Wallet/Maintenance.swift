@@ -153,9 +153,15 @@ extension Wallet {
         return (count, amount)
     }
 
-    private func isClaimed(_ token: SentToken) async throws -> Bool {
+    /// Asks whether somebody has spent all of a token's coins, and notes it.
+    func isClaimed(_ token: SentToken) async throws -> Bool {
         let ys = try await database.read { connection in try CoinStore.held(by: token.id, in: connection).map(\.y) }
-        let states = try await book.client(token.mint).checkState(ys)
+        let states: [ProofState]
+        do {
+            states = try await book.client(token.mint).checkState(ys)
+        } catch {
+            throw WalletError(error, mint: token.mint)
+        }
         guard !states.isEmpty, states.allSatisfy({ $0.state == .spent }) else { return false }
         let now = clock.now()
         try await database.write { connection in

@@ -1,7 +1,7 @@
 public import CanonicalJSON
 public import Cashu
 
-/// A mint as the wallet sees it: the requests of NUT-01 to 07 and 09. An adapter says exactly how a call ended, since
+/// A mint as the wallet sees it: the requests of NUT-01 to 07, 09 and 29. An adapter says exactly how a call ended, since
 /// money hangs on the difference between refused and unknown.
 public protocol MintAPI: Sendable {
     var url: MintURL { get }
@@ -17,6 +17,9 @@ public protocol MintAPI: Sendable {
     func requestMintQuote(_ request: MintQuoteRequest) async throws(MintAPIError) -> MintQuote
     func mintQuote(_ id: QuoteID) async throws(MintAPIError) -> MintQuote
     func mint(_ request: MintRequest) async throws(MintAPIError) -> [BlindSignature]
+    /// NUT-29: the quotes as they stand, in the order asked, and the coins of several at once.
+    func mintQuotes(_ request: MintQuoteCheckRequest) async throws(MintAPIError) -> [MintQuote]
+    func mintBatch(_ request: BatchMintRequest) async throws(MintAPIError) -> [BlindSignature]
     /// NUT-05 and 23.
     func requestMeltQuote(_ request: MeltQuoteRequest) async throws(MintAPIError) -> MeltQuote
     func meltQuote(_ id: QuoteID) async throws(MintAPIError) -> MeltQuote
@@ -51,6 +54,17 @@ public struct RestoredOutput: Sendable {
 /// Where the wallet gets its mints from: `HTTPMint` in a node, a faulty one in tests.
 public protocol MintConnector: Sendable {
     func mint(at url: MintURL) -> any MintAPI
+    /// Opens a mint's WebSocket (NUT-17), and closes it when `body` returns.
+    /// - Throws: where none comes about, where it breaks, and what `body` throws.
+    func openSocket(at url: MintURL, _ body: @Sendable @escaping (any MintSocket) async throws -> Void) async throws
+}
+
+extension MintConnector {
+    public func openSocket(at url: MintURL, _ body: @Sendable @escaping (any MintSocket) async throws -> Void)
+        async throws
+    {
+        throw MintSocketError("there are no WebSockets here")
+    }
 }
 
 /// How a call to a mint ended, other than well.

@@ -19,6 +19,8 @@ struct Operation: Sendable {
         case refund
         /// A paid quote for coins (NUT-04).
         case mint
+        /// Several paid quotes for coins, all of them or none (NUT-29).
+        case batch = "mint-batch"
         /// Coins for a Lightning payment (NUT-05).
         case melt
     }
@@ -35,7 +37,10 @@ struct Operation: Sendable {
     /// Whether the inputs stand in our own table, held by this operation.
     var ownsInputs: Bool
     var plan: OutputPlan
+    /// Of a mint or melt.
     var quote: QuoteID?
+    /// The quotes of a batch, in the order in which they go to the mint.
+    var batch: [QuoteID] = []
     /// What it was done for: at most one operation with the same reference ends well.
     var reference: String?
     var inputSum: UInt64
@@ -48,14 +53,27 @@ struct Operation: Sendable {
 }
 
 extension Operation {
+    /// Whether it pays a part of an invoice while others pay the rest.
+    var isPart: Bool { kind == .melt && reference?.hasPrefix("part:") == true }
+
     /// The quote of a mint or melt.
     func requiredQuote() throws(WalletError) -> QuoteID {
         guard let quote else { throw WalletError(.corrupt, "an operation of the wallet has lost its quote") }
         return quote
     }
 
+    /// The quotes that a mint or batch is issued for.
+    var mintQuotes: [QuoteID] {
+        switch kind {
+        case .mint: quote.map { [$0] } ?? []
+        case .batch: batch
+        case .swap, .lock, .receive, .redeem, .refund, .melt: []
+        }
+    }
+
     static let columns = """
-        id, kind, mint, unit, state, inputs, owns_inputs, plan, quote, reference, input_sum, melt_amount, fee, reason, planned_at
+        id, kind, mint, unit, state, inputs, owns_inputs, plan, quote, reference, input_sum, melt_amount, fee, reason,
+        planned_at, batch
         """
 
     init(row: Row) throws {
@@ -81,13 +99,14 @@ extension Operation {
         fee = try row.uint64(12)
         reason = try row.optionalText(13)
         plannedAt = Timestamp(millisecondsSince1970: try row.int64(14))
+        batch = try row.optionalText(15).map { try $0.split(separator: " ").map { try QuoteID(String($0)) } } ?? []
     }
 
     /// Writes the intent. The caller's transaction also holds the inputs and takes the counters.
     func insert(in connection: Connection) throws {
         let inputsJSON = JSONValue.array(inputs.map(\.json)).serialized()
         try connection.execute(
-            "INSERT INTO wallet_operations (\(Self.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO wallet_operations (\(Self.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             .text(id),
             .text(kind.rawValue),
             .text(mint.string),
@@ -102,7 +121,8 @@ extension Operation {
             try .amount(meltAmount),
             try .amount(fee),
             .optional(reason),
-            .integer(plannedAt.millisecondsSince1970)
+            .integer(plannedAt.millisecondsSince1970),
+            .optional(batch.isEmpty ? nil : batch.map(\.string).joined(separator: " "))
         )
     }
 
@@ -138,6 +158,20 @@ extension Operation {
             ORDER BY planned_at DESC LIMIT 1
             """,
             .text(reference)
+        ).map(Operation.init(row:))
+    }
+
+    /// What is under way to fetch the coins of a quote, alone or in a batch; nil: nothing.
+    static func planned(minting quote: QuoteID, at mint: MintURL, in connection: Connection) throws -> Operation? {
+        try connection.first(
+            """
+            SELECT \(columns) FROM wallet_operations
+            WHERE state = 'planned' AND mint = ?1
+                AND (kind = 'mint' AND quote = ?2 OR kind = 'mint-batch' AND instr(' ' || batch || ' ', ' ' || ?2 || ' ') > 0)
+            LIMIT 1
+            """,
+            .text(mint.string),
+            .text(quote.string)
         ).map(Operation.init(row:))
     }
 

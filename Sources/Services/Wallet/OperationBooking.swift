@@ -109,13 +109,15 @@ struct OperationBooking: Sendable {
                 .text(operation.id)
             )
             try note(.redeemed, change: Int64(operation.inputSum) - Int64(fee), fee: fee, in: connection)
-        case .mint:
-            try connection.execute(
-                "UPDATE wallet_fundings SET state = 'issued' WHERE mint = ? AND quote = ?",
-                .text(operation.mint.string),
-                .optional(operation.quote?.string)
-            )
-            if let quote = operation.quote { try MintSwapStore.arrived(quote, at: operation.mint, in: connection) }
+        case .mint, .batch:
+            for quote in operation.mintQuotes {
+                try connection.execute(
+                    "UPDATE wallet_fundings SET state = 'issued' WHERE mint = ? AND quote = ?",
+                    .text(operation.mint.string),
+                    .text(quote.string)
+                )
+                try MintSwapStore.arrived(quote, at: operation.mint, in: connection)
+            }
             try note(.funded, change: Int64(operation.inputSum), fee: fee, in: connection)
         case .melt:
             try MintSwapStore.paid(operation: operation.id, fee: fee, in: connection)

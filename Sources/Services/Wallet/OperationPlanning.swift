@@ -117,6 +117,22 @@ struct OperationPlanner: Sendable {
         )
     }
 
+    /// New coins for several paid quotes, worth `amount` together.
+    func mint(_ amount: UInt64, batch: [QuoteID], in connection: Connection) throws -> Operation {
+        try plan(
+            id: WalletID.random(),
+            .batch,
+            inputs: [],
+            ownsInputs: false,
+            groups: [OutputGroup(use: .keep, amounts: try keyset.split(amount))],
+            fee: 0,
+            batch: batch,
+            inputSum: amount,
+            reference: nil,
+            in: connection
+        )
+    }
+
     /// What proofs are worth here after the fee.
     func netWorth(of inputs: [Proof]) throws -> (amount: UInt64, fee: UInt64) {
         let sum = try Amounts.sum(inputs.map(\.amount))
@@ -137,6 +153,7 @@ struct OperationPlanner: Sendable {
         groups: [OutputGroup],
         fee: UInt64,
         quote: QuoteID? = nil,
+        batch: [QuoteID] = [],
         inputSum: UInt64? = nil,
         meltAmount: UInt64 = 0,
         reference: String?,
@@ -152,6 +169,7 @@ struct OperationPlanner: Sendable {
             ownsInputs: ownsInputs,
             plan: OutputPlan(keyset: keyset.id, firstCounter: first, groups: groups),
             quote: quote,
+            batch: batch,
             reference: reference,
             inputSum: try inputSum ?? Amounts.sum(inputs.map(\.amount)),
             meltAmount: meltAmount,
@@ -200,6 +218,8 @@ extension Wallet {
         plan: @escaping @Sendable (OperationPlanner, Connection) throws -> Operation
     ) async throws -> OperationResult {
         let operation = try await planned(at: mint, unit: unit, plan: plan)
+        // What came of it, or that it is not known, is news for whoever waits.
+        defer { bell.ring() }
         return try await runner.run(operation, isFresh: true)
     }
 

@@ -73,21 +73,40 @@ final class OperationRunner: Sendable {
         let planned = try await database.read { connection in try Operation.planned(in: connection) }
         var ended = 0
         var unknown = 0
-        for operation in planned {
-            do {
-                _ = try await run(operation, isFresh: false)
-                ended += 1
-            } catch let error as WalletError {
-                if error.code == .outcomeUnknown || error.code == .mintUnreachable { unknown += 1 } else { ended += 1 }
-                logger.notice(
-                    "an operation of the wallet was taken up again",
-                    metadata: [
-                        "operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)",
-                    ]
-                )
-            }
+        // Parts of one invoice wait for one another at the payee: they go out at once, the rest one by one.
+        let parts = Dictionary(grouping: planned.filter(\.isPart)) { $0.reference ?? "" }
+        for group in planned.filter({ !$0.isPart }).map({ [$0] }) + parts.sorted(by: { $0.key < $1.key }).map(\.value) {
+            for isKnown in try await takeUp(group) { if isKnown { ended += 1 } else { unknown += 1 } }
         }
         return (ended, unknown)
+    }
+
+    /// Goes on with several planned operations at once.
+    /// - Parameter isFresh: nothing of them was sent before.
+    /// - Returns: of each, in no order, whether its outcome is known now.
+    func takeUp(_ operations: [Operation], isFresh: Bool = false) async throws -> [Bool] {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for operation in operations { group.addTask { try await self.takeUp(operation, isFresh: isFresh) } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    /// Goes on with a planned operation.
+    /// - Returns: whether its outcome is known now, whatever it is.
+    @discardableResult
+    func takeUp(_ operation: Operation, isFresh: Bool = false) async throws -> Bool {
+        do {
+            _ = try await run(operation, isFresh: isFresh)
+            return true
+        } catch let error as WalletError {
+            logger.notice(
+                "an operation of the wallet was taken up again",
+                metadata: [
+                    "operation": "\(operation.id)", "kind": "\(operation.kind)", "outcome": "\(error.message)",
+                ]
+            )
+            return error.code != .outcomeUnknown && error.code != .mintUnreachable
+        }
     }
 
     private func carryOut(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
@@ -123,18 +142,17 @@ final class OperationRunner: Sendable {
         throw Self.unknown(operation, "no answer")
     }
 
-    /// The keys that may have to sign inputs of our own, or of tokens locked to us.
-    private func signingKeys(for operation: Operation) async throws -> [Secp256k1.Scalar] {
+    private func signingKeys(for operation: Operation) async throws -> Exchange.Keys {
         switch operation.kind {
-        case .receive: return [try keys.receiving()]
-        case .mint:
-            let quote = try operation.requiredQuote()
+        case .receive: return Exchange.Keys(inputs: [try keys.receiving()])
+        case .mint, .batch:
+            let quotes = operation.mintQuotes
             let mint = operation.mint
-            let nonce = try await database.read { connection in
-                try Funding.keyNonce(quote, at: mint, in: connection)
+            let nonces = try await database.read { connection in
+                try quotes.map { try Funding.keyNonce($0, at: mint, in: connection) }
             }
-            return try nonce.map { [try keys.quote(nonce: $0)] } ?? []
-        case .swap, .lock, .redeem, .refund, .melt: return []
+            return Exchange.Keys(quotes: try nonces.map { try $0.map { try keys.quote(nonce: $0) } })
+        case .swap, .lock, .redeem, .refund, .melt: return Exchange.Keys()
         }
     }
 
@@ -145,7 +163,7 @@ final class OperationRunner: Sendable {
         let operation = exchange.operation
         do {
             switch operation.kind {
-            case .mint: return try await settleMint(exchange, refusal: refusal)
+            case .mint, .batch: return try await settleMint(exchange, refusal: refusal)
             case .melt: return try await settleMelt(exchange, refusal: refusal)
             case .swap, .lock, .receive, .redeem, .refund: return try await settleSwap(exchange, refusal: refusal)
             }
@@ -181,8 +199,12 @@ final class OperationRunner: Sendable {
 
     private func settleMint(_ exchange: Exchange, refusal: MintAPIError) async throws -> OperationResult {
         let operation = exchange.operation
-        let quote = try await exchange.client.mintQuote(operation.requiredQuote())
-        if quote.state == .issued, let coins = try await exchange.restoredOutputs() {
+        // A batch is all or nothing: if one quote is not issued, ours did not happen.
+        var isIssued = true
+        for quote in operation.mintQuotes where isIssued {
+            isIssued = try await exchange.client.mintQuote(quote).state == .issued
+        }
+        if isIssued, let coins = try await exchange.restoredOutputs() {
             return try await finish(exchange, with: Exchange.Answer(signatures: coins, needsDLEQ: false))
         }
         try await refuse(operation, reason: refusal.message)

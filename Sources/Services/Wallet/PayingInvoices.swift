@@ -28,15 +28,8 @@ extension Wallet {
         maximumFee: UInt64,
         account: SpendingAccount = SpendingAccount()
     ) async throws -> PaidInvoice {
-        let invoice: BOLT11Invoice
-        do {
-            invoice = try BOLT11Invoice(decoding: text)
-        } catch {
-            throw WalletError(.invalidArgument, "this is not an invoice: \(error)", cause: error)
-        }
-        guard let asked = invoice.amountMsat else {
-            throw WalletError(.invalidArgument, "the invoice names no amount; only those that do can be paid")
-        }
+        let (invoice, asked) = try payable(text)
+        try await requireNoParts(of: invoice)
         guard !invoice.isExpired(at: clock.now()) else {
             throw WalletError(.invoiceExpired, "the invoice lapsed on \(invoice.expiresAt)")
         }
@@ -68,6 +61,20 @@ extension Wallet {
             throw WalletError(.mintDishonest, "the mint gave back more than it was given")
         }
         return PaidInvoice(amount: quote.amount, fee: spent - quote.amount, unit: unit, preimage: result.preimage)
+    }
+
+    /// An invoice that can be paid, and its millisatoshi.
+    func payable(_ text: String) throws(WalletError) -> (BOLT11Invoice, asked: UInt64) {
+        let invoice: BOLT11Invoice
+        do {
+            invoice = try BOLT11Invoice(decoding: text)
+        } catch {
+            throw WalletError(.invalidArgument, "this is not an invoice: \(error)", cause: error)
+        }
+        guard let asked = invoice.amountMsat else {
+            throw WalletError(.invalidArgument, "the invoice names no amount; only those that do can be paid")
+        }
+        return (invoice, asked)
     }
 
     func check(_ quote: MeltQuote, asked: UInt64, unit: CurrencyUnit, maximumFee: UInt64, mint: MintURL) throws {
@@ -115,6 +122,7 @@ extension Wallet {
     static func planMelt(
         _ quote: MeltQuote,
         _ planner: OperationPlanner,
+        reference: String? = nil,
         in connection: Connection
     ) throws -> Operation {
         let need = try Amounts.adding(quote.amount, quote.feeReserve)
@@ -140,7 +148,7 @@ extension Wallet {
             fee: fee,
             quote: quote.quote,
             meltAmount: quote.amount,
-            reference: nil,
+            reference: reference,
             in: connection
         )
     }

@@ -77,6 +77,7 @@ extension Wallet {
         if coinLock == nil,
             let token = try await sendExact(amount, at: mint, unit: unit, reference: reference, spend: spend)
         {
+            bell.ring()
             return token
         }
         let result = try await perform(at: mint, unit: unit) { planner, connection in

@@ -43,6 +43,11 @@ public final class Wallet: Sendable {
     let lightning: (any LightningBackend)?
     let clock: WallClock
     let logger: Logger
+    let connector: any MintConnector
+    let pace: WatchPace
+    /// Rings when something that is waited for came, or there is something new to wait for.
+    let bell = Bell()
+    let watches = Mutex(Watches())
     /// Tokens of the inbox that are being claimed right now.
     let claiming = Mutex<[String: Task<InboxEntry, any Error>]>([:])
 
@@ -53,7 +58,7 @@ public final class Wallet: Sendable {
     ///   - seed: the 64 bytes that BIP-39 makes of the recovery words.
     ///   - lightning: pays the invoices of `fund`; without one, the invoice is for the user to pay.
     /// - Throws: `seedMismatch` where the database was used with other words.
-    public init(
+    public convenience init(
         database: Database,
         seed: [UInt8],
         mints: any MintConnector,
@@ -62,7 +67,31 @@ public final class Wallet: Sendable {
         configuration: WalletConfiguration = WalletConfiguration(),
         logger: Logger
     ) async throws {
+        try await self.init(
+            database: database,
+            seed: seed,
+            mints: mints,
+            lightning: lightning,
+            clock: clock,
+            configuration: configuration,
+            pace: WatchPace(),
+            logger: logger
+        )
+    }
+
+    init(
+        database: Database,
+        seed: [UInt8],
+        mints: any MintConnector,
+        lightning: (any LightningBackend)?,
+        clock: WallClock,
+        configuration: WalletConfiguration,
+        pace: WatchPace,
+        logger: Logger
+    ) async throws {
         self.configuration = configuration
+        self.pace = pace
+        connector = mints
         self.database = database
         self.lightning = lightning
         self.clock = clock

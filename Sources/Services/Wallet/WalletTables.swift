@@ -11,6 +11,8 @@ public enum WalletTables {
         Migration(id: "wallet-5", sql: arrivals),
         Migration(id: "wallet-6", sql: "ALTER TABLE wallet_fundings ADD COLUMN key_nonce BLOB;"),
         Migration(id: "wallet-liabilities-1", sql: liabilities),
+        Migration(id: "wallet-7", sql: "ALTER TABLE wallet_operations ADD COLUMN batch TEXT;"),
+        Migration(id: "wallet-8", sql: invoiceParts),
     ]
 
     /// The last statement of liabilities that was found right, per mint.
@@ -21,6 +23,18 @@ public enum WalletTables {
             signer TEXT NOT NULL,
             seen_at INTEGER NOT NULL
         ) WITHOUT ROWID, STRICT;
+        """
+
+    /// Melts that pay one invoice together (NUT-15).
+    private static let invoiceParts = """
+        CREATE TABLE wallet_invoice_parts (
+            operation TEXT PRIMARY KEY,
+            payment TEXT NOT NULL,
+            payment_hash BLOB NOT NULL,
+            place INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX wallet_invoice_parts_payment ON wallet_invoice_parts (payment, place);
+        CREATE INDEX wallet_invoice_parts_hash ON wallet_invoice_parts (payment_hash);
         """
 
     private static let coins = """

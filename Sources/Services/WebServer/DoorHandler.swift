@@ -4,8 +4,8 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NIOWebSocket
 
-/// Stands between the HTTP decoder and Hummingbird: it answers `Expect: 100-continue`, turns requests away over the
-/// connection limit, and makes a WebSocket of a connection where one is asked for.
+/// Stands between the HTTP decoder and Hummingbird: it answers `Expect: 100-continue` and what is answered at once, and
+/// makes a WebSocket of a connection where one is asked for.
 ///
 /// A connection that has become a WebSocket still counts as one of Hummingbird's: it waits at the end of the pipeline
 /// for a request that never comes, and ends with the connection. What it wants to write or close does not pass here.
@@ -17,6 +17,8 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private enum State {
         case http
+        /// Answered here as soon as the request has been read to its end.
+        case answering(DoorAnswer, closes: Bool)
         /// The request is answered here; the rest of it is not looked at.
         case refused
         /// Waiting whether the WebSocket is let in.
@@ -25,57 +27,49 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private let door: HTTPDoor
-    private let isOverLimit: Bool
     private let logger: Logger
     private var state = State.http
     /// Requests whose answer has not ended.
     private var openRequests = 0
     private var interim: Scheduled<Void>?
-    private var overLimitEnd: Scheduled<Void>?
 
-    init(_ door: HTTPDoor, isOverLimit: Bool, logger: Logger) {
+    init(_ door: HTTPDoor, logger: Logger) {
         self.door = door
-        self.isOverLimit = isOverLimit
         self.logger = logger
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        guard isOverLimit else { return }
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        overLimitEnd = context.eventLoop.scheduleTask(in: .seconds(door.overLimitSeconds)) {
-            bound.value.close(promise: nil)
-        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         interim?.cancel()
-        overLimitEnd?.cancel()
     }
 
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .http = state else { return }
-        let part = unwrapInboundIn(data)
-        switch part {
-        case .head(let head):
+        switch (state, unwrapInboundIn(data)) {
+        case (.http, .head(let head)):
             receive(head, data, context)
-        case .body, .end:
+        case (.http, .body), (.http, .end):
             // The client did not wait for the interim answer.
             cancelInterim()
             context.fireChannelRead(data)
+        case (.answering(let answer, let closes), .end):
+            state = closes ? .refused : .http
+            answer.send(on: context, closes: closes)
+        default: break
         }
     }
 
     private func receive(_ head: HTTPRequestHead, _ data: NIOAny, _ context: ChannelHandlerContext) {
-        let path = head.uri.prefix { $0 != "?" }
-        if isOverLimit, !door.sparedPaths.contains(String(path)) {
-            return refuse(.tooManyConnections, context)
-        }
-        if openRequests == 0, head.method == .GET, head.asksForWebSocket,
-            let route = door.webSockets.first(where: { $0.path == path })
-        {
-            return open(route, head, context)
+        // Not before the answers to what came before it.
+        if openRequests == 0, head.method == .GET {
+            let path = head.uri.prefix { $0 != "?" }
+            if head.asksForWebSocket, let route = door.webSockets.first(where: { $0.path == path }) {
+                return open(route, head, context)
+            }
+            if let answer = door.quickAnswer(to: head) {
+                state = .answering(answer, closes: !head.isKeepAlive || head.version != .http1_1)
+                return
+            }
         }
         openRequests += 1
         if head.version == .http1_1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
@@ -103,18 +97,7 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Answers by itself and closes the connection.
     private func refuse(_ refusal: WebSocketRefusal, _ context: ChannelHandlerContext) {
         state = .refused
-        var head = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: refusal.status))
-        head.headers.add(name: "Content-Type", value: refusal.contentType)
-        head.headers.add(name: "Content-Length", value: "\(refusal.body.count)")
-        head.headers.add(name: "Cache-Control", value: "no-store")
-        head.headers.add(name: "Connection", value: "close")
-        if let seconds = refusal.retryAfterSeconds { head.headers.add(name: "Retry-After", value: "\(seconds)") }
-        context.write(wrapOutboundOut(.head(head)), promise: nil)
-        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: refusal.body)))), promise: nil)
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-            bound.value.close(promise: nil)
-        }
+        DoorAnswer(refusal).send(on: context, closes: true)
     }
 
     // MARK: WebSockets
@@ -205,15 +188,7 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
         switch unwrapOutboundIn(data) {
         case .head: cancelInterim()
-        case .end:
-            openRequests -= 1
-            context.write(data, promise: promise)
-            if isOverLimit {
-                // What was spared is one answer, not a connection.
-                context.flush()
-                context.close(promise: nil)
-            }
-            return
+        case .end: openRequests -= 1
         case .body: break
         }
         context.write(data, promise: promise)

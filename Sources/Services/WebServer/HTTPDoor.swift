@@ -9,10 +9,11 @@ public struct HTTPDoor: Sendable {
     /// How long a connection may stay without a request, in seconds.
     public var idleTimeoutSeconds: Int64
     /// Connections at once. Over it a connection is still answered: 503 with `Retry-After`, then closed; only the
-    /// `sparedPaths` are served there.
+    /// `quickAnswers` are given there.
     public var maximumConnections: Int
-    /// Paths that are answered even over the limit, such as `/health`.
-    public var sparedPaths: Set<String>
+    /// Answers to GET, by path, that wait behind nothing, such as that of `/health`: they are given on the connection's own
+    /// thread, and over the limit too. Where one is nil the request goes on as any other; over the limit it is refused.
+    public var quickAnswers: [String: @Sendable () -> DoorAnswer?]
     /// Where a WebSocket can be opened.
     public var webSockets: [WebSocketRoute]
     /// How long the answer to `Expect: 100-continue` waits for the final answer: a request that is refused by its
@@ -24,14 +25,14 @@ public struct HTTPDoor: Sendable {
 
     public init(
         idleTimeoutSeconds: Int64 = 120,
-        maximumConnections: Int = 4096,
-        sparedPaths: Set<String> = [],
+        maximumConnections: Int = 2048,
+        quickAnswers: [String: @Sendable () -> DoorAnswer?] = [:],
         webSockets: [WebSocketRoute] = [],
         continueAfterMilliseconds: Int64 = 20
     ) {
         self.idleTimeoutSeconds = idleTimeoutSeconds
         self.maximumConnections = max(maximumConnections, 1)
-        self.sparedPaths = sparedPaths
+        self.quickAnswers = quickAnswers
         self.webSockets = webSockets
         self.continueAfterMilliseconds = continueAfterMilliseconds
     }
@@ -47,6 +48,14 @@ public struct HTTPDoor: Sendable {
             )
             return DoorChannel(http: http, door: door, connections: connections)
         }
+    }
+
+    /// What is answered at once to a request without a body; nil where it goes the usual way.
+    func quickAnswer(to head: HTTPRequestHead) -> DoorAnswer? {
+        guard head.method == .GET, !quickAnswers.isEmpty, !head.headers.contains(name: "content-length"),
+            !head.headers.contains(name: "transfer-encoding")
+        else { return nil }
+        return quickAnswers[String(head.uri.prefix { $0 != "?" })]?()
     }
 }
 
@@ -67,9 +76,14 @@ final class ConnectionCount: Sendable {
     }
 }
 
-/// Hummingbird's HTTP/1 channel with a ``DoorHandler`` right behind its decoder.
+/// Hummingbird's HTTP/1 channel with a ``DoorHandler`` right behind its decoder; over the limit an ``OverLimitHandler``
+/// instead of both.
 struct DoorChannel: ServerChildChannel {
-    typealias Value = HTTP1Channel.Value
+    struct Value: ServerChildChannelValue {
+        let channel: any Channel
+        /// nil over the limit.
+        let http: HTTP1Channel.Value?
+    }
 
     let http: HTTP1Channel
     let door: HTTPDoor
@@ -78,16 +92,23 @@ struct DoorChannel: ServerChildChannel {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         let isOverLimit = connections.enter() > door.maximumConnections
         channel.closeFuture.whenComplete { [connections] _ in connections.leave() }
+        guard !isOverLimit else {
+            return channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false)
+                try pipeline.addHandler(OverLimitHandler(door))
+                return Value(channel: channel, http: nil)
+            }
+        }
         return http.setup(channel: channel, logger: logger).flatMapThrowing { [door] value in
             let pipeline = channel.pipeline.syncOperations
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            let handler = DoorHandler(door, isOverLimit: isOverLimit, logger: logger)
-            try pipeline.addHandler(handler, position: .after(decoder))
-            return value
+            try pipeline.addHandler(DoorHandler(door, logger: logger), position: .after(decoder))
+            return Value(channel: channel, http: value)
         }
     }
 
     func handle(value: Value, logger: Logger) async {
-        await http.handle(value: value, logger: logger)
+        if let value = value.http { await http.handle(value: value, logger: logger) }
     }
 }

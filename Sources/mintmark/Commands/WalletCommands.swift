@@ -61,8 +61,9 @@ extension WalletCommand {
                 guard Date.now < deadline else {
                     throw Failure("not paid within \(wait) s; once paid, it is claimed when the node runs", .pending)
                 }
-                try await Task.sleep(for: .seconds(1))
-                quote = try await node.call(.post, "/api/wallet/fund/\(id)")
+                // The node answers as soon as it hears of the payment.
+                let seconds = min(30, max(1, Int(deadline.timeIntervalSinceNow)))
+                quote = try await node.call(.post, "/api/wallet/fund/\(id)?wait=\(seconds)")
             }
             guard quote["state"]?.stringValue == "issued" else {
                 throw Failure("the mint's invoice was not paid: \(quote.shown("state"))")
@@ -205,30 +206,6 @@ extension WalletCommand {
             let answer = try await node.call(.post, "/api/wallet/restore", body, timeoutSeconds: 600)
             if options.json { return Output.json(answer) }
             Output.line("\(answer.shown("amount")) \(answer.shown("unit")) found at \(answer.shown("mint"))")
-        }
-    }
-
-    struct PayInvoice: NodeCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "pay-invoice",
-            abstract: "Pay a Lightning invoice with ecash (melt).",
-            discussion: "  mintmark wallet pay-invoice lnbc… --max-fee 10sat"
-        )
-        @Argument(help: "The BOLT11 invoice.") var invoice: String
-        @Option(help: "The mint to pay from.") var mint: String?
-        @Option(name: .customLong("max-fee"), help: "The most that may go in fees, such as 10sat.") var maximumFee:
-            Amount?
-        @Option(help: "Count it against the limits of this agent.") var agent: String?
-        @OptionGroup var options: GlobalOptions
-
-        func run(on node: NodeClient) async throws {
-            var body: JSONObject = ["invoice": .string(invoice)]
-            if let mint { body["mint"] = .string(mint) }
-            if let agent { body["agent"] = .string(agent) }
-            if let maximumFee { body["maximumFee"] = maximumFee.json }
-            let answer = try await node.call(.post, "/api/wallet/pay-invoice", .object(body))
-            if options.json { return Output.json(answer) }
-            Output.line("paid \(answer.shown("amount")) \(answer.shown("unit")), fee \(answer.shown("fee"))")
         }
     }
 }

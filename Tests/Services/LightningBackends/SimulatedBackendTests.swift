@@ -135,6 +135,41 @@ struct SimulatedBackendTests {
         try BOLT11Invoice(decoding: String(body.dropFirst(12).dropLast(2)))
     }
 
+    @Test("payments that take long keep no invoice waiting")
+    func slowPayments() async throws {
+        let test = try SimulatedTestNetwork()
+        let (payer, payee) = (try await test.account("payer"), try await test.account("payee"))
+        let account = try await test.network.account(token: payer)
+        try await test.network.setFault(.hang, for: account)
+        var invoices: [BOLT11Invoice] = []
+        for _ in 0..<32 {
+            invoices.append(
+                try await test.backend(payee).createInvoice(amountMsat: 1, description: "", expirySeconds: 600)
+            )
+        }
+        try await withServer(test.network) { [invoices] url in
+            let backend = try httpBackend(url, payer, test.clock, timeoutMilliseconds: 120_000)
+            let payments = invoices.map { invoice in
+                Task { try await backend.pay(invoice: invoice, maximumFeeMsat: 0) }
+            }
+            let held = UInt64(invoices.count)
+            for _ in 0..<1000 where try await test.network.balanceMsat(of: account) > 1_000_000_000 - held {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            // All are under way, and each waits for its answer.
+            #expect(try await test.network.balanceMsat(of: account) == 1_000_000_000 - held)
+            _ = try await backend.createInvoice(amountMsat: 1, description: "", expirySeconds: 600)
+            for (invoice, payment) in zip(invoices, payments) {
+                _ = try await test.network.resolve(paymentHash: invoice.paymentHash, of: account, settles: true)
+                _ = try await payment.value
+                guard case .settled? = try await backend.paymentStatus(paymentHash: invoice.paymentHash) else {
+                    Issue.record("a payment that was settled is not")
+                    return
+                }
+            }
+        }
+    }
+
     @Test(
         "an address is http or https, with a host and nothing secret in it",
         arguments: [

@@ -90,7 +90,7 @@ final class LocalMint: MintAPI {
     }
 
     func info() async throws(MintAPIError) -> MintInfo {
-        try await exchange("info", { $0.info.json.serialized() }, { try MintInfo(json: $0) })
+        try await exchange("info", { $0.info.json.serialized() }, { try MintInfo(json: tampered("info", $0)) })
     }
 
     func keysets() async throws(MintAPIError) -> [KeysetInfo] {
@@ -125,6 +125,18 @@ final class LocalMint: MintAPI {
         }
     }
 
+    func mintQuotes(_ request: MintQuoteCheckRequest) async throws(MintAPIError) -> [MintQuote] {
+        try await exchange("mintQuotes", { try await $0.checkMintQuotes(request.json.serialized()) }) {
+            try request.quotes(inAnswer: $0)
+        }
+    }
+
+    func mintBatch(_ request: BatchMintRequest) async throws(MintAPIError) -> [BlindSignature] {
+        try await exchange("mintBatch", { try await $0.mintBatch(request.json.serialized()) }) {
+            try SignaturesResponse(json: $0).signatures
+        }
+    }
+
     func requestMeltQuote(_ request: MeltQuoteRequest) async throws(MintAPIError) -> MeltQuote {
         try await exchange("requestMeltQuote", { try await $0.requestMeltQuote(request.json.serialized()) }) {
             try MeltQuote(json: $0)
@@ -132,11 +144,15 @@ final class LocalMint: MintAPI {
     }
 
     func meltQuote(_ id: QuoteID) async throws(MintAPIError) -> MeltQuote {
-        try await exchange("meltQuote", { try await $0.meltQuote(id.string) }) { try MeltQuote(json: $0) }
+        try await exchange("meltQuote", { try await $0.meltQuote(id.string) }) {
+            try MeltQuote(json: tampered("meltQuote", $0))
+        }
     }
 
     func melt(_ request: MeltRequest) async throws(MintAPIError) -> MeltQuote {
-        try await exchange("melt", { try await $0.melt(request.json.serialized()) }) { try MeltQuote(json: $0) }
+        try await exchange("melt", { try await $0.melt(request.json.serialized()) }) {
+            try MeltQuote(json: tampered("melt", $0))
+        }
     }
 
     func checkState(_ ys: [[UInt8]]) async throws(MintAPIError) -> [ProofState] {
@@ -157,11 +173,27 @@ final class LocalMint: MintAPI {
         } _: {
             $0
         }
-        return tamper.withLock { $0 }?(path, answer) ?? answer
+        return tampered(path, answer)
     }
 
-    /// Changes what the mint shows of its liabilities.
+    private func tampered(_ call: String, _ answer: JSONValue) -> JSONValue {
+        tamper.withLock { $0 }?(call, answer) ?? answer
+    }
+
+    /// Changes what the mint says: of its liabilities, by path, and in answer to `info`, `melt` and `meltQuote`.
     func setTamper(_ body: (@Sendable (String, JSONValue) -> JSONValue)?) { tamper.withLock { $0 = body } }
+
+    /// Changes one entry of what the mint says it can (NUT-06); nil: it says nothing of it.
+    func setNUT(_ number: String, to value: JSONValue?) {
+        setTamper { call, answer in
+            guard call == "info", case .object(var info) = answer, case .object(var nuts)? = info["nuts"] else {
+                return answer
+            }
+            nuts[number] = value
+            info["nuts"] = .object(nuts)
+            return .object(info)
+        }
+    }
 
     func restore(_ outputs: [BlindedMessage]) async throws(MintAPIError) -> [RestoredOutput] {
         try await exchange("restore", { try await $0.restore(RestoreRequest(outputs: outputs).json.serialized()) }) {

@@ -14,6 +14,10 @@ final class LoopLightning: LightningBackend {
         var fee: UInt64 = 0
         var paymentCount = 0
         var begun: Set<[UInt8]> = []
+        var paysParts = false
+        var lonePartsSettle = false
+        /// The parts of an invoice that have come; a mint that sends the same again means the same.
+        var parts: [[UInt8]: Set<UInt64>] = [:]
     }
 
     let network = LightningNetwork.simulated
@@ -29,6 +33,10 @@ final class LoopLightning: LightningBackend {
     /// Makes every payment end like this; nil: they settle.
     func setOutcome(_ outcome: PaymentOutcome?) { state.withLock { $0.outcome = outcome } }
     func setFee(_ msat: UInt64) { state.withLock { $0.fee = msat } }
+    func setPaysParts(_ isOn: Bool) { state.withLock { $0.paysParts = isOn } }
+    /// Breaks the rule that the payee takes all the parts or none.
+    func setLonePartsSettle(_ isOn: Bool) { state.withLock { $0.lonePartsSettle = isOn } }
+    func parts(of invoice: BOLT11Invoice) -> Set<UInt64> { state.withLock { $0.parts[invoice.paymentHash] ?? [] } }
     var paymentCount: Int { state.withLock { $0.paymentCount } }
 
     func nodeID() async throws(LightningError) -> [UInt8] { Secp256k1.Point(multiplyingGeneratorBy: key).compressed }
@@ -70,6 +78,29 @@ final class LoopLightning: LightningBackend {
             state.paid[invoice.paymentHash] = invoice.amountMsat ?? 0
             return .settled(preimage: state.preimages[invoice.paymentHash] ?? [], feeMsat: state.fee)
         }
+    }
+
+    var abilities: LightningAbilities { LightningAbilities(paysParts: state.withLock { $0.paysParts }) }
+
+    /// A part waits for the others, and settles with them.
+    func payPart(
+        of invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        let hash = invoice.paymentHash
+        state.withLock { state in
+            state.begun.insert(hash)
+            guard state.outcome == nil else { return }
+            state.parts[hash, default: []].insert(amountMsat)
+            let sum = (state.parts[hash] ?? []).reduce(0, +)
+            if sum >= invoice.amountMsat ?? .max || state.lonePartsSettle { state.paid[hash] = sum }
+        }
+        for _ in 0..<1000 {
+            if let outcome = try await paymentStatus(paymentHash: hash) { return outcome }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        return .pending
     }
 
     func paymentStatus(paymentHash: [UInt8]) async throws(LightningError) -> PaymentOutcome? {

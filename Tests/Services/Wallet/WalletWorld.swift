@@ -43,7 +43,8 @@ final class WalletWorld: Sendable {
         func mint(at url: MintURL) -> any MintAPI { api }
     }
 
-    init(feePPK: UInt64 = 0) async throws {
+    /// - Parameter reserveMsat: what a melt sets aside for routing; nil: the mint's own default.
+    init(feePPK: UInt64 = 0, reserveMsat: UInt64? = nil) async throws {
         folder = try TemporaryFolder()
         let time = time
         lightning = try LoopLightning { time.now }
@@ -52,16 +53,19 @@ final class WalletWorld: Sendable {
             migrations: Mint.migrations,
             logger: Self.logger
         )
+        var configuration = MintConfiguration(
+            units: [.init(unit: .sat, inputFeePPK: feePPK)],
+            limits: .init(liabilityPageEntries: 4),
+            subscriptions: .init(areOn: true)
+        )
+        if let reserveMsat { configuration.feeReserve = .init(permille: 0, minimumMsat: reserveMsat) }
         mint = try await Mint(
             database: mintDatabase,
             seed: [UInt8](repeating: 0x5A, count: 32),
             lightning: lightning,
             workers: WorkerPool(threads: 2),
             clock: time.clock,
-            configuration: MintConfiguration(
-                units: [.init(unit: .sat, inputFeePPK: feePPK)],
-                limits: .init(liabilityPageEntries: 4)
-            ),
+            configuration: configuration,
             statementSigner: Self.signer(3),
             logger: Self.logger
         )
@@ -78,7 +82,8 @@ final class WalletWorld: Sendable {
         file: String? = nil,
         attempts: Int = 1,
         maximumInputs: Int = 100,
-        connector: (any MintConnector)? = nil
+        connector: (any MintConnector)? = nil,
+        pace: WatchPace = WatchPace()
     ) async throws -> TestWallet {
         let database = try Database(
             path: folder.path + "/\(file ?? name).sqlite",
@@ -93,6 +98,7 @@ final class WalletWorld: Sendable {
             lightning: lightning,
             clock: time.clock,
             configuration: WalletConfiguration(attempts: attempts, maximumInputs: maximumInputs, pause: { _ in }),
+            pace: pace,
             logger: Self.logger
         )
         return TestWallet(name: name, wallet: wallet, database: database)

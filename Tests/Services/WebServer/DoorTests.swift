@@ -105,29 +105,87 @@ import WebServer
         }
     }
 
+    private static let quick: [String: @Sendable () -> DoorAnswer?] = [
+        "/health": { DoorAnswer(status: 200, headers: [("X-Quick", "yes")], body: Array("quick".utf8)) },
+        "/taken": { nil },
+    ]
+
     @Test("Over the limit a connection is told so at once, and health still answers")
     func overLimit() async throws {
-        var door = HTTPDoor(maximumConnections: 1, sparedPaths: ["/health"])
+        var door = HTTPDoor(maximumConnections: 1, quickAnswers: Self.quick)
         door.overLimitSeconds = 3600
+        try await serve(door) { port in
+            let first = try await RawPeer.connect(port)
+            try await first.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            #expect(try await first.response().body == "quick")
+            let refusals = [
+                "POST /taken HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+                // Not well enough for a quick answer, and another method.
+                "GET /taken HTTP/1.1\r\nHost: h\r\n\r\n", "DELETE /health HTTP/1.1\r\nHost: h\r\n\r\n",
+            ]
+            for request in refusals {
+                let second = try await RawPeer.connect(port)
+                try await second.send(request)
+                let refused = try await second.response()
+                #expect(refused.head.hasPrefix("HTTP/1.1 503"))
+                #expect(refused.head.lowercased().contains("retry-after: 1"))
+                #expect(refused.body.contains("\"code\":\"overloaded\""))
+                #expect(await second.isEnded())
+            }
+            let third = try await RawPeer.connect(port)
+            try await third.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            #expect(try await third.response().body == "quick")
+            #expect(await third.isEnded())
+            // The first one goes on, and when it ends its place is free.
+            try await first.send("POST /taken HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+            #expect(try await first.response().body == "2 bytes")
+            #expect(await first.isEnded())
+        }
+    }
+
+    @Test("What says nothing over the limit is ended after a while")
+    func silentOverLimit() async throws {
+        var door = HTTPDoor(maximumConnections: 1)
+        door.overLimitSeconds = 0
         try await serve(door) { port in
             let first = try await RawPeer.connect(port)
             try await first.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
             #expect(try await first.response().body == "well")
             let second = try await RawPeer.connect(port)
-            try await second.send("POST /taken HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
-            let refused = try await second.response()
-            #expect(refused.head.hasPrefix("HTTP/1.1 503"))
-            #expect(refused.head.lowercased().contains("retry-after: 1"))
-            #expect(refused.body.contains("\"code\":\"overloaded\""))
             #expect(await second.isEnded())
-            let third = try await RawPeer.connect(port)
-            try await third.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
-            #expect(try await third.response().body == "well")
-            #expect(await third.isEnded())
-            // The first one goes on, and when it ends its place is free.
-            try await first.send("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-            #expect(try await first.response().body == "well")
-            #expect(await first.isEnded())
+            await first.close()
+        }
+    }
+
+    @Test("A quick answer is given by the door itself, in its turn, and the connection goes on")
+    func quickAnswers() async throws {
+        try await serve(HTTPDoor(quickAnswers: Self.quick)) { port in
+            let peer = try await RawPeer.connect(port)
+            for _ in 0..<3 {
+                try await peer.send("GET /health?x=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+                let answer = try await peer.response()
+                #expect(answer.head.hasPrefix("HTTP/1.1 200 OK") && answer.head.contains("X-Quick: yes"))
+                #expect(answer.body == "quick")
+                // Without one, and with a body, the request goes the usual way.
+                try await peer.send("POST /taken HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+                #expect(try await peer.response().body == "2 bytes")
+                try await peer.send("GET /health HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+                #expect(try await peer.response().body == "well")
+            }
+            // Behind a request that is not answered yet it waits its turn.
+            try await peer.send(
+                "POST /taken HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nhel"
+                    + "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+            )
+            #expect(try await peer.response().body == "3 bytes")
+            #expect(try await peer.response().body == "well")
+            try await peer.send("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            #expect(try await peer.response().body == "quick")
+            #expect(await peer.isEnded())
+            let old = try await RawPeer.connect(port)
+            try await old.send("GET /health HTTP/1.0\r\n\r\n")
+            #expect(try await old.response().body == "quick")
+            #expect(await old.isEnded())
         }
     }
 

@@ -62,7 +62,6 @@ public struct NodeAccess: Sendable {
     /// - Throws: `invalidRequest` where the file holds no certificate.
     public static func httpClient(certificatePath: String?) throws(LightningError) -> HTTPClient {
         var configuration = SimulatedBackend.httpConfiguration
-        configuration.httpVersion = .http1Only
         // Shorter than what servers keep an idle connection for, so that a payment is not sent into one just closed.
         configuration.connectionPool.idleTimeout = .seconds(3)
         configuration.decompression = .disabled

@@ -3,8 +3,9 @@ internal import Encodings
 internal import Ledger
 public import Lightning
 internal import Storage
+internal import Synchronization
 
-/// An account of the simulated network: a Lightning node with TEST MONEY.
+/// An account of the simulated network: a Lightning node with TEST MONEY. Once open it never changes and is never closed.
 public struct SimulatedAccount: Hashable, Sendable {
     /// 32 hex digits.
     public let id: String
@@ -13,7 +14,6 @@ public struct SimulatedAccount: Hashable, Sendable {
     /// The node's public key, 33 bytes.
     public let nodeID: [UInt8]
     let nodeKey: [UInt8]
-    let fault: SimulatedFault
 }
 
 extension SimulatedNetwork {
@@ -78,7 +78,10 @@ extension SimulatedNetwork {
     /// - Throws: `unauthorized` for a token without one.
     public func account(token: String) async throws(LightningError) -> SimulatedAccount {
         let digest = try Self.digest(token)
-        return try await read { try Self.requireAccount(digest: digest, in: $0) }
+        if let known = accounts.withLock({ $0[digest] }) { return known }
+        let account = try await read { try Self.requireAccount(digest: digest, in: $0) }
+        accounts.withLock { $0[digest] = account }
+        return account
     }
 
     /// What the account can spend, in msat. What its pending payments hold is not in it.
@@ -133,22 +136,15 @@ extension SimulatedNetwork {
 
     private static func account(digest: [UInt8], in connection: Connection) throws -> SimulatedAccount? {
         let row = try connection.first(
-            """
-            SELECT id, name, node_id, node_key, fault, fault_milliseconds FROM simulated_accounts
-            WHERE token_digest = ?
-            """,
+            "SELECT id, name, node_id, node_key FROM simulated_accounts WHERE token_digest = ?",
             .blob(digest)
         )
         guard let row else { return nil }
-        guard let fault = SimulatedFault(name: try row.text(4), milliseconds: try row.int64(5)) else {
-            throw StorageError(.corrupt, "an account of the \(Self.notice) network has an unknown fault")
-        }
         return SimulatedAccount(
             id: try row.text(0),
             name: try row.text(1),
             nodeID: try row.blob(2),
-            nodeKey: try row.blob(3),
-            fault: fault
+            nodeKey: try row.blob(3)
         )
     }
 }

@@ -3,6 +3,7 @@ internal import Ledger
 public import Lightning
 public import Logging
 public import Storage
+internal import Synchronization
 
 /// A simulated Lightning network: TEST MONEY in one database, for trying, demonstrating and testing with no chain, no
 /// channels and no account anywhere.
@@ -45,6 +46,9 @@ public final class SimulatedNetwork: Sendable {
     public let terms: Terms
     let database: Database
     let clock: WallClock
+    /// Those that were asked for, by their token's digest; at most `Terms.maximumAccounts`. They never change, so that a
+    /// request needs no reader of the database to know whose it is.
+    let accounts = Mutex<[[UInt8]: SimulatedAccount]>([:])
 
     /// - Parameter database: opened with `SimulatedNetwork.migrations`, and used by nothing else.
     public init(database: Database, clock: WallClock, terms: Terms = Terms()) {
