@@ -23,7 +23,7 @@ struct X402SchemeTests {
         )
     }
 
-    @Test("X402C-1, X402C-2, X402C-3: a mint is a network, the unit an asset, the seller's key the payee")
+    @Test("XCASH-1, XCASH-2, XCASH-3: a mint is a network, the unit an asset, the seller's key the payee")
     func cashuTerms() throws {
         let mint = try TestMint()
         let asked = try requirements(mint)
@@ -46,7 +46,7 @@ struct X402SchemeTests {
         #expect(code { $0.extra = nil } == .invalidRequirements)
     }
 
-    @Test("X402C-4, X402C-5, X402C-6: one token of that mint and unit, worth exactly the amount")
+    @Test("XCASH-4, XCASH-5, XCASH-6: one token of that mint and unit, worth exactly the amount")
     func cashuPayments() throws {
         let mint = try TestMint()
         let asked = try requirements(mint)
@@ -75,7 +75,7 @@ struct X402SchemeTests {
         #expect(x402Code { _ = try Cashu.token(of: payment, against: elsewhere) } == .networkMismatch)
     }
 
-    @Test("X402C-7: the settlement names the payment without spending it")
+    @Test("XCASH-7: the settlement names the payment without spending it")
     func cashuSettlement() throws {
         let mint = try TestMint()
         let token = try mint.token([mint.locked(2, to: sellerKey())])
@@ -125,7 +125,7 @@ struct X402SchemeTests {
         return try Upfront.offer(terms, invoice: invoice, resource: resource, network: .simulated)
     }
 
-    @Test("X402L-1, X402L-2: the network is that of the money, and test money is no chain's")
+    @Test("XLIGHT-1, XLIGHT-2: the network is that of the money, and test money is no chain's")
     func lightningNetworks() throws {
         let names = LightningNetwork.allCases.map(Upfront.network)
         #expect(Set(names).count == names.count)
@@ -138,7 +138,7 @@ struct X402SchemeTests {
         #expect(terms.payTo == Hex.encode(try sellerKey()))
     }
 
-    @Test("X402L-3, X402L-4: the invoice is tied to terms and resource, by hash or by the end of its text")
+    @Test("XLIGHT-3, XLIGHT-4: the invoice is tied to terms and resource, by hash or by the end of its text")
     func lightningBinding() throws {
         let terms = try terms()
         let digest = try Upfront.requirementsHash(terms, resource: resource)
@@ -165,7 +165,7 @@ struct X402SchemeTests {
         )
     }
 
-    @Test("X402L-5: a buyer finds every difference between the invoice and the terms before it pays")
+    @Test("XLIGHT-5: a buyer finds every difference between the invoice and the terms before it pays")
     func lightningTerms() throws {
         let offer = try offered()
         func code(_ change: (inout X402.Requirements) throws -> Void) rethrows -> X402Refusal.Code? {
@@ -197,7 +197,7 @@ struct X402SchemeTests {
         }
     }
 
-    @Test("X402L-6, X402L-7, X402L-8: the preimage proves the payment, until a while after the invoice expired")
+    @Test("XLIGHT-6, XLIGHT-7, XLIGHT-8: the preimage proves the payment, until a while after the invoice expired")
     func lightningPayments() throws {
         let offer = try offered()
         let payment = Upfront.payment(preimage: preimage, accepted: offer, resource: resource)
@@ -222,6 +222,9 @@ struct X402SchemeTests {
             changed.payload["preimage"] = value
             #expect(x402Code { _ = try check(changed) } == .invalidPreimage)
         }
+        var forged = payment
+        forged.payload["preimage"] = .string(String(repeating: "08", count: 32))
+        #expect(x402Code { _ = try check(forged) } == .invalidPreimage)
         var hashless = payment
         hashless.payload["paymentHash"] = nil
         #expect(x402Code { _ = try check(hashless) } == .invalidPreimage)

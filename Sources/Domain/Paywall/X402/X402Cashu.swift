@@ -10,12 +10,12 @@ extension X402 {
     public enum CashuScheme {
         public static let scheme = "cashu"
 
-        /// The CAIP-2 name of a mint ([X402C-1]): `cashu:` and the first 32 hex digits of SHA-256 over its address.
+        /// The CAIP-2 name of a mint ([XCASH-1]): `cashu:` and the first 32 hex digits of SHA-256 over its address.
         public static func network(of mint: MintURL) -> String {
             "cashu:" + Hex.encode(Hashing.sha256(Array(mint.string.utf8)).prefix(16))
         }
 
-        /// The ways to pay at these mints ([X402C-2], [X402C-3]).
+        /// The ways to pay at these mints ([XCASH-2], [XCASH-3]).
         /// - Parameters:
         ///   - amount: the price with the fees of its own split, see `Fees.grossedUp`.
         ///   - sellerKey: the compressed key that proofs should be locked to, 33 bytes.
@@ -53,7 +53,7 @@ extension X402 {
             }
         }
 
-        /// Reads a way to pay, as a buyer does ([X402C-1] to [X402C-3]).
+        /// Reads a way to pay, as a buyer does ([XCASH-1] to [XCASH-3]).
         /// - Throws: ``X402Refusal`` `unsupported_scheme`, or `invalid_payment_requirements`.
         public static func terms(of requirements: Requirements) throws(X402Refusal) -> Terms {
             guard requirements.scheme == scheme else {
@@ -76,7 +76,7 @@ extension X402 {
             }
         }
 
-        /// A payment with this token ([X402C-4]).
+        /// A payment with this token ([XCASH-4]).
         public static func payment(
             _ token: Token,
             accepted: Requirements,
@@ -91,7 +91,7 @@ extension X402 {
             )
         }
 
-        /// Checks a payment against what is asked for, and reads its token ([X402C-4] to [X402C-6]). What remains to be checked
+        /// Checks a payment against what is asked for, and reads its token ([XCASH-4] to [XCASH-6]). What remains to be checked
         /// (lock, signatures, fees, spent or not) is the same as for a token that comes by NUT-24.
         /// - Throws: ``X402Refusal``; the buyer's proofs are untouched.
         public static func token(
@@ -131,7 +131,7 @@ extension X402 {
             return token
         }
 
-        /// The settlement of a payment that was taken ([X402C-7]).
+        /// The settlement of a payment that was taken ([XCASH-7]).
         /// - Parameter digest: of the payment, which names it without spending it.
         public static func settled(_ requirements: Requirements, digest: PaymentDigest) -> SettleResponse {
             SettleResponse(

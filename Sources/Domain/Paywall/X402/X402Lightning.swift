@@ -14,7 +14,7 @@ extension X402 {
         /// What stands before the digest in an invoice's description.
         private static let marker = "x402:"
 
-        /// The CAIP-2 name of a network ([X402L-1]): the block that its chain begins with.
+        /// The CAIP-2 name of a network ([XLIGHT-1]): the block that its chain begins with.
         public static func network(_ network: LightningNetwork) -> String {
             switch network {
             case .mainnet: "bip122:000000000019d6689c085ae165831e93"
@@ -25,7 +25,7 @@ extension X402 {
             }
         }
 
-        /// A way to pay whose invoice is still to be made ([X402L-2]).
+        /// A way to pay whose invoice is still to be made ([XLIGHT-2]).
         /// - Parameters:
         ///   - amountMsat: in millisatoshis.
         ///   - payee: the node's key, 33 bytes, compressed.
@@ -46,7 +46,7 @@ extension X402 {
             )
         }
 
-        /// The digest that ties an invoice to the terms and the resource ([X402L-3]): SHA-256 over the canonical JSON (RFC 8785) of
+        /// The digest that ties an invoice to the terms and the resource ([XLIGHT-3]): SHA-256 over the canonical JSON (RFC 8785) of
         /// both, without what the invoice itself says.
         /// - Throws: ``X402Refusal`` `invalid_payment_requirements` where they can't be written canonically.
         public static func requirementsHash(
@@ -61,12 +61,12 @@ extension X402 {
             }
         }
 
-        /// The description that the invoice must carry ([X402L-4]), where it can't carry the digest alone.
+        /// The description that the invoice must carry ([XLIGHT-4]), where it can't carry the digest alone.
         public static func invoiceDescription(_ text: String, requirementsHash: [UInt8]) -> String {
             "\(text) \(marker)\(Hex.encode(requirementsHash))"
         }
 
-        /// The way to pay, with its invoice ([X402L-5]).
+        /// The way to pay, with its invoice ([XLIGHT-5]).
         /// - Throws: ``X402Refusal`` as ``invoice(of:resource:network:)``: what is not offered rightly is not offered at all.
         public static func offer(
             _ terms: Requirements,
@@ -85,7 +85,7 @@ extension X402 {
             return offered
         }
 
-        /// Reads the invoice of a way to pay and holds it against the terms ([X402L-3] to [X402L-5]), as a buyer must before it
+        /// Reads the invoice of a way to pay and holds it against the terms ([XLIGHT-3] to [XLIGHT-5]), as a buyer must before it
         /// pays: whether it is still in time is asked of the invoice itself.
         /// - Throws: ``X402Refusal`` `unsupported_scheme`, `network_mismatch`, `invalid_payment_requirements`, `invalid_lightning_invoice`.
         public static func invoice(
@@ -130,7 +130,7 @@ extension X402 {
             }
         }
 
-        /// A payment: the proof that the invoice was paid ([X402L-6]).
+        /// A payment: the proof that the invoice was paid ([XLIGHT-6]).
         public static func payment(
             preimage: LightningPreimage,
             accepted: Requirements,
@@ -148,7 +148,7 @@ extension X402 {
             )
         }
 
-        /// Checks a payment against what was asked for ([X402L-6], [X402L-7]). Whether the preimage was shown before is the claim
+        /// Checks a payment against what was asked for ([XLIGHT-6], [XLIGHT-7]). Whether the preimage was shown before is the claim
         /// table's to say.
         /// - Parameter requirements: the seller's own, as they were offered.
         /// - Returns: the payment hash, 32 bytes, which names the payment.
@@ -183,7 +183,7 @@ extension X402 {
             return invoice.paymentHash
         }
 
-        /// The settlement of a payment that was taken ([X402L-8]).
+        /// The settlement of a payment that was taken ([XLIGHT-8]).
         public static func settled(_ requirements: Requirements, paymentHash: [UInt8]) -> SettleResponse {
             SettleResponse(
                 success: true,
