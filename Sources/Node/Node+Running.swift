@@ -175,6 +175,15 @@ extension Node {
                     await settlement.settler.run()
                 }
             )
+            rounds.append(
+                Round("settlements-past", everySeconds: 86_400) {
+                    do {
+                        try await settlement.settler.forget()
+                    } catch {
+                        logger.warning("old settlements could not be removed", metadata: ["error": "\(error)"])
+                    }
+                }
+            )
         }
         if let lightning {
             // Opens what could not be opened at the start, when the simulator was not there yet.
