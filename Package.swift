@@ -184,8 +184,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
-                "LightningBackends", "Mint", "Wallet", "Gateway", httpClient, hummingbird, hummingbirdCore,
-                hummingbirdTLS,
+                "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "Ethereum", httpClient, hummingbird,
+                hummingbirdCore, hummingbirdTLS,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),

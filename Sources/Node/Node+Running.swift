@@ -168,6 +168,23 @@ extension Node {
                 }
             )
         }
+        if let settlement {
+            rounds.append(
+                Round("settlement") {
+                    while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
+                    await settlement.settler.run()
+                }
+            )
+            rounds.append(
+                Round("settlements-past", everySeconds: 86_400) {
+                    do {
+                        try await settlement.settler.forget()
+                    } catch {
+                        logger.warning("old settlements could not be removed", metadata: ["error": "\(error)"])
+                    }
+                }
+            )
+        }
         if let lightning {
             // Opens what could not be opened at the start, when the simulator was not there yet.
             rounds.append(Round("lightning", everySeconds: 10) { await lightning.prepare() })
@@ -181,6 +198,7 @@ extension Node {
         await identity.shutdown()
         try? await http.shutdown()
         await lightning?.shutdown()
+        await settlement?.shutdown()
         await workers.stop()
         // A copy of the database that was made while it ran is older than what is left now.
         try? await fence.advance()

@@ -13,6 +13,7 @@ internal import Logging
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
+internal import Settlement
 internal import SignedDocuments
 internal import Storage
 internal import Wallet
@@ -48,6 +49,7 @@ public final class Node: Sendable {
     let wallet: Wallet
     let buyer: Buyer
     let gateway: Gateway
+    let settlement: NodeSettlement?
     let logger: Logger
 
     private init(
@@ -81,6 +83,7 @@ public final class Node: Sendable {
         wallet = services.wallet
         buyer = services.buyer
         gateway = services.gateway
+        settlement = services.settlement
         self.logger = logger
     }
 
@@ -95,7 +98,8 @@ public final class Node: Sendable {
         let logger = Logger(label: "mintmark")
         let database = try Database(
             path: directory.file(NodeFiles.database),
-            migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations,
+            migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
+                + SettlementTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(vault.node.did.string, forKey: "node.did")
@@ -179,6 +183,7 @@ public final class Node: Sendable {
             dataDirectory: configuration.dataDirectory,
             mintURL: mint == nil ? nil : configuration.ownMintURL,
             lightning: lightning?.shown ?? "none",
+            settlementAccount: settlement.map { "\($0.settler.account)" },
             isTestMoney: configuration.network != .mainnet,
             sellerKey: Hex.encode(
                 Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed

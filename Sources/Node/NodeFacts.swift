@@ -12,6 +12,8 @@ public struct NodeFacts: Sendable {
     public var mintURL: String?
     /// Such as `simulated (TEST MONEY)`.
     public var lightning: String
+    /// The account that pays the gas of x402 settlements, where the node is a facilitator.
+    public var settlementAccount: String?
     public var isTestMoney: Bool
     /// The key that buyers lock ecash to, 66 hex digits.
     public var sellerKey: String
@@ -23,6 +25,7 @@ public struct NodeFacts: Sendable {
             "sellerKey": .string(sellerKey),
         ]
         object["mint"] = mintURL.map { .string($0) }
+        object["settlementAccount"] = settlementAccount.map { .string($0) }
         return .object(object)
     }
 }

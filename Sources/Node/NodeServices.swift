@@ -23,6 +23,7 @@ struct NodeServices: Sendable {
     let wallet: Wallet
     let buyer: Buyer
     let gateway: Gateway
+    let settlement: NodeSettlement?
 
     static func compose(
         configuration: NodeConfiguration,
@@ -120,7 +121,8 @@ struct NodeServices: Sendable {
             mint: mint,
             wallet: wallet,
             buyer: buyer,
-            gateway: gateway
+            gateway: gateway,
+            settlement: try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
         )
     }
 

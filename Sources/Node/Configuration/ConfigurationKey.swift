@@ -39,6 +39,12 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case passportLifetimeHours = "passport.lifetimeHours"
     case statusMaximumAgeSeconds = "passport.statusMaximumAgeSeconds"
     case walletLockHours = "wallet.lockHours"
+    case x402ChainURL = "x402.chainURL"
+    case x402ChainID = "x402.chainID"
+    case x402Tokens = "x402.tokens"
+    case x402Payees = "x402.payees"
+    case x402MaximumFeeGwei = "x402.maximumFeeGwei"
+    case x402Confirmations = "x402.confirmations"
     case logLevel = "log.level"
     case logFormat = "log.format"
 

@@ -66,6 +66,8 @@ public struct NodeConfiguration: Sendable {
     public var statusMaximumAgeSeconds: Int64
     /// How long tokens that are locked to a seller stay locked.
     public var walletLockSeconds: Int64
+    /// Where x402 payments are settled; nil: the node is no facilitator.
+    var settlement: SettlementSettings?
     public var logLevel: String
     public var logFormat: LogFormat
 
@@ -155,6 +157,7 @@ public struct NodeConfiguration: Sendable {
         passportLifetimeSeconds = (try values.number(.passportLifetimeHours, in: 1...720) ?? 24) * 3600
         statusMaximumAgeSeconds = try values.number(.statusMaximumAgeSeconds, in: 0...86_400) ?? 60
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
+        settlement = try SettlementSettings(values)
         logLevel = values.text(.logLevel) ?? "info"
         logFormat = try values.choice(.logFormat) ?? .text
         let scheme = tlsCertificatePath == nil ? "http" : "https"

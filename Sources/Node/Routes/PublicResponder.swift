@@ -8,6 +8,7 @@ internal import Hummingbird
 internal import Identity
 internal import Mint
 internal import NIOCore
+internal import Settlement
 internal import Storage
 internal import WebServer
 
@@ -36,6 +37,9 @@ struct PublicResponder: HTTPResponder {
         IdentityRoutes(node.identity).addPublicRoutes(to: router)
         GatewayRoutes(node.gateway).addPublic(to: router)
         WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
+        if let settlement = node.settlement {
+            FacilitatorRoutes(settlement.settler, logger: node.logger).add(to: router.group("x402"))
+        }
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)

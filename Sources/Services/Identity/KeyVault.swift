@@ -23,6 +23,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     public let walletSeed: [UInt8]
     /// The key that buyers lock ecash to. Used by nothing but the claim table.
     public let sellerKey: Secp256k1.Scalar
+    /// The account that pays the gas of x402 settlements.
+    public let settlementKey: Secp256k1.Scalar
     /// Seals the node's backups: 32 bytes.
     public let backupKey: [UInt8]
 
@@ -36,6 +38,7 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         walletSeed = words.seed()
         backupKey = derived("backup")
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
+        settlementKey = try Secp256k1.Scalar(reducing: derived("x402 settlement"))
     }
 
     // MARK: Making and opening

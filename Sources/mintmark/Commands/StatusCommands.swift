@@ -29,7 +29,11 @@ struct StatusCommand: NodeCommand {
         } else {
             let value = JSONValue.object(facts)
             Output.facts(
-                ["did", "publicURL", "mint", "lightning", "sellerKey", "dataDirectory", "version", "running"].map {
+                [
+                    "did", "publicURL", "mint", "lightning", "sellerKey", "settlementAccount", "dataDirectory",
+                    "version",
+                    "running",
+                ].map {
                     ($0, value.shown($0))
                 }
             )

@@ -1,0 +1,67 @@
+import CanonicalJSON
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Node
+
+@Suite("The node as an x402 facilitator: settings and routes")
+struct SettlementSettingsTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private func load(_ flags: [String: String]) throws -> NodeConfiguration {
+        try NodeConfiguration.load(dataDirectory: folder.path, flags: flags, environment: [:])
+    }
+
+    private let whole = [
+        "x402.chainURL": "http://127.0.0.1:8545", "x402.chainID": "84532",
+        "x402.tokens": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+        "x402.payees": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+    ]
+
+    @Test("Nothing set: no facilitator; what is missing is named, and nothing is settled for just anybody by mistake")
+    func missing() throws {
+        #expect(try load([:]).settlement == nil)
+        let settings = try #require(try load(whole).settlement)
+        #expect(settings.limits.tokens.count == 1)
+        #expect(settings.limits.payees?.count == 1)
+        for key in whole.keys {
+            var less = whole
+            less[key] = nil
+            let error = #expect(throws: ConfigurationError.self) { try load(less) }
+            #expect(error?.message.contains(key) == true, "\(key): \(String(describing: error))")
+        }
+        for (key, value) in [
+            ("x402.tokens", "0x036CbD53842c5426634e7929541eC2318f3dCF7E"), ("x402.payees", "bob"),
+            ("x402.chainID", "0"), ("x402.maximumFeeGwei", "0"), ("x402.confirmations", "0"),
+        ] {
+            var wrong = whole
+            wrong[key] = value
+            let error = #expect(throws: ConfigurationError.self) { try load(wrong) }
+            #expect(error?.message.contains(key) == true, "\(key): \(String(describing: error))")
+        }
+        var anybody = whole
+        anybody["x402.payees"] = "*"
+        #expect(try load(anybody).settlement?.limits.payees == nil)
+    }
+
+    @Test("A running node says what it settles and with which account; one without a chain is no facilitator")
+    func routes() async throws {
+        let chainPort = try await FreePorts.some(1)[0]
+        var settings = whole
+        settings["x402.chainURL"] = "http://127.0.0.1:\(chainPort)"
+        try await World.with(sellerSettings: settings.map { "\($0)=\($1)" }) { world in
+            let facts = try await world.seller.call(.GET, "/api/node").json
+            let account = try #require(facts["settlementAccount"]?.stringValue)
+            let supported = try await world.get(world.seller.url + "/x402/supported")
+            #expect(supported.status == 200)
+            #expect(supported.text.contains("eip155:84532"))
+            #expect(supported.text.contains(account))
+            #expect(try await world.get(world.seller.url + "/x402/discovery/resources").status == 200)
+            #expect(try await world.get(world.buyer.url + "/x402/supported").status == 404)
+            #expect(try await world.buyer.call(.GET, "/api/node").json["settlementAccount"] == nil)
+        }
+    }
+}
