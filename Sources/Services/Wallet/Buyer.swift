@@ -10,8 +10,9 @@ internal import Paywall
 internal import Storage
 internal import Synchronization
 
-/// Calls paid services: learns the price, pays out of the seller's pool, and sees every payment to its end. What is
-/// about to be paid is on disk before it leaves; a payment whose outcome is not known is never made a second time.
+/// Calls paid services: learns the price, pays with ecash out of the seller's pool or an invoice over Lightning, and sees
+/// every payment to its end. What is about to be paid is on disk before it leaves; a payment whose outcome is not known
+/// is never made a second time.
 public final class Buyer: Sendable {
     public let configuration: BuyerConfiguration
     let wallet: Wallet
@@ -42,14 +43,8 @@ public final class Buyer: Sendable {
         if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
             return try await again(earlier, call)
         }
-        if let known = try await prices.terms(for: call.priceKey) {
-            do {
-                return try await buy(call, terms: known)
-            } catch let error as WalletError where error.code == .paymentRefused && Self.isAboutPrice(error) {
-                // Nothing was taken: the price has changed since. Ask once more, under the same key.
-                try await prices.forget(call.priceKey)
-            }
-        }
+        if let response = try await payByPass(call) { return response }
+        if let response = try await payKnownPrice(call) { return response }
         let answer: Answer
         do {
             answer = try await send(call, payment: nil)
@@ -60,7 +55,14 @@ public final class Buyer: Sendable {
                 cause: error
             )
         }
-        guard answer.status == 402, let challenge = answer.header(NUT24.headerName) else {
+        let offers = PaymentOffers(answer, for: call, network: configuration.network, at: wallet.clock.now())
+        guard answer.status == 402, !offers.isEmpty else {
+            if answer.status == 402, let via = request.via {
+                throw WalletError(
+                    .challengeUnusable,
+                    "the seller cannot be paid over \(via.rawValue); nothing was paid"
+                )
+            }
             return PaidResponse(
                 outcome: .free,
                 status: answer.status,
@@ -69,9 +71,67 @@ public final class Buyer: Sendable {
                 payment: nil
             )
         }
-        let terms = try PaymentTerms(challenge: challenge)
-        try await prices.learn(terms, for: call.priceKey)
-        return try await buy(call, terms: terms)
+        return try await buy(call, offers)
+    }
+
+    /// Pays what the call cost the last time, without asking.
+    /// - Returns: nil where that is not known, or is not so any more.
+    private func payKnownPrice(_ call: Call) async throws -> PaidResponse? {
+        guard call.request.via == nil || call.request.via == .cashu,
+            let known = try await prices.terms(for: call.priceKey)
+        else { return nil }
+        do {
+            return try await deliver(call, try await reserve(call, terms: known), isFresh: true)
+        } catch let error as WalletError where error.code == .paymentRefused && Self.isAboutPrice(error) {
+            // Nothing was taken: the price has changed since. Ask once more, under the same key.
+            try await prices.forget(call.priceKey)
+        } catch let error as WalletError where Self.isAboutEcash(error) {
+            // The seller may take something else by now.
+        }
+        return nil
+    }
+
+    /// Pays in the first of the ways that goes. A way that does not go leaves everything as it was.
+    private func buy(_ call: Call, _ offers: PaymentOffers) async throws -> PaidResponse {
+        var obstacles = offers.obstacles
+        let isOnly = offers.usable.count == 1
+        for offer in offers.usable {
+            let payment: PaymentRecord
+            do {
+                switch offer {
+                case .ecash(let terms):
+                    if isOnly { try await prices.learn(terms, for: call.priceKey) }
+                    payment = try await reserve(call, terms: terms)
+                    if !isOnly { try await prices.learn(terms, for: call.priceKey) }
+                case .charge(let terms, let challenge):
+                    payment = try await reserve(call, terms: terms, challenge: challenge)
+                case .invoice(let invoice):
+                    payment = try await pay(invoice, for: call)
+                }
+            } catch let error as WalletError where error.leavesOtherWays {
+                obstacles.append(error)
+                continue
+            }
+            return try await deliver(call, payment, isFresh: true)
+        }
+        throw Self.summary(of: obstacles)
+    }
+
+    /// Why no way went: the limit before the lack of money before anything else.
+    private static func summary(of obstacles: [WalletError]) -> WalletError {
+        let order: [WalletError.Code] = [.limitExceeded, .invoiceTooHigh, .insufficientFunds]
+        let worst = order.lazy.compactMap { code in obstacles.first { $0.code == code } }.first ?? obstacles.first
+        guard let worst else {
+            return WalletError(.challengeUnusable, "the seller offers no way to pay that is known here")
+        }
+        guard obstacles.count > 1 else { return worst }
+        var said: [String] = []
+        for obstacle in [worst] + obstacles where !said.contains(obstacle.message) { said.append(obstacle.message) }
+        return WalletError(worst.code, said.joined(separator: "; or: "), mintCode: worst.mintCode, cause: worst.cause)
+    }
+
+    private static func isAboutEcash(_ error: WalletError) -> Bool {
+        [.mintUnknown, .mintUnsuitable, .mintUnreachable, .insufficientFunds].contains(error.code)
     }
 
     private static func isAboutPrice(_ error: WalletError) -> Bool {
@@ -92,7 +152,7 @@ public final class Buyer: Sendable {
                 "the idempotency key was used for another call (\(earlier.method) \(earlier.url)): take a new one"
             )
         }
-        guard earlier.state == .sent || earlier.state == .pending || earlier.state == .served else {
+        guard [.sent, .pending, .served, .unserved].contains(earlier.state) else {
             throw WalletError(
                 .invalidArgument,
                 "the call with this idempotency key ended as \(earlier.state.rawValue): take a new key to call again"
@@ -101,12 +161,22 @@ public final class Buyer: Sendable {
         guard hold(earlier.id) else {
             throw WalletError(.outcomeUnknown, "the call with this idempotency key is under way: ask again in a moment")
         }
+        if earlier.isPaidAhead {
+            do {
+                try await seeInvoicePaid(earlier)
+            } catch {
+                release(earlier.id)
+                throw error
+            }
+        }
         return try await deliver(call, earlier, isFresh: false)
     }
 
-    // MARK: Paying
+    // MARK: Paying with ecash
 
-    private func buy(_ call: Call, terms: PaymentTerms) async throws -> PaidResponse {
+    /// Holds coins for a call and writes the intent.
+    /// - Parameter challenge: the one that the coins answer in a credential; nil: they go into `X-Cashu`.
+    private func reserve(_ call: Call, terms: PaymentTerms, challenge: String? = nil) async throws -> PaymentRecord {
         let request = call.request
         guard terms.unit == request.unit else {
             throw WalletError(
@@ -123,18 +193,18 @@ public final class Buyer: Sendable {
         // In hand before it is written, so that nobody takes it for one that a crash left behind.
         let id = WalletID.random()
         _ = hold(id)
-        let payment: PaymentRecord
         do {
-            payment = try await reserve(call, terms: terms, id: id)
+            return try await reserve(call, terms: terms, challenge: challenge, id: id)
         } catch {
             release(id)
             throw error
         }
-        return try await deliver(call, payment, isFresh: true)
     }
 
     /// Holds coins for a call and writes the intent, in one transaction; fills the pool first where it is short.
-    private func reserve(_ call: Call, terms: PaymentTerms, id: String) async throws -> PaymentRecord {
+    private func reserve(_ call: Call, terms: PaymentTerms, challenge: String?, id: String) async throws
+        -> PaymentRecord
+    {
         let held = try await wallet.mints()
         let usable = terms.mints.filter { held.contains($0) }
         guard !usable.isEmpty else {
@@ -143,7 +213,9 @@ public final class Buyer: Sendable {
         }
         var shortage: WalletError?
         for mint in usable {
-            if let payment = try await reserve(call, terms: terms, at: mint, id: id) { return payment }
+            if let payment = try await reserve(call, terms: terms, challenge: challenge, at: mint, id: id) {
+                return payment
+            }
         }
         for mint in usable {
             let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
@@ -155,7 +227,9 @@ public final class Buyer: Sendable {
                     shortage = error
                     break
                 }
-                if let payment = try await reserve(call, terms: terms, at: mint, id: id) { return payment }
+                if let payment = try await reserve(call, terms: terms, challenge: challenge, at: mint, id: id) {
+                    return payment
+                }
             }
         }
         throw shortage
@@ -185,6 +259,7 @@ public final class Buyer: Sendable {
     private func reserve(
         _ call: Call,
         terms: PaymentTerms,
+        challenge: String?,
         at mint: MintURL,
         id: String
     ) async throws -> PaymentRecord? {
@@ -211,7 +286,14 @@ public final class Buyer: Sendable {
                 return nil
             }
             try SpendingLimits.charge(spend, in: connection)
-            let payment = call.record(id, terms: terms, mint: mint, ys: coins.map(\.y), at: now)
+            let payment = call.record(
+                id,
+                terms: terms,
+                challenge: challenge,
+                mint: mint,
+                ys: coins.map(\.y),
+                at: now
+            )
             try CoinStore.move(
                 coins.map(\.y),
                 from: .unspent,
@@ -225,7 +307,7 @@ public final class Buyer: Sendable {
         }
     }
 
-    private static func requireRoom(
+    static func requireRoom(
         _ request: PaidRequest,
         amount: UInt64,
         limit: SpendingLimit,

@@ -3,6 +3,7 @@ internal import CanonicalJSON
 internal import Cashu
 internal import Cryptography
 internal import Encodings
+internal import Lightning
 internal import NIOCore
 internal import NIOHTTP1
 internal import Paywall
@@ -20,6 +21,18 @@ struct Call: Sendable {
 
     var priceKey: PriceBook.Key {
         PriceBook.Key(origin: address.origin, method: request.method, path: address.path)
+    }
+
+    /// Whether the caller gives an `Authorization` of its own.
+    var hasAuthorization: Bool { request.headers.contains { $0.name.lowercased() == "authorization" } }
+
+    /// The part of a seller's origin that one pass is taken to be good for: a service of a node like this one, else
+    /// the first segment of the path.
+    var passScope: String {
+        let parts = address.path.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true)
+        guard let first = parts.first else { return "/" }
+        guard first == "s", parts.count > 1 else { return "/\(first)" }
+        return "/s/\(parts[1])"
     }
 
     init(_ request: PaidRequest, configuration: BuyerConfiguration) throws {
@@ -87,8 +100,57 @@ struct Call: Sendable {
         return true
     }
 
-    /// The intent.
-    func record(_ id: String, terms: PaymentTerms, mint: MintURL, ys: [[UInt8]], at now: Timestamp) -> PaymentRecord {
+    /// The intent of a call that coins pay for.
+    /// - Parameter challenge: the one that the coins answer in a credential; nil: they go into `X-Cashu`.
+    func record(
+        _ id: String,
+        terms: PaymentTerms,
+        challenge: String?,
+        mint: MintURL,
+        ys: [[UInt8]],
+        at now: Timestamp
+    ) -> PaymentRecord {
+        var record = record(id, amount: terms.amount, unit: terms.unit, at: now)
+        record.mint = mint
+        record.way = challenge == nil ? .cashu : .paymentCashu
+        record.challenge = challenge
+        record.seller = terms.seller ?? []
+        record.paymentDigest = PaymentDigest(ys: ys).bytes
+        return record
+    }
+
+    /// The intent of a call that an invoice pays for, or a pass.
+    func record(_ id: String, of invoice: CallInvoice, amount: UInt64, fee: UInt64, at now: Timestamp) -> PaymentRecord
+    {
+        var record = record(id, amount: amount, unit: invoice.unit, at: now)
+        record.mint = amount > 0 ? invoice.mint : nil
+        record.way = invoice.way
+        record.fee = fee
+        record.invoice = invoice.id
+        record.paymentDigest = invoice.paymentHash
+        return record
+    }
+
+    /// An invoice of this call, before it is paid.
+    func invoice(_ offer: InvoiceOffer, amount: UInt64, at now: Timestamp) -> CallInvoice {
+        CallInvoice(
+            id: WalletID.random(),
+            way: offer.way,
+            challenge: offer.challenge,
+            invoice: offer.invoice.text,
+            paymentHash: offer.invoice.paymentHash,
+            origin: address.origin,
+            scope: passScope,
+            path: address.path,
+            agent: request.agent,
+            unit: request.unit,
+            amount: amount,
+            fee: 0,
+            createdAt: now
+        )
+    }
+
+    private func record(_ id: String, amount: UInt64, unit: CurrencyUnit, at now: Timestamp) -> PaymentRecord {
         var kept: [UInt8]?
         var kind = PaymentRecord.BodyKind.none
         switch request.body {
@@ -102,9 +164,8 @@ struct Call: Sendable {
             agent: request.agent,
             method: request.method,
             url: address.string,
-            mint: mint,
-            unit: terms.unit,
-            amount: terms.amount,
+            unit: unit,
+            amount: amount,
             state: .sent,
             receiptState: "none",
             returned: 0,
@@ -114,16 +175,16 @@ struct Call: Sendable {
             body: kept,
             bodyKind: kind,
             bodyDigest: bodyDigest,
-            seller: terms.seller ?? [],
-            paymentDigest: PaymentDigest(ys: ys).bytes
+            seller: [],
+            paymentDigest: []
         )
     }
 
     /// The HTTP request of one attempt.
-    /// - Parameter token: the payment; nil for the first question.
-    func httpRequest(token: String?) async throws -> HTTPClientRequest {
+    /// - Parameter proof: the payment; nil for the first question.
+    func httpRequest(proof: (name: String, value: String)?) async throws -> HTTPClientRequest {
         var headers = request.headers
-        if let token { headers.append((NUT24.headerName, token)) }
+        if let proof { headers.append(proof) }
         headers.append(("Idempotency-Key", idempotencyKey))
         if hasBody, let bodyDigest, !headers.contains(where: { $0.name.lowercased() == "content-digest" }) {
             headers.append(("Content-Digest", "sha-256=:\(Base64.encode(bodyDigest)):"))
@@ -189,6 +250,8 @@ struct Answer: Sendable {
     /// The code of a problem document of ours, and its sentence.
     var problem: String?
     var detail: String?
+    /// What the problem document says that the call costs.
+    var price: (amount: UInt64, unit: String)?
 
     func header(_ name: String) -> String? {
         let wanted = name.lowercased()

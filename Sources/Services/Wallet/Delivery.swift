@@ -18,9 +18,9 @@ extension Buyer {
     func send(_ call: Call, payment: PaymentRecord?) async throws -> Answer {
         let request: HTTPClientRequest
         do {
-            let token: String?
-            if let payment { token = try await paymentToken(payment) } else { token = nil }
-            request = try await call.httpRequest(token: token)
+            let proof: (name: String, value: String)?
+            if let payment { proof = try await self.proof(payment) } else { proof = nil }
+            request = try await call.httpRequest(proof: proof)
         } catch {
             throw UnmadeRequest(cause: error)
         }
@@ -53,15 +53,35 @@ extension Buyer {
         answer.source = .buffered(body)
         let bytes = Array(body.readableBytesView)
         answer.problem = PaymentAnswer.problemCode(body: bytes)
-        answer.detail = (try? JSONValue.parse(bytes))?["detail"]?.stringValue.map { String($0.prefix(500)) }
+        let document = try? JSONValue.parse(bytes)
+        answer.detail = document?["detail"]?.stringValue.map { String($0.prefix(500)) }
+        if let price = document?["price"], let unit = price["unit"]?.stringValue,
+            let amount = price["amount"]?.stringValue.flatMap({ UInt64($0) })
+        {
+            answer.price = (amount, unit)
+        }
     }
 
-    private func paymentToken(_ payment: PaymentRecord) async throws -> String {
+    /// The header that pays for a call.
+    private func proof(_ payment: PaymentRecord) async throws -> (name: String, value: String) {
+        switch payment.way {
+        case .cashu: return (NUT24.headerName, try await paymentToken(payment).serialized())
+        case .paymentCashu:
+            guard let challenge = PaymentChallenge.read(wwwAuthenticate: payment.challenge.map { [$0] } ?? []).first
+            else { throw WalletError(.corrupt, "the payment \(payment.id) has lost the challenge that it answers") }
+            let payload = CashuCharge.payload(token: try await paymentToken(payment))
+            return ("Authorization", try PaymentCredential(challenge: challenge, payload: payload).header())
+        case .l402, .paymentLightning:
+            return ("Authorization", try await callInvoice(of: payment.id).authorization())
+        }
+    }
+
+    private func paymentToken(_ payment: PaymentRecord) async throws -> Token {
         let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
         guard !coins.isEmpty else {
             throw WalletError(.corrupt, "the coins of payment \(payment.id) are not in the wallet's tables")
         }
-        return try Token(mint: payment.mint, unit: payment.unit, proofs: coins.map(\.proof)).serialized()
+        return try Token(mint: payment.coinMint(), unit: payment.unit, proofs: coins.map(\.proof))
     }
 
     // MARK: Until it is settled
@@ -103,8 +123,14 @@ extension Buyer {
             do {
                 let answer = try await send(call, payment: payment)
                 mayHaveLeft = true
-                let meaning = PaymentAnswer(status: answer.status, header: answer.header, problem: answer.problem)
-                let sure = mayBeTaken ? meaning.afterUnknown : meaning
+                let meaning = PaymentAnswer(
+                    status: answer.status,
+                    header: answer.header,
+                    problem: answer.problem,
+                    way: payment.way
+                )
+                // What an invoice paid is the seller's already, so there is nothing to doubt.
+                let sure = mayBeTaken && payment.invoice == nil ? meaning.afterUnknown : meaning
                 if let response = try await settle(call, payment, answer, sure) { return response }
                 if case .wait(let seconds, let code) = meaning {
                     why = code
@@ -114,7 +140,7 @@ extension Buyer {
                 }
             } catch let failure as SendFailure {
                 why = failure.message
-                if failure.isUnsent, !mayHaveLeft {
+                if failure.isUnsent, !mayHaveLeft, !payment.isPaidAhead {
                     try await close(payment, .refused, code: "unreachable")
                     throw WalletError(
                         .serviceUnreachable,
@@ -125,12 +151,14 @@ extension Buyer {
                 if !failure.isUnsent { (mayHaveLeft, mayBeTaken) = (true, true) }
             } catch let error as UnmadeRequest {
                 // It could not even be put together, so this attempt has not left.
-                if !mayHaveLeft { try await close(payment, .refused, code: "not-sent") }
+                if !mayHaveLeft {
+                    try await close(payment, payment.isPaidAhead ? .pending : .refused, code: "not-sent")
+                }
                 throw error.cause
             }
             if attempt < attempts { await configuration.pause(delay) }
         }
-        guard mayBeTaken else {
+        guard mayBeTaken || payment.isPaidAhead else {
             try await takeBack(payment, status: 429, code: why)
             throw WalletError(
                 .paymentRefused,
@@ -155,6 +183,8 @@ extension Buyer {
     ) async throws -> PaidResponse? {
         switch meaning {
         case .served(let receiptID):
+            await keepPaymentReceipt(payment, answer)
+            if payment.invoice != nil { try await usePass(of: payment) }
             return try await served(call, payment, answer, receiptID: receiptID)
         case .servedBefore(let receiptID):
             try await close(payment, .served, status: answer.status, code: "served-before")
@@ -166,7 +196,9 @@ extension Buyer {
             }
             try await claimRefund(payment, token: token, status: answer.status, code: answer.problem)
             return response(.refunded, answer, payment)
-        case .refused(let code):
+        case .refused(let code), .coinsDoubted(let code):
+            if payment.invoice != nil { try await credentialRefused(payment, call, answer, code: code) }
+            guard case .refused = meaning else { return try await doubted(payment, answer, code: code) }
             try await takeBack(payment, status: answer.status, code: code)
             let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
             throw WalletError(
@@ -174,18 +206,27 @@ extension Buyer {
                 "the seller did not take the payment (\(refusal)); the coins are back in the wallet",
                 cause: refusal
             )
-        case .coinsDoubted(let code):
-            try await close(payment, .pending, code: code)
-            _ = try await settleByMint(payment, status: answer.status)
-            let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
-            throw WalletError(
-                .paymentRefused,
-                "the seller refuses (\(refusal)), and yet may have the coins: they are kept aside until it or the mint decides",
-                cause: refusal
-            )
         case .wait:
             return nil
         }
+    }
+
+    /// The seller refuses, and yet may have the coins: the mint decides.
+    private func doubted(_ payment: PaymentRecord, _ answer: Answer, code: String) async throws -> PaidResponse? {
+        try await close(payment, .pending, code: code)
+        _ = try await settleByMint(payment, status: answer.status)
+        let refusal = SellerRefusal(code: code, status: answer.status, detail: answer.detail)
+        throw WalletError(
+            .paymentRefused,
+            "the seller refuses (\(refusal)), and yet may have the coins: they are kept aside until it or the mint decides",
+            cause: refusal
+        )
+    }
+
+    private func usePass(of payment: PaymentRecord) async throws {
+        guard let id = payment.invoice else { return }
+        let now = wallet.clock.now()
+        try await wallet.database.write { connection in try InvoiceStore.used(id, at: now, in: connection) }
     }
 
     private func response(_ outcome: PaidResponse.Outcome, _ answer: Answer, _ payment: PaymentRecord) -> PaidResponse {
@@ -301,8 +342,8 @@ extension Buyer {
             case .served: try PaymentStore.give(payment, at: now, in: connection)
             case .refused:
                 try PaymentStore.takeBack(payment, at: now, in: connection)
-                try SpendingLimits.giveBack(payment.amount, of: payment.spend, in: connection)
-            case .sent, .pending, .refunding, .refunded: break
+                try SpendingLimits.giveBack(payment.spend.amount, of: payment.spend, in: connection)
+            case .sent, .pending, .refunding, .refunded, .unserved: break
             }
         }
     }

@@ -26,7 +26,8 @@ public struct HistoryEntry: Sendable {
     public var sequence: Int64
     public var at: Timestamp
     public var kind: Kind
-    public var mint: MintURL
+    /// Nil: it went over the node's own Lightning backend, not out of ecash.
+    public var mint: MintURL?
     public var unit: CurrencyUnit
     /// What the wallet has more (or less, below zero) than before, fees included.
     public var change: Int64
@@ -40,7 +41,7 @@ public struct HistoryEntry: Sendable {
 enum History {
     static func note(
         _ kind: HistoryEntry.Kind,
-        mint: MintURL,
+        mint: MintURL?,
         unit: CurrencyUnit,
         change: Int64,
         fee: UInt64,
@@ -55,7 +56,7 @@ enum History {
             """,
             .integer(at.millisecondsSince1970),
             .text(kind.rawValue),
-            .text(mint.string),
+            .text(mint?.string ?? ""),
             .text(unit.name),
             .integer(change),
             try .amount(fee),
@@ -88,7 +89,7 @@ enum History {
                 sequence: try row.int64(0),
                 at: Timestamp(millisecondsSince1970: try row.int64(1)),
                 kind: kind,
-                mint: try MintURL(stored: row.text(3)),
+                mint: try row.text(3).isEmpty ? nil : MintURL(stored: row.text(3)),
                 unit: try CurrencyUnit(row.text(4)),
                 change: try row.int64(5),
                 fee: try row.uint64(6),

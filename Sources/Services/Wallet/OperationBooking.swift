@@ -126,12 +126,22 @@ struct OperationBooking: Sendable {
                 actual: Amounts.adding(operation.meltAmount, fee),
                 in: connection
             )
-            try note(
-                .paidInvoice,
-                change: -Int64(try Amounts.adding(operation.meltAmount, fee)),
+            // What pays a call is written down as that.
+            let isOfCall = try InvoiceStore.paid(
+                operation: operation.id,
                 fee: fee,
+                preimage: preimage,
+                at: at,
                 in: connection
             )
+            if !isOfCall {
+                try note(
+                    .paidInvoice,
+                    change: -Int64(try Amounts.adding(operation.meltAmount, fee)),
+                    fee: fee,
+                    in: connection
+                )
+            }
             if let preimage {
                 try connection.execute(
                     "UPDATE wallet_operations SET reason = ? WHERE id = ?",
@@ -186,6 +196,7 @@ struct OperationBooking: Sendable {
         guard try operation.end(.refused, reason: reason, at: at, in: connection) else { return }
         try SpendingLimits.settle(operation.id, actual: 0, in: connection)
         try MintSwapStore.refused(operation: operation.id, in: connection)
+        try InvoiceStore.failed(operation: operation.id, at: at, in: connection)
         if operation.ownsInputs {
             let gone = try spent.compactMap { try CoinStore.find($0, in: connection) }.filter {
                 $0.holder == operation.id

@@ -1,4 +1,5 @@
 public import Cashu
+public import Lightning
 public import NIOCore
 
 /// The body of a call. It may have to be sent again, so a stream is opened anew each time.
@@ -30,10 +31,11 @@ public struct PaidRequest: Sendable {
     public var method: String
     /// http(s), at most 8,192 bytes.
     public var url: String
-    /// Without those that the buyer itself sends (`X-Cashu`, `Idempotency-Key`, signatures) and without hop-by-hop ones.
+    /// Without those that the buyer itself sends (`X-Cashu`, `Idempotency-Key`, signatures) and without hop-by-hop ones. A
+    /// call with an `Authorization` of its own can't be paid by L402 or `Payment`, which need that header.
     public var headers: [(name: String, value: String)]
     public var body: PaidBody
-    /// The most this call may cost, fees of the seller's redeeming included, in `unit`.
+    /// The most this call may cost, in `unit`: fees of the seller's redeeming, and of paying an invoice, included.
     public var maximum: UInt64
     public var unit: CurrencyUnit
     /// On whose account it goes; limits count by this name.
@@ -44,6 +46,8 @@ public struct PaidRequest: Sendable {
     public var idempotencyKey: String?
     /// Signs as the agent; nil: the call is anonymous.
     public var signer: (any RequestSigning)?
+    /// The only way it may be paid; nil: ecash where that goes, else over Lightning.
+    public var via: PaymentVia?
 
     public init(
         method: String = "GET",
@@ -55,7 +59,8 @@ public struct PaidRequest: Sendable {
         agent: String = "",
         spendingLimit: SpendingLimit? = nil,
         idempotencyKey: String? = nil,
-        signer: (any RequestSigning)? = nil
+        signer: (any RequestSigning)? = nil,
+        via: PaymentVia? = nil
     ) {
         self.method = method
         self.url = url
@@ -67,6 +72,7 @@ public struct PaidRequest: Sendable {
         self.spendingLimit = spendingLimit
         self.idempotencyKey = idempotencyKey
         self.signer = signer
+        self.via = via
     }
 }
 
@@ -115,9 +121,14 @@ public struct PaidResponse: Sendable {
 /// What was paid for a call.
 public struct PaymentSummary: Sendable, Equatable {
     public var id: String
+    /// What the seller got; 0 where a pass did that was bought before.
     public var amount: UInt64
+    /// What paying an invoice cost on top.
+    public var fee: UInt64
     public var unit: CurrencyUnit
-    public var mint: MintURL
+    public var way: PaymentWay
+    /// Whose ecash it was; nil: the node's own Lightning backend paid, or a pass.
+    public var mint: MintURL?
 }
 
 /// How a buyer behaves.
@@ -140,6 +151,8 @@ public struct BuyerConfiguration: Sendable {
     public var minimumLockSeconds: Int64
     /// How long a price that was learned is taken for granted, in seconds.
     public var priceAgeSeconds: Int64
+    /// The network whose invoices are paid; those of any other are refused.
+    public var network: LightningNetwork
     public var pause: @Sendable (Int) async -> Void
 
     public init(
@@ -152,6 +165,7 @@ public struct BuyerConfiguration: Sendable {
         lockSeconds: Int64 = 6 * 3600,
         minimumLockSeconds: Int64 = 2 * 3600,
         priceAgeSeconds: Int64 = 3600,
+        network: LightningNetwork = .mainnet,
         pause: @escaping @Sendable (Int) async -> Void = { try? await Task.sleep(for: .milliseconds($0)) }
     ) {
         self.plainHTTPHosts = plainHTTPHosts
@@ -163,6 +177,7 @@ public struct BuyerConfiguration: Sendable {
         self.lockSeconds = lockSeconds
         self.minimumLockSeconds = minimumLockSeconds
         self.priceAgeSeconds = priceAgeSeconds
+        self.network = network
         self.pause = pause
     }
 }

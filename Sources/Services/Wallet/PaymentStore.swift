@@ -17,6 +17,9 @@ public struct PaymentRecord: Sendable {
         /// A refund is being claimed.
         case refunding
         case refunded
+        /// Paid over Lightning, and the seller does not serve it for that. The credential is kept; nothing is paid
+        /// again.
+        case unserved
     }
 
     public var id: String
@@ -24,9 +27,16 @@ public struct PaymentRecord: Sendable {
     public var agent: String
     public var method: String
     public var url: String
-    public var mint: MintURL
+    /// Whose ecash it was; nil: the node's own Lightning backend paid, or a pass that was bought before.
+    public var mint: MintURL?
     public var unit: CurrencyUnit
+    /// What the seller got; 0 where a pass did.
     public var amount: UInt64
+    /// What paying an invoice cost on top; while it is being paid, the most that it may.
+    public var fee: UInt64 = 0
+    public var way: PaymentWay = .cashu
+    /// The invoice that was paid for it, or the pass it was made with, by its id.
+    public var invoice: String?
     public var state: State
     /// The HTTP status of the answer, where there was one.
     public var status: Int?
@@ -37,6 +47,8 @@ public struct PaymentRecord: Sendable {
     public var receipt: String?
     /// Whether the receipt was checked: `none`, `verified`, or what is wrong with it.
     public var receiptState: String
+    /// What the seller said in `Payment-Receipt`, as JSON. Signed by nobody.
+    public var paymentReceipt: String?
     /// What came back, after fees.
     public var returned: UInt64
     public var createdAt: Timestamp
@@ -50,6 +62,8 @@ public struct PaymentRecord: Sendable {
     var seller: [UInt8]
     var paymentDigest: [UInt8]
     var refund: String?
+    /// The challenge that a credential with ecash answers (`Payment`), as it stands in `WWW-Authenticate`.
+    var challenge: String?
 
     enum BodyKind: String, Sendable {
         case none
@@ -59,7 +73,20 @@ public struct PaymentRecord: Sendable {
         case unkept
     }
 
-    var summary: PaymentSummary { PaymentSummary(id: id, amount: amount, unit: unit, mint: mint) }
+    var summary: PaymentSummary {
+        PaymentSummary(id: id, amount: amount, fee: fee, unit: unit, way: way, mint: mint)
+    }
+
+    /// Made with a pass that was bought before.
+    var isByPass: Bool { invoice != nil && amount == 0 }
+    /// The seller was paid, or is being paid, before it was asked: no refusal brings the money back.
+    var isPaidAhead: Bool { invoice != nil && amount > 0 }
+
+    /// The mint whose coins pay for the call.
+    func coinMint() throws(WalletError) -> MintURL {
+        guard let mint else { throw WalletError(.corrupt, "a payment of the wallet has lost its mint") }
+        return mint
+    }
 }
 
 /// The table `wallet_payments`.
@@ -69,7 +96,7 @@ enum PaymentStore {
     private static let columns = """
         id, idempotency_key, agent, method, url, headers, body, body_kind, body_digest, seller, mint, unit, amount,
         payment_digest, state, status, code, receipt_id, receipt, receipt_state, refund, returned, created_at,
-        changed_at
+        changed_at, way, fee, challenge, invoice, payment_receipt
         """
 
     static func insert(_ payment: PaymentRecord, in connection: Connection) throws {
@@ -77,7 +104,7 @@ enum PaymentStore {
         try connection.execute(
             """
             INSERT INTO wallet_payments (\(columns))
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             .text(payment.id),
             .text(payment.idempotencyKey),
@@ -89,7 +116,7 @@ enum PaymentStore {
             .text(payment.bodyKind.rawValue),
             .optional(payment.bodyDigest),
             .blob(payment.seller),
-            .text(payment.mint.string),
+            .text(payment.mint?.string ?? ""),
             .text(payment.unit.name),
             try .amount(payment.amount),
             .blob(payment.paymentDigest),
@@ -102,13 +129,19 @@ enum PaymentStore {
             .optional(payment.refund),
             try .amount(payment.returned),
             .integer(payment.createdAt.millisecondsSince1970),
-            .integer(payment.changedAt.millisecondsSince1970)
+            .integer(payment.changedAt.millisecondsSince1970),
+            .text(payment.way.rawValue),
+            try .amount(payment.fee),
+            .optional(payment.challenge),
+            .optional(payment.invoice),
+            .optional(payment.paymentReceipt)
         )
     }
 
     private static func payment(row: Row) throws -> PaymentRecord {
         guard let state = PaymentRecord.State(rawValue: try row.text(14)),
-            let bodyKind = PaymentRecord.BodyKind(rawValue: try row.text(7))
+            let bodyKind = PaymentRecord.BodyKind(rawValue: try row.text(7)),
+            let way = PaymentWay(rawValue: try row.text(24))
         else { throw WalletError(.corrupt, "a payment of the wallet is in an unknown state") }
         let headers = try JSONValue.parse(Array(row.text(5).utf8), limits: .walletTable).arrayValue ?? []
         return PaymentRecord(
@@ -117,15 +150,19 @@ enum PaymentStore {
             agent: try row.text(2),
             method: try row.text(3),
             url: try row.text(4),
-            mint: try MintURL(stored: row.text(10)),
+            mint: try row.text(10).isEmpty ? nil : MintURL(stored: row.text(10)),
             unit: try CurrencyUnit(row.text(11)),
             amount: try row.uint64(12),
+            fee: try row.uint64(25),
+            way: way,
+            invoice: try row.optionalText(27),
             state: state,
             status: try row.optionalInt64(15).map { Int($0) },
             code: try row.optionalText(16),
             receiptID: try row.optionalText(17),
             receipt: try row.optionalText(18),
             receiptState: try row.text(19),
+            paymentReceipt: try row.optionalText(28),
             returned: try row.uint64(21),
             createdAt: Timestamp(millisecondsSince1970: try row.int64(22)),
             changedAt: Timestamp(millisecondsSince1970: try row.int64(23)),
@@ -138,7 +175,8 @@ enum PaymentStore {
             bodyDigest: try row.optionalBlob(8),
             seller: try row.blob(9),
             paymentDigest: try row.blob(13),
-            refund: try row.optionalText(20)
+            refund: try row.optionalText(20),
+            challenge: try row.optionalText(26)
         )
     }
 
@@ -176,7 +214,7 @@ enum PaymentStore {
     {
         try connection.first(
             """
-            SELECT coalesce(sum(amount), 0) FROM wallet_payments
+            SELECT coalesce(sum(amount + fee), 0) FROM wallet_payments
             WHERE agent = ? AND unit = ? AND created_at > ? AND state NOT IN ('refused', 'refunded')
             """,
             .text(agent),
@@ -185,7 +223,7 @@ enum PaymentStore {
         )?.uint64(0) ?? 0
     }
 
-    /// Moves an open payment to another state.
+    /// Moves an open payment to another state; one that was paid for and not served may be served yet.
     /// - Returns: false where it is settled already.
     static func settle(
         _ id: String,
@@ -201,7 +239,7 @@ enum PaymentStore {
             UPDATE wallet_payments SET state = ?, status = coalesce(?, status), code = ?, changed_at = ?,
                 body = CASE WHEN ? THEN body ELSE NULL END,
                 headers = CASE WHEN ? THEN headers ELSE '[]' END
-            WHERE id = ? AND state IN ('sent', 'pending', 'refunding')
+            WHERE id = ? AND (state IN ('sent', 'pending', 'refunding') OR state = 'unserved' AND ?1 = 'served')
             """,
             .text(state.rawValue),
             .optional(status.map(Int64.init)),
@@ -229,18 +267,24 @@ enum PaymentStore {
         )
     }
 
+    static func setPaymentReceipt(_ id: String, _ text: String, in connection: Connection) throws {
+        try connection.execute("UPDATE wallet_payments SET payment_receipt = ? WHERE id = ?", .text(text), .text(id))
+    }
+
     /// Books a payment's coins as given away and marks them spent.
     static func give(_ payment: PaymentRecord, at now: Timestamp, in connection: Connection) throws {
         let coins = try CoinStore.held(by: payment.id, in: connection).filter { $0.state == .reserved }
         guard !coins.isEmpty else { return }
         try CoinStore.move(coins.map(\.y), from: .reserved, to: .spent, holder: payment.id, at: now, in: connection)
         var booking = Booking(reference: payment.id, kind: "call", unit: payment.unit.name, at: now)
-        let from = payment.seller.isEmpty ? WalletAccounts.ecash(payment.mint) : WalletAccounts.locked(payment.seller)
+        let from =
+            try payment.seller.isEmpty
+            ? WalletAccounts.ecash(payment.coinMint()) : WalletAccounts.locked(payment.seller)
         booking.move(try Amounts.sum(coins.map(\.proof.amount)), from: from, to: WalletAccounts.external)
         try LedgerStore.post(booking.transfers, in: connection)
         try History.note(
             .paidCall,
-            mint: payment.mint,
+            mint: payment.coinMint(),
             unit: payment.unit,
             change: -Int64(payment.amount),
             fee: 0,

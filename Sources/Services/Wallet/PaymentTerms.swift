@@ -78,7 +78,8 @@ enum PaymentAnswer: Sendable, Equatable {
 
     /// - Parameters:
     ///   - problem: the `code` of a problem document of ours in the body, nil where it is none.
-    init(status: Int, header: (String) -> String?, problem: String?) {
+    ///   - way: how it was paid.
+    init(status: Int, header: (String) -> String?, problem: String?, way: PaymentWay = .cashu) {
         if let token = header(NUT24.headerName), token.hasPrefix("cashu") {
             self = .refund(token: token)
             return
@@ -89,13 +90,16 @@ enum PaymentAnswer: Sendable, Equatable {
             self = Self.problem(problem, status: status, receiptID: receiptID, retryAfter: retryAfter)
             return
         }
-        if receiptID != nil || header("agent-receipt") != nil {
+        let isReceipted = header(PaymentReceipt.headerName).flatMap { PaymentReceipt(header: $0) } != nil
+        if receiptID != nil || header("agent-receipt") != nil || isReceipted && status != 402 {
             self = .served(receiptID: receiptID)
             return
         }
         switch status {
         case 200..<400: self = .served(receiptID: nil)
         case 408, 409, 425, 429, 500...: self = .wait(retryAfterSeconds: retryAfter, code: "status-\(status)")
+        // A seller that did not take the token says 402 or 401: any other answer is the service's own.
+        case 400..<500 where way == .l402 && status != 402 && status != 401: self = .served(receiptID: nil)
         default: self = .refused(code: "status-\(status)")
         }
     }

@@ -41,7 +41,7 @@ extension Buyer {
     ) async throws {
         let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
         let proofs = try coins.map { coin in try signer.map { try coin.proof.signed(by: $0) } ?? coin.proof }
-        let token = try Token(mint: payment.mint, unit: payment.unit, proofs: proofs).serialized()
+        let token = try Token(mint: payment.coinMint(), unit: payment.unit, proofs: proofs).serialized()
         do {
             try await claimRefund(payment, token: token, status: status, code: code)
         } catch let error as WalletError where error.code == .tokenSpent {
@@ -56,7 +56,7 @@ extension Buyer {
         let ys = try await wallet.database.read { connection in
             try CoinStore.held(by: payment.id, in: connection).map(\.y)
         }
-        guard !ys.isEmpty, let states = try? await wallet.book.client(payment.mint).checkState(ys),
+        guard !ys.isEmpty, let states = try? await wallet.book.client(payment.coinMint()).checkState(ys),
             states.allSatisfy({ $0.state == .spent })
         else { return .undecided }
         try await close(payment, .served, status: status, code: "spent-at-mint")
@@ -124,7 +124,7 @@ extension Buyer {
             return true
         }
         let coins = try await wallet.database.read { connection in try CoinStore.held(by: payment.id, in: connection) }
-        let mintNow = try await wallet.book.terms(payment.mint).mintSeconds(at: now)
+        let mintNow = try await wallet.book.terms(payment.coinMint()).mintSeconds(at: now)
         guard !coins.isEmpty, coins.allSatisfy({ ($0.locktime ?? .max) < mintNow - 60 }) else { return false }
         let key = try wallet.keys.refund(seller: payment.seller)
         try await swapBack(payment, signer: key, status: nil, code: "reclaimed")
@@ -222,9 +222,11 @@ extension Buyer {
 
     private func takeUp(_ payment: PaymentRecord, signer: (any RequestSigning)?) async throws {
         switch payment.state {
-        case .served, .refused, .refunded: return
+        case .served, .refused, .refunded, .unserved: return
         case .refunding:
             if let token = payment.refund { try await redeemRefund(payment.id, token: token) }
+        case .sent where payment.invoice != nil, .pending where payment.invoice != nil:
+            try await takeUpPaidAhead(payment, signer: signer)
         case .sent, .pending:
             if try await reclaim(payment) { return }
             guard payment.bodyKind != .unkept else {
@@ -237,6 +239,47 @@ extension Buyer {
             let call = try Call(stored: payment, signer: signer)
             let response = try await deliver(call, payment, isFresh: false, attempts: 1)
             for try await _ in response.body {}
+        }
+    }
+
+    /// How long a paid call is sent again while its seller does not say what became of it, in seconds. Sellers keep their
+    /// answers for a day ([CALL-8]).
+    private static let deliverySeconds: Int64 = 86_400
+
+    /// Goes on with a call that an invoice pays for, or a pass: sees the invoice paid, then sends the call with the same
+    /// credential and key.
+    private func takeUpPaidAhead(_ payment: PaymentRecord, signer: (any RequestSigning)?) async throws {
+        if payment.isPaidAhead { try await seeInvoicePaid(payment) }
+        let late = wallet.clock.now().milliseconds(since: payment.createdAt) > Self.deliverySeconds * 1000
+        guard payment.bodyKind != .unkept, !late else {
+            let code = late ? "not-served-in-time" : "body-gone"
+            try await close(payment, payment.isPaidAhead ? .unserved : .refused, code: code)
+            return
+        }
+        let call = try Call(stored: payment, signer: signer)
+        do {
+            let response = try await deliver(call, payment, isFresh: false, attempts: 1)
+            for try await _ in response.body {}
+        } catch is PassRefused {
+            // Over without a payment: whoever made the call makes it again.
+        }
+    }
+
+    /// Keeps what the seller says of the payment, where it says anything ([PAY-6]).
+    func keepPaymentReceipt(_ payment: PaymentRecord, _ answer: Answer) async {
+        guard let value = answer.header(PaymentReceipt.headerName), let receipt = PaymentReceipt(header: value) else {
+            return
+        }
+        let text = String(decoding: JSONValue.object(receipt.json).serialized(), as: UTF8.self)
+        do {
+            try await wallet.database.write { connection in
+                try PaymentStore.setPaymentReceipt(payment.id, text, in: connection)
+            }
+        } catch {
+            wallet.logger.warning(
+                "a payment receipt could not be kept",
+                metadata: ["payment": "\(payment.id)", "why": "\(error)"]
+            )
         }
     }
 

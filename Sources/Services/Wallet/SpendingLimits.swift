@@ -323,7 +323,7 @@ enum SpendingLimits {
         var total: UInt64 = 0
         let calls = try connection.rows(
             """
-            SELECT agent, url, seller, amount, min(amount, returned), created_at FROM wallet_payments
+            SELECT agent, url, seller, amount + fee, min(amount + fee, returned), created_at FROM wallet_payments
             WHERE unit = ? AND created_at >= ? AND created_at < ? AND state <> 'refused'
             """,
             .text(unit.name),
@@ -369,7 +369,7 @@ extension PaymentRecord {
             host: WebAddress.hostAndPort(url),
             key: seller,
             unit: unit,
-            amount: amount,
+            amount: amount + fee,
             at: createdAt
         )
     }

@@ -33,6 +33,13 @@ public struct WalletError: Error, Sendable, CustomStringConvertible {
         public static let limitExceeded = Code(rawValue: "limit-exceeded")
         public static let invoiceUnpaid = Code(rawValue: "invoice-unpaid")
         public static let invoiceExpired = Code(rawValue: "invoice-expired")
+        /// A seller's invoice asks for more than its challenge or its price says.
+        public static let invoiceTooHigh = Code(rawValue: "invoice-too-high")
+        /// A seller's invoice is of another network than this node's money.
+        public static let invoiceWrongNetwork = Code(rawValue: "invoice-wrong-network")
+        public static let invoiceWithoutAmount = Code(rawValue: "invoice-without-amount")
+        /// A seller shows an invoice that was paid before, for another call.
+        public static let invoiceReused = Code(rawValue: "invoice-reused")
         public static let paymentFailed = Code(rawValue: "payment-failed")
         /// As many tokens as may wait to be claimed.
         public static let inboxFull = Code(rawValue: "inbox-full")

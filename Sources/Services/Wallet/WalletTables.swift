@@ -13,6 +13,7 @@ public enum WalletTables {
         Migration(id: "wallet-liabilities-1", sql: liabilities),
         Migration(id: "wallet-7", sql: "ALTER TABLE wallet_operations ADD COLUMN batch TEXT;"),
         Migration(id: "wallet-8", sql: invoiceParts),
+        Migration(id: "wallet-invoices-1", sql: invoices),
     ]
 
     /// The last statement of liabilities that was found right, per mint.
