@@ -27,6 +27,8 @@ public struct PriceError: Error, Sendable, Equatable, CustomStringConvertible {
         public static let badAmount = Code(rawValue: "bad-amount")
         public static let tooManyRules = Code(rawValue: "too-many-rules")
         public static let contradiction = Code(rawValue: "contradiction")
+        public static let badMeter = Code(rawValue: "bad-meter")
+        public static let badRate = Code(rawValue: "bad-rate")
     }
     public var code: Code
     public var message: String
@@ -45,12 +47,27 @@ public struct PriceRule: Sendable, Hashable {
     /// Upper-case method names; empty means any method.
     public let methods: Set<String>
     public let pattern: PathPattern
+    /// The fixed part.
     public let price: Price
+    /// What comes on top of it; nil where the price is fixed.
+    public let metering: PriceMetering?
+    /// How many calls a day are free for each passport; nil for none. It needs a passport that the service trusts: whoever
+    /// could make new ones at will would never pay.
+    public let freeCallsPerDay: UInt64?
 
     public var pathPattern: String { pattern.text }
 
-    /// - Throws: ``PriceError`` where a method, the pattern or the amount can't be.
-    public init(methods: Set<String> = [], pathPattern: String, price: Price) throws(PriceError) {
+    /// What is charged before the call where nothing is known of it: the fixed price, or the maximum.
+    public var priceBeforehand: Price { metering.map { Price(amount: $0.maximum, unit: price.unit) } ?? price }
+
+    /// - Throws: ``PriceError`` where a method, the pattern or an amount can't be.
+    public init(
+        methods: Set<String> = [],
+        pathPattern: String,
+        price: Price,
+        metering: PriceMetering? = nil,
+        freeCallsPerDay: UInt64? = nil
+    ) throws(PriceError) {
         for method in methods {
             guard !method.isEmpty, method.utf8.count <= 32, method.utf8.allSatisfy(Self.isUpperToken) else {
                 throw PriceError(.badMethod, "\"\(method)\" is no HTTP method; write it in capitals, such as GET.")
@@ -62,6 +79,14 @@ public struct PriceRule: Sendable, Hashable {
         guard !price.unit.isEmpty, price.unit.utf8.count <= 16 else {
             throw PriceError(.badAmount, "A price needs a unit of 1 to 16 characters, such as sat.")
         }
+        guard price.amount <= metering?.maximum ?? price.amount else {
+            throw PriceError(.badAmount, "The fixed part of a price is at most its maximum.")
+        }
+        guard (1...Price.maximumAmount).contains(freeCallsPerDay ?? 1) else {
+            throw PriceError(.badAmount, "The free calls a day are 1 to \(Price.maximumAmount).")
+        }
+        self.metering = metering
+        self.freeCallsPerDay = freeCallsPerDay
         self.methods = methods
         pattern = try PathPattern(pathPattern)
         self.price = price
@@ -69,6 +94,10 @@ public struct PriceRule: Sendable, Hashable {
 
     private static func isUpperToken(_ byte: UInt8) -> Bool {
         (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || byte == UInt8(ascii: "-")
+    }
+
+    func asksTheSame(as other: PriceRule) -> Bool {
+        price == other.price && metering == other.metering && freeCallsPerDay == other.freeCallsPerDay
     }
 
     func matches(path: RequestPath) -> Bool { pattern.matches(path) }
@@ -98,7 +127,7 @@ public struct PriceList: Sendable, Hashable {
             for other in rules[..<index]
             where other.pattern.segments == rule.pattern.segments
                 && other.pattern.matchesBelow == rule.pattern.matchesBelow
-                && other.price != rule.price
+                && !other.asksTheSame(as: rule)
             {
                 let overlap =
                     other.methods.isEmpty == rule.methods.isEmpty
@@ -120,19 +149,23 @@ public struct PriceList: Sendable, Hashable {
         try self.init([PriceRule(pathPattern: "/*", price: price)])
     }
 
-    /// The price of a call, by the most specific rule; nil where nothing is for sale under that name ([CALL-11]).
+    /// What is charged before a call of which nothing is known, by the most specific rule: a fixed price, or the maximum of a
+    /// metered one. nil where nothing is for sale under that name ([CALL-11]).
+    public func price(method: String, path: RequestPath) -> Price? { rule(method: method, path: path)?.priceBeforehand }
+
+    /// The rule for a call, the most specific one; nil where nothing is for sale under that name ([CALL-11]).
     ///
     /// HEAD costs what GET costs unless a rule names HEAD: it makes the upstream do the same work.
-    public func price(method: String, path: RequestPath) -> Price? {
+    public func rule(method: String, path: RequestPath) -> PriceRule? {
         let asked = method.uppercased()
         let matching = ranked.filter { $0.matches(path: path) }
         func first(_ method: String, orAny: Bool) -> PriceRule? {
             matching.first { $0.methods.contains(method) || (orAny && $0.methods.isEmpty) }
         }
         if asked == "HEAD", !matching.contains(where: { $0.methods.contains("HEAD") }) {
-            return first("GET", orAny: true)?.price
+            return first("GET", orAny: true)
         }
-        return first(asked, orAny: true)?.price
+        return first(asked, orAny: true)
     }
 
     /// The methods for sale on a path, for `Allow` in a 405; empty where the path is unknown, nil where any method is.

@@ -14,7 +14,7 @@ extension ServiceDefinition {
             try self.init(
                 name: object.string("name"),
                 upstream: UpstreamAddress(object.string("upstream")),
-                prices: Self.prices(object.array("prices")),
+                prices: PriceJSON.prices(object.array("prices")),
                 passport: object.optionalObject("passport").map(Self.passport),
                 isIdempotent: object.optionalBool("idempotent") ?? false,
                 refundsServerErrors: object.optionalBool("refundsServerErrors") ?? true,
@@ -39,7 +39,7 @@ extension ServiceDefinition {
         var object: JSONObject = [
             "name": .string(name),
             "upstream": .string(upstream.description),
-            "prices": .array(prices.rules.map(Self.json)),
+            "prices": .array(prices.rules.map(PriceJSON.json)),
             "idempotent": .bool(isIdempotent),
             "refundsServerErrors": .bool(refundsServerErrors),
             "timeouts": .object([
@@ -73,62 +73,10 @@ extension ServiceDefinition {
         "rateLimit", "sla", "summary",
     ]
 
-    private static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {
+    static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {
         for (key, _) in object where !known.contains(key) {
             throw GatewayError(.invalidService, "\"\(key.prefix(64))\" is no member of \(place).")
         }
-    }
-
-    private static func prices(_ values: [JSONValue]) throws -> PriceList {
-        guard values.count <= PriceList.maximumRules else {
-            throw PriceError(.tooManyRules, "A service has at most \(PriceList.maximumRules) price rules.")
-        }
-        return try PriceList(
-            values.map { value in
-                guard let object = value.objectValue else {
-                    throw GatewayError(
-                        .invalidService,
-                        "A price rule is an object such as {\"path\":\"/*\",\"amount\":\"2\"}."
-                    )
-                }
-                try refuseUnknown(object, known: ["methods", "path", "amount", "unit"], in: "a price rule")
-                let methods = try object["methods"].map { _ in try object.array("methods") } ?? []
-                return try PriceRule(
-                    methods: Set(
-                        methods.map { method in
-                            guard let text = method.stringValue else {
-                                throw GatewayError(.invalidService, "\"methods\" must hold strings such as \"GET\".")
-                            }
-                            return text
-                        }
-                    ),
-                    pathPattern: object.optionalString("path") ?? "/*",
-                    price: Price(amount: amount(object), unit: object.optionalString("unit") ?? "sat")
-                )
-            }
-        )
-    }
-
-    /// An amount travels as a string of digits; a plain JSON integer is read too.
-    private static func amount(_ object: JSONObject) throws -> UInt64 {
-        if let text = object["amount"]?.stringValue {
-            guard text.utf8.count <= 20, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = UInt64(text)
-            else {
-                throw GatewayError(.invalidService, "\"amount\" must be a whole number, not \"\(text.prefix(32))\".")
-            }
-            return value
-        }
-        return try object.uint64("amount")
-    }
-
-    private static func json(_ rule: PriceRule) -> JSONValue {
-        var object: JSONObject = [
-            "path": .string(rule.pathPattern),
-            "amount": .string(String(rule.price.amount)),
-            "unit": .string(rule.price.unit),
-        ]
-        if !rule.methods.isEmpty { object["methods"] = .array(rule.methods.sorted().map { .string($0) }) }
-        return .object(object)
     }
 
     private static func passport(_ object: JSONObject) throws -> PassportRequirement {

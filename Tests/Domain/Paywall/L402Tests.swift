@@ -1,3 +1,4 @@
+import CanonicalJSON
 import Cryptography
 import Encodings
 import Paywall
@@ -39,6 +40,12 @@ struct L402Tests {
         #expect(allowed.calls == 3)
         #expect(allowed.validUntil == sale.grant.validUntil)
         #expect(sale.grant.refusal(allowed, request: try sale.request(), used: 2, now: Sale.now) == nil)
+    }
+
+    @Test("LSAT-1, LSAT-3: pymacaroons makes the same macaroon of the same grant")
+    func otherLibrary() throws {
+        let vector = try JSONValue.parse(Fixtures.bytes("macaroons/pymacaroons.json"))
+        #expect(try Base64URL.encode(Sale().macaroon().serialized()) == vector.string("macaroon"))
     }
 
     @Test("LSAT-3: keys are retired and revoked one by one; forged, revoked and unpaid look the same")
