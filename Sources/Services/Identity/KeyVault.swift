@@ -23,6 +23,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     public let walletSeed: [UInt8]
     /// The key that buyers lock ecash to. Used by nothing but the claim table.
     public let sellerKey: Secp256k1.Scalar
+    /// Seals the secrets that a seller's credentials are made with: 32 bytes.
+    public let paywallKey: [UInt8]
     /// Seals the node's backups: 32 bytes.
     public let backupKey: [UInt8]
 
@@ -34,6 +36,7 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         agentSealingKey = derived("agent keys")
         mintSeed = derived("mint")
         walletSeed = words.seed()
+        paywallKey = derived("paywall keys")
         backupKey = derived("backup")
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
     }
