@@ -172,8 +172,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Ledger", "Paywall", "Storage", "Workers", "Identity", "Wallet", httpClient,
-                hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
+                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "Identity", "Wallet",
+                httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
             ]
         ),
 

@@ -48,6 +48,7 @@ struct PaidCallBenchmark {
             callers: NobodySigns(),
             workers: workers,
             sellerSecret: sellerSecret,
+            sealingKey: SecureRandom.bytes(32),
             signer: DocumentSigner(Ed25519.PrivateKey()),
             group: MultiThreadedEventLoopGroup.singleton,
             clock: .system,

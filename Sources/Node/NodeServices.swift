@@ -10,6 +10,7 @@ internal import Logging
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
+internal import Paywall
 internal import SignedDocuments
 internal import Storage
 internal import Wallet
@@ -109,10 +110,12 @@ struct NodeServices: Sendable {
             callers: PassportCallerCheck(identity.gate),
             workers: workers,
             sellerSecret: vault.sellerKey,
+            sealingKey: vault.paywallKey,
+            invoices: sellerInvoices(configuration, lightning: lightning?.mint, logger: logger),
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: gatewayConfiguration(configuration),
+            configuration: try gatewayConfiguration(configuration),
             logger: logger
         )
         return NodeServices(
@@ -124,6 +127,21 @@ struct NodeServices: Sendable {
             gateway: gateway,
             settlement: try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
         )
+    }
+
+    /// Calls are sold through the mint's account. Not where the backend shows preimages to whoever asks once an invoice is paid:
+    /// there, paying for one call would let others have it too ([LSAT-8]).
+    private static func sellerInvoices(
+        _ configuration: NodeConfiguration,
+        lightning: (any LightningBackend)?,
+        logger: Logger
+    ) -> (any SellerInvoices)? {
+        guard let lightning else { return nil }
+        guard configuration.lightning != .lnbits else {
+            logger.notice("no calls are sold over Lightning: LNbits shows the preimages of paid invoices to anybody")
+            return nil
+        }
+        return LightningInvoices(lightning)
     }
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
@@ -173,8 +191,9 @@ struct NodeServices: Sendable {
         )
     }
 
-    private static func gatewayConfiguration(_ configuration: NodeConfiguration) -> GatewayConfiguration {
+    private static func gatewayConfiguration(_ configuration: NodeConfiguration) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
+        gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]
         gateway.redeemWithinSeconds = configuration.redeemWithinSeconds
         gateway.unredeemedCap = configuration.offlineCap

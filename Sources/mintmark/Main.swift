@@ -31,8 +31,8 @@ struct Mintmark: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, BackupCommand.self,
             RestoreCommand.self, AgentCommand.self,
-            PassportCommand.self, ServiceCommand.self, WalletCommand.self, MintCommand.self, PayCommand.self,
-            ReceiptCommand.self,
+            PassportCommand.self, ServiceCommand.self, PaywallCommand.self, WalletCommand.self, MintCommand.self,
+            PayCommand.self, ReceiptCommand.self,
             VerifyCommand.self, LightningSimulatorCommand.self, DemoServiceCommand.self,
         ]
     )

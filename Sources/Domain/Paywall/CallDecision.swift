@@ -153,10 +153,23 @@ public enum CallDecision: Sendable, Equatable {
 
     /// What becomes of a call found in `state` when the node starts ([CALL-9]); nil where it stays as it is.
     public static func afterRestart(state: CallState, serviceIsIdempotent: Bool, redeemedOnline: Bool) -> CallState? {
+        afterRestart(
+            state: state,
+            serviceIsIdempotent: serviceIsIdempotent,
+            refund: RefundTable.form(redeemedOnline: redeemedOnline)
+        )
+    }
+
+    /// The same for any way of paying.
+    /// - Parameter refund: how the payment goes back where it must.
+    public static func afterRestart(
+        state: CallState,
+        serviceIsIdempotent: Bool,
+        refund: RefundTable.Form
+    ) -> CallState? {
         switch state {
         case .running:
-            if serviceIsIdempotent { return .interrupted }
-            return RefundTable.form(redeemedOnline: redeemedOnline).startState
+            return serviceIsIdempotent ? .interrupted : refund.startState
         case .redeeming, .interrupted, .refunding, .served, .refunded:
             return nil
         }

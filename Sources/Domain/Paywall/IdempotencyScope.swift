@@ -1,7 +1,8 @@
 internal import Cryptography
 internal import Encodings
 
-/// What names a payment wherever it turns up again: SHA-256 over its proofs' sorted Y points ([CALL-7]).
+/// What names a payment wherever it turns up again: of ecash SHA-256 over its proofs' sorted Y points ([CALL-7]), of a
+/// Lightning payment SHA-256 over its payment hash ([GRA-3]).
 ///
 /// The order of the proofs in a token, their witnesses and the token's version leave it unchanged.
 public struct PaymentDigest: Sendable, Hashable, CustomStringConvertible {
@@ -12,6 +13,20 @@ public struct PaymentDigest: Sendable, Hashable, CustomStringConvertible {
     public init(ys: [[UInt8]]) {
         let sorted = ys.sorted { $0.lexicographicallyPrecedes($1) }
         bytes = Hashing.sha256(Array(sorted.joined()))
+    }
+
+    /// The digest of a Lightning payment: SHA-256 of a label and the payment hash. L402 and `Payment` show the same payment
+    /// by the same digest, and it is no payment hash that could be mistaken for one.
+    public init(paymentHash: [UInt8]) {
+        bytes = Hashing.sha256(Array("mintmark-lightning-payment-1".utf8) + [0] + paymentHash)
+    }
+
+    /// The digest of one call of several that a Lightning payment bought, where nothing else tells it from the others.
+    /// - Parameter callID: unique among all calls.
+    public init(paymentHash: [UInt8], callID: String) {
+        bytes = Hashing.sha256(
+            Array("mintmark-lightning-call-1".utf8) + [0] + paymentHash + Array(callID.utf8)
+        )
     }
 
     /// A digest read back from storage; nil where it isn't 32 bytes.

@@ -7,11 +7,13 @@ public enum RefundTable {
         case sameProofsSigned = "same-proofs-signed"
         /// A new token of the same value from the seller's own wallet, locked to nobody.
         case freshToken = "fresh-token"
+        /// The call is counted back: what was shown as payment is good for it once more. Nothing moves over Lightning.
+        case callRestored = "call-restored"
 
         /// The state of the claim once the refund is decided: a fresh token has yet to be made.
         public var startState: CallState {
             switch self {
-            case .sameProofsSigned: .refunded
+            case .sameProofsSigned, .callRestored: .refunded
             case .freshToken: .refunding
             }
         }
@@ -41,6 +43,12 @@ public enum RefundTable {
             dialect: "cashu-online",
             form: .freshToken,
             claimKey: "the Idempotency-Key with the same signer, or the payment itself",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "lightning",
+            form: .callRestored,
+            claimKey: "the same credential, over L402 or Payment",
             lifetimeSeconds: lifetimeSeconds
         ),
     ]

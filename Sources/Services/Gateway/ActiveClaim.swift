@@ -12,7 +12,8 @@ struct ActiveClaim: Sendable {
     var target: String
     var bodyDigest: [UInt8]?
     var caller: CallerIdentity?
-    var mint: MintURL
+    var source: PaymentSource
+    var dialect: PaymentDialect
     var unit: CurrencyUnit
     var proofs: [Proof]
     var total: UInt64
@@ -28,7 +29,8 @@ struct ActiveClaim: Sendable {
         target = claim.target
         bodyDigest = claim.bodyDigest
         caller = claim.caller
-        mint = claim.payment.mint
+        source = claim.payment.source
+        dialect = claim.dialect
         unit = claim.payment.unit
         proofs = claim.payment.proofs
         total = claim.payment.total
@@ -46,7 +48,8 @@ struct ActiveClaim: Sendable {
         target = record.target
         bodyDigest = record.bodyDigest
         caller = record.caller
-        mint = record.mint
+        source = record.source
+        dialect = record.dialect
         unit = record.unit
         proofs = open.proofs
         total = record.total
@@ -56,11 +59,25 @@ struct ActiveClaim: Sendable {
         at = record.at
     }
 
+    /// How the payment goes back where the call is not charged ([CALL-14]).
+    var refundForm: RefundTable.Form { source.refundForm(redeemedOnline: isOnline) }
+
+    /// The mint whose ecash it is.
+    /// - Throws: ``GatewayError`` `corrupt` where it was not paid with ecash.
+    var mint: MintURL {
+        get throws(GatewayError) {
+            guard case .ecash(let mint) = source else {
+                throw GatewayError(.corrupt, "the claim \(id) was not paid with ecash")
+            }
+            return mint
+        }
+    }
+
     /// The claim's proofs as a batch of their own, to be redeemed before the call.
     func batch() throws -> RedemptionBatch {
         RedemptionBatch(
             id: id,
-            mint: mint,
+            mint: try mint,
             unit: unit,
             proofs: proofs,
             ys: try proofs.map { try $0.hashedSecret().compressed }

@@ -9,7 +9,7 @@ import Storage
 enum ClaimRows {
     static let columns = """
         id, scope, request, payment, service, method, target, body, caller, agent, passport, mint, unit, total, fee, price,
-        online, state, at, settled_at, kept_until
+        online, state, at, settled_at, kept_until, dialect, grant_hash
         """
 
     static func record(_ row: Row) throws -> ClaimRecord {
@@ -36,7 +36,8 @@ enum ClaimRows {
             caller: try row.optionalText(8).map { did in
                 CallerIdentity(did: did, agentID: try row.optionalText(9), passportID: try row.optionalText(10))
             },
-            mint: try MintURL(row.text(11)),
+            source: try row.optionalBlob(22).map { .grant(paymentHash: $0) } ?? .ecash(MintURL(row.text(11))),
+            dialect: try dialect(row.optionalText(21)),
             unit: try CurrencyUnit(row.text(12)),
             total: try row.uint64(13),
             fee: try row.uint64(14),
@@ -45,6 +46,15 @@ enum ClaimRows {
             at: Timestamp(millisecondsSince1970: try row.int64(18)),
             settledAt: settledAt
         )
+    }
+
+    /// Claims of before the column was there are ecash in `X-Cashu`; so are those that leave it empty.
+    private static func dialect(_ text: String?) throws(GatewayError) -> PaymentDialect {
+        guard let text else { return .cashu }
+        guard let dialect = PaymentDialect(rawValue: text) else {
+            throw GatewayError(.corrupt, "a claim was paid in an unknown dialect")
+        }
+        return dialect
     }
 
     static let proofColumns = "y, keyset, amount, secret, signature, dleq"

@@ -24,7 +24,9 @@ public struct NewClaim: Sendable {
     /// unguessable, its time part what keeps the store's pages together.
     public var id: String
     public var scope: IdempotencyScope
-    public var payment: AssessedPayment
+    public var payment: ClaimedPayment
+    /// How it was paid; receipts name it.
+    public var dialect: PaymentDialect
     public var service: String
     public var method: String
     /// Path and query below the service.
@@ -33,14 +35,15 @@ public struct NewClaim: Sendable {
     public var bodyDigest: [UInt8]?
     public var caller: CallerIdentity?
     public var price: UInt64
-    /// Whether the proofs must be redeemed at the mint before the call.
+    /// Whether the proofs must be redeemed at the mint before the call. False for a grant's call.
     public var isOnline: Bool
     public var at: Timestamp
 
     public init(
         id: String,
         scope: IdempotencyScope,
-        payment: AssessedPayment,
+        payment: ClaimedPayment,
+        dialect: PaymentDialect = .cashu,
         service: String,
         method: String,
         target: String,
@@ -53,6 +56,7 @@ public struct NewClaim: Sendable {
         self.id = id
         self.scope = scope
         self.payment = payment
+        self.dialect = dialect
         self.service = service
         self.method = method
         self.target = target
@@ -72,7 +76,8 @@ public struct ClaimRecord: Sendable {
     public var target: String
     public var bodyDigest: [UInt8]?
     public var caller: CallerIdentity?
-    public var mint: MintURL
+    public var source: PaymentSource
+    public var dialect: PaymentDialect
     public var unit: CurrencyUnit
     public var total: UInt64
     public var fee: UInt64
@@ -80,6 +85,9 @@ public struct ClaimRecord: Sendable {
     public var isOnline: Bool
     public var at: Timestamp
     public var settledAt: Timestamp?
+
+    /// How it goes back where it is not charged ([CALL-14]).
+    public var refundForm: RefundTable.Form { source.refundForm(redeemedOnline: isOnline) }
 }
 
 /// How a claim went.
@@ -135,27 +143,39 @@ public struct Refund: Sendable {
     public var receipt: [UInt8]
     /// Why, for the buyer.
     public var reason: CallRefusal.Code
-    /// The token the buyer gets; nil where it has yet to be made (`refunding`).
+    /// The token the buyer gets; nil where it has yet to be made (`refunding`), or there is none (``RefundTable/Form/callRestored``).
     public var token: String?
+    /// Whether nobody waits for the answer: then a call that is restored is not made anew by the same request before its
+    /// buyer was told once.
+    public var isUnattended: Bool
     public var at: Timestamp
 
-    public init(claimID: String, receipt: [UInt8], reason: CallRefusal.Code, token: String?, at: Timestamp) {
+    public init(
+        claimID: String,
+        receipt: [UInt8],
+        reason: CallRefusal.Code,
+        token: String?,
+        isUnattended: Bool = false,
+        at: Timestamp
+    ) {
         self.claimID = claimID
         self.receipt = receipt
         self.reason = reason
         self.token = token
+        self.isUnattended = isUnattended
         self.at = at
     }
 }
 
 /// A refund to be given.
 public struct StoredRefund: Sendable, Equatable {
-    public var token: String
+    /// nil where the call was given back instead of money.
+    public var token: String?
     public var reason: CallRefusal.Code
     public var amount: UInt64
     public var unit: String
 
-    public init(token: String, reason: CallRefusal.Code, amount: UInt64, unit: String) {
+    public init(token: String?, reason: CallRefusal.Code, amount: UInt64, unit: String) {
         self.token = token
         self.reason = reason
         self.amount = amount
@@ -217,14 +237,16 @@ public struct GatewayTotals: Sendable {
     public var unredeemed: [Held]
     public var claimsByState: [CallState: Int]
     public var failedProofs: Int
+    /// Paid over Lightning for calls that are not made yet, in msat.
+    public var prepaidMsat: UInt64
 }
 
 /// Where claims live: the one place where "was this payment used?" is answered ([CALL-7]).
 ///
 /// Each function is one transaction, durable when it returns. Every adapter passes the conformance suite in the tests.
 public protocol ClaimStore: Sendable {
-    /// Takes the payment for the call: every Y is inserted as new, the claim is written, the unredeemed total stays under
-    /// the cap and the ledger is booked, or nothing happens.
+    /// Takes the payment for the call: every Y is inserted as new (or the grant lets the call through and counts it), the
+    /// claim is written, the unredeemed total stays under the cap and the ledger is booked, or nothing happens.
     /// - Parameter cap: the most that may be unredeemed at the payment's mint, in its unit.
     func claim(_ claim: NewClaim, cap: UInt64) async throws -> ClaimOutcome
     /// What to do with a call that looks like an earlier one; `proceed` where there is none.
@@ -239,8 +261,11 @@ public protocol ClaimStore: Sendable {
     func resume(claimID: String) async throws -> Bool
     /// `running` → `served`.
     func settle(_ settlement: Settlement) async throws
-    /// `running` or `interrupted` → `refunded` where the refund has its token, else `refunding`.
+    /// `running` or `interrupted` → `refunding` where a token has yet to be made, else `refunded`: the refund has its token, or
+    /// the call is counted back to its grant.
     func refund(_ refund: Refund) async throws
+    /// A restored call's buyer was told: the same request without a key is a new call from now on ([GRA-5]).
+    func toldRestored(claimID: String) async throws
     /// `refunding` → `refunded`.
     func completeRefund(claimID: String, token: String, at: Timestamp) async throws
     /// `running` → `interrupted`, at start.

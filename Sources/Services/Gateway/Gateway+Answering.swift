@@ -13,14 +13,23 @@ import Workers
 /// The way of a call: price → who asks → claim → upstream.
 extension Gateway {
     func answer(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
+        do {
+            return try await answerOnce(call, request: request)
+        } catch let refusal as CallRefusal where refusal.status == 402 {
+            // What was shown does not count for this call: say why, and how to pay ([LSAT-8], [PAY-5]).
+            return (try await challenge(call, because: refusal), refusal.code.rawValue)
+        }
+    }
+
+    private func answerOnce(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
         if call.price.isFree {
             let body = try await readBody(of: call, request: request)
             let caller = try await checkCaller(call, body: body.fact)
             return (try await passThrough(call, body: body, caller: caller), "free")
         }
-        let token = try NUT24.payment(headerValues: call.headers[values: .xCashu])
+        let payment = try incomingPayment(of: call)
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
-        guard token != nil || (key != nil && call.isSigned) else {
+        guard payment != nil || (key != nil && call.isSigned) else {
             // Who will not be served is told so before it is asked for money.
             if call.isSigned, call.service.passport != nil, !call.hasBody {
                 _ = try await checkCaller(call, body: .none)
@@ -40,14 +49,34 @@ extension Gateway {
                 )
             }
             let caller = try await checkCaller(call, body: body.fact)
-            guard let token else {
+            switch payment {
+            case nil:
                 return try await answerByKey(call, key: key, caller: caller, body: body)
+            case .cashu(let token):
+                return try await answerPaid(call, token: token, key: key, caller: caller, body: body)
+            case .l402(let credential):
+                return try await answerL402(call, credential: credential, key: key, caller: caller, body: body)
+            case .payment(let credential):
+                return try await answerPayment(call, credential: credential, key: key, caller: caller, body: body)
+            case .x402:
+                throw CallRefusal(.methodUnsupported, "This service does not take x402. Nothing was taken.")
             }
-            return try await answerPaid(call, token: token, key: key, caller: caller, body: body)
         } catch {
             await body.abandon()
             throw error
         }
+    }
+
+    /// The one payment of the request, in a way that the service takes ([CHS-3]).
+    private func incomingPayment(of call: IncomingCall) throws(CallRefusal) -> IncomingPayment? {
+        // Of all fields these alone: a call has dozens, and every paid one comes this way.
+        var fields: [(name: String, value: String)] = []
+        for name in HTTPField.Name.payments {
+            for value in call.headers[values: name] { fields.append((name.canonicalName, value)) }
+        }
+        guard !fields.isEmpty, let payment = try IncomingPayment.read(headers: fields) else { return nil }
+        try payment.require(among: call.service.accepts ?? ServiceDefinition.takenDialects)
+        return payment
     }
 
     // MARK: The body
@@ -118,48 +147,9 @@ extension Gateway {
         return "http://" + authority + call.rawTarget
     }
 
-    // MARK: The challenge
+    // MARK: Ecash
 
-    /// 402: what to pay, to whom, and with whose ecash ([CALL-2]).
-    private func challenge(_ call: IncomingCall) async throws -> Response {
-        let unit = try unit(of: call.price)
-        var mints: [MintURL] = []
-        var highestFeePPK: UInt64 = 0
-        for terms in await terms.all() {
-            guard let feePPK = terms.highestInputFeePPK(unit: unit) else { continue }
-            mints.append(terms.mint)
-            highestFeePPK = max(highestFeePPK, feePPK)
-        }
-        let asked = try askedAmount(call.price, feePPK: highestFeePPK)
-        let header = try NUT24.challenge(
-            id: Hex.encode(SecureRandom.bytes(8)),
-            amount: asked,
-            unit: unit,
-            mints: mints,
-            service: call.service.name,
-            sellerKey: sellerKey
-        )
-        var extensions: JSONObject = [
-            "price": .object(["amount": .string(String(call.price.amount)), "unit": .string(unit.name)]),
-            "service": .string(call.service.name),
-        ]
-        if let passport = call.service.passport {
-            var required: JSONObject = ["trustedIssuers": .array(passport.trustedIssuers.map { .string($0) })]
-            required["capability"] = passport.capability.map { .string($0) }
-            extensions["passport"] = .object(required)
-        }
-        var response = Problem.response(
-            CallRefusal(
-                .paymentRequired,
-                "This call costs \(call.price). Pay with ecash in X-Cashu; the challenge in the X-Cashu header says how."
-            ),
-            extensions: extensions
-        )
-        response.headers[.xCashu] = header
-        return response
-    }
-
-    private func unit(of price: Price) throws(CallRefusal) -> CurrencyUnit {
+    func unit(of price: Price) throws(CallRefusal) -> CurrencyUnit {
         do {
             return try CurrencyUnit(price.unit)
         } catch {
@@ -167,7 +157,7 @@ extension Gateway {
         }
     }
 
-    private func askedAmount(_ price: Price, feePPK: UInt64) throws(CallRefusal) -> UInt64 {
+    func askedAmount(_ price: Price, feePPK: UInt64) throws(CallRefusal) -> UInt64 {
         do {
             return try Fees.grossedUp(price: price.amount, feePPK: feePPK)
         } catch {
@@ -203,14 +193,19 @@ extension Gateway {
         return try await answerAgain(decision, call: call, caller: caller, body: body)
     }
 
-    private func answerPaid(
+    /// - Parameter lateness: why the payment is not taken any more, where it is no old friend.
+    func answerPaid(
         _ call: IncomingCall,
         token: Token,
+        dialect: PaymentDialect = .cashu,
+        lateness: CallRefusal? = nil,
         key: String?,
         caller: CallerIdentity?,
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let judged = try await judge(token, for: call)
+        var call = call
+        if dialect == .paymentCashu { call.presented?.reference = judged.digest.description }
         guard
             let scope = IdempotencyScope(
                 owner: caller.map { .caller($0.did) } ?? .payment(judged.digest),
@@ -223,7 +218,7 @@ extension Gateway {
             )
         else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
         let assessment: PaymentAssessment
-        switch judged.verdict {
+        switch lateness.map({ .failure($0) }) ?? judged.verdict {
         case .success(let found):
             assessment = found
         case .failure(let refusal):
@@ -242,7 +237,8 @@ extension Gateway {
             let claim = NewClaim(
                 id: UUIDVersion7.make(at: call.at),
                 scope: scope,
-                payment: assessment.payment,
+                payment: .ecash(assessment.payment),
+                dialect: dialect,
                 service: call.service.name,
                 method: call.method,
                 target: call.target,

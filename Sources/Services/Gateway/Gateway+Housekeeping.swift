@@ -10,6 +10,7 @@ extension Gateway {
     /// Reads what is on disk; moves nothing.
     public func load() async throws {
         try await registry.load()
+        try await keys.load()
         let stop = try await store.offlineStop()
         offlineStop.withLock { $0 = stop }
         let kept = try await store.keptAnswerBytes()
@@ -39,7 +40,7 @@ extension Gateway {
         let next = CallDecision.afterRestart(
             state: open.record.call.state,
             serviceIsIdempotent: isIdempotent,
-            redeemedOnline: open.record.isOnline
+            refund: open.record.refundForm
         )
         switch next {
         case .interrupted:
@@ -54,7 +55,11 @@ extension Gateway {
     /// Refunds a claim with nobody waiting for it.
     private func decideRefund(_ open: OpenClaim, _ message: String) async throws {
         do {
-            _ = try await refund(ActiveClaim(open), because: CallRefusal(.upstreamFailed, message))
+            _ = try await refund(
+                ActiveClaim(open),
+                because: CallRefusal(.upstreamFailed, message),
+                isUnattended: true
+            )
         } catch let refusal as CallRefusal where refusal.code == .paymentPending {
             // Decided and on disk; the token is made by a later round.
         }
@@ -80,6 +85,7 @@ extension Gateway {
         await attempt("pending payments") { try await self.resolvePending() }
         await attempt("interrupted calls") { try await self.refundInterrupted() }
         await attempt("redemption") { try await self.redeemDue() }
+        await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }
 
@@ -182,6 +188,19 @@ extension Gateway {
         }
         metrics.redeemed(report.redeemed.count)
         return report.redeemed.count + report.failed.count
+    }
+
+    /// Ends what was sold over Lightning and whose time is over ([GRA-6]).
+    private func endGrants() async throws {
+        // Bounded, as grants whose calls still run are met again.
+        for _ in 0..<20 {
+            let ended = try await grants.endLapsed(
+                now: clock.now(),
+                keepSeconds: RefundTable.lifetimeSeconds,
+                limit: 500
+            )
+            guard ended >= 500 else { break }
+        }
     }
 
     private func pruneAnswers() async throws {

@@ -20,7 +20,7 @@ extension Gateway {
             throw refusal
         case .serveStored(let stored):
             await body.abandon()
-            return (try await storedAnswer(stored), "replayed")
+            return (try await storedAnswer(stored, call: call), "replayed")
         case .giveRefund(let stored):
             await body.abandon()
             return (try await storedRefund(claimID: stored.id), "refunded-again")
@@ -121,7 +121,7 @@ extension Gateway {
     private func worth(of ys: [[UInt8]], in claim: ActiveClaim, batch: RedemptionBatch) async throws -> UInt64 {
         let taken = Set(ys)
         let proofs = zip(batch.ys, claim.proofs).filter { taken.contains($0.0) }.map(\.1)
-        let keysets = await terms.terms(of: claim.mint)?.keysets ?? [:]
+        let keysets = await terms.terms(of: try claim.mint)?.keysets ?? [:]
         let total = try Amounts.sum(proofs.map(\.amount))
         let fee = try Fees.total(inputFeesPPK: proofs.map { keysets[$0.keysetID]?.info.inputFeePPK ?? 0 })
         // The store keeps no claim without worth; a partial redemption that brought nothing counts as one unit at most.

@@ -10,7 +10,12 @@ import Receipts
 /// Calls that are not charged ([CALL-14]).
 extension Gateway {
     /// Decides the refund of a claimed call, on disk, then gives it.
-    func refund(_ claim: ActiveClaim, because refusal: CallRefusal) async throws -> Response {
+    /// - Parameter isUnattended: whether nobody waits for the answer.
+    func refund(
+        _ claim: ActiveClaim,
+        because refusal: CallRefusal,
+        isUnattended: Bool = false
+    ) async throws -> Response {
         let now = clock.now()
         let receipt = try desk.receipt(
             of: claim,
@@ -19,16 +24,23 @@ extension Gateway {
             outcome: .refunded,
             at: now
         )
-        let token = claim.isOnline ? nil : try signedToken(of: claim)
+        let token = claim.refundForm == .sameProofsSigned ? try signedToken(of: claim) : nil
         try await store.refund(
-            Refund(claimID: claim.id, receipt: receipt.bytes, reason: refusal.code, token: token, at: now)
+            Refund(
+                claimID: claim.id,
+                receipt: receipt.bytes,
+                reason: refusal.code,
+                token: token,
+                isUnattended: isUnattended,
+                at: now
+            )
         )
         metrics.refunded(refusal.code)
-        guard let token else { return try await finishRefund(claim) }
+        guard claim.refundForm != .freshToken else { return try await finishRefund(claim) }
         return response(
             refusal,
             refund: StoredRefund(token: token, reason: refusal.code, amount: claim.total, unit: claim.unit.name),
-            form: .sameProofsSigned,
+            form: claim.refundForm,
             claimID: claim.id,
             receipt: receipt.encodedHeader
         )
@@ -40,14 +52,19 @@ extension Gateway {
             if case .p2pk = ProofLock(secret: proof.secret) { return try proof.signed(by: sellerSecret) }
             return proof
         }
-        return try Token(mint: claim.mint, unit: claim.unit, proofs: signed).serialized()
+        return try Token(mint: try claim.mint, unit: claim.unit, proofs: signed).serialized()
     }
 
     /// Makes the fresh token of a decided refund, or says that it is on its way.
     func finishRefund(_ claim: ActiveClaim) async throws -> Response {
         let token: String
         do {
-            token = try await purse.refundToken(id: claim.id, amount: claim.total, unit: claim.unit, mint: claim.mint)
+            token = try await purse.refundToken(
+                id: claim.id,
+                amount: claim.total,
+                unit: claim.unit,
+                mint: try claim.mint
+            )
         } catch {
             logger.warning("a refund can't be made yet", metadata: ["claim": "\(claim.id)", "error": "\(error)"])
             throw CallDecision.pending(
@@ -70,13 +87,16 @@ extension Gateway {
             throw CallDecision.pending("The refund is being made; ask again with the same key and payment.")
         }
         let receipt = try await store.receipt(id: claimID).map { Base64URL.encode($0) }
+        if record.refundForm == .callRestored { try await store.toldRestored(claimID: claimID) }
         return response(
             CallRefusal(
                 refund.reason,
-                "The call was not charged: the service failed. The refund is in the X-Cashu header."
+                record.refundForm == .callRestored
+                    ? "The call was not charged: the service failed. What was shown as payment is good for it once more."
+                    : "The call was not charged: the service failed. The refund is in the X-Cashu header."
             ),
             refund: refund,
-            form: RefundTable.form(redeemedOnline: record.isOnline),
+            form: record.refundForm,
             claimID: claimID,
             receipt: receipt
         )

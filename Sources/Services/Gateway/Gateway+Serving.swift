@@ -40,7 +40,7 @@ extension Gateway {
                     throw UpstreamFailure.failed("its answer is shorter than it announced.")
                 }
                 await body.abandon()
-                let response = try await settle(claim, answer: answer, body: collected, method: call.method)
+                let response = try await settle(claim, answer: answer, body: collected, call: call)
                 lease.close()
                 return (response, "served")
             }
@@ -120,10 +120,10 @@ extension Gateway {
         _ claim: ActiveClaim,
         answer: UpstreamAnswer,
         body: ByteBuffer,
-        method: String
+        call: IncomingCall
     ) async throws -> Response {
         var headers = HeaderRules.returned(answer.headers)
-        if method == "HEAD" || answer.status == 304 { addLength(to: &headers, answer: answer) }
+        if call.method == "HEAD" || answer.status == 304 { addLength(to: &headers, answer: answer) }
         let bytes = Array(body.readableBytesView)
         let kept = StoredAnswer(
             status: answer.status,
@@ -133,6 +133,7 @@ extension Gateway {
         let receipt = try await settle(claim, answer: kept, status: answer.status, digest: Hashing.sha256(bytes))
         headers[.agentReceiptID] = claim.id
         headers[.agentReceipt] = Base64URL.encode(receipt)
+        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
         return Response(
             status: HTTPResponse.Status(code: answer.status),
             headers: headers,
@@ -197,8 +198,9 @@ extension Gateway {
     ) -> Response {
         var headers = HeaderRules.returned(answer.headers)
         headers[.agentReceiptID] = claim.id
+        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
         headers[.trailer] = HTTPField.Name.agentReceipt.rawName
-        let storedHeaders = headers.filter { $0.name != .trailer && $0.name != .agentReceiptID }
+        let storedHeaders = headers.filter { ![.trailer, .agentReceiptID, .paymentReceipt].contains($0.name) }
             .map { ($0.name.rawName, $0.value) }
         let slot = call.slot
         let gateway = self
@@ -285,7 +287,7 @@ extension Gateway {
 
     // MARK: Giving again
 
-    func storedAnswer(_ stored: StoredCall) async throws -> Response {
+    func storedAnswer(_ stored: StoredCall, call: IncomingCall) async throws -> Response {
         guard let answer = try await store.answer(claimID: stored.id) else {
             throw CallRefusal(
                 .alreadyServed,
@@ -298,6 +300,7 @@ extension Gateway {
             if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
         }
         headers[.idempotentReplayed] = "true"
+        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
         headers[.agentReceiptID] = stored.id
         if let receipt = try await store.receipt(id: stored.id) { headers[.agentReceipt] = Base64URL.encode(receipt) }
         return Response(

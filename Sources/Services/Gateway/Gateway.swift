@@ -4,7 +4,7 @@ internal import HTTPTypes
 public import Hummingbird
 public import Logging
 public import NIOCore
-internal import Paywall
+public import Paywall
 public import SignedDocuments
 public import Storage
 internal import Synchronization
@@ -31,6 +31,9 @@ public struct GatewayConfiguration: Sendable {
     public var interruptedWaitSeconds: Int64 = 600
     /// The most calls at a time; over it 503.
     public var maximumCalls = 2048
+    /// What units are worth in millisatoshis: a price in another unit than sat and msat is asked over Lightning only with one.
+    public var rates = PriceRates()
+    public var invoiceLimits = InvoiceLimits()
     /// Answers up to this are read whole, so that the receipt can be a header.
     public var bufferedAnswerLimitBytes = 64 << 10
 
@@ -46,6 +49,11 @@ public final class Gateway: Sendable {
 
     let configuration: GatewayConfiguration
     let store: any ClaimStore
+    let grants: any GrantStore
+    /// The secrets of credentials.
+    public let keys: PaywallKeys
+    /// nil where nothing is sold over Lightning.
+    let invoiceDesk: InvoiceDesk?
     let registry: ServiceRegistry
     let purse: any SellerPurse
     let callers: any CallerCheck
@@ -70,6 +78,8 @@ public final class Gateway: Sendable {
     /// - Parameters:
     ///   - database: opened with ``GatewayTables/migrations``.
     ///   - sellerSecret: the node's ecash key, used by nothing but its claims.
+    ///   - sealingKey: seals the secrets of credentials in the database: 32 bytes, from the node's vault.
+    ///   - invoices: where money comes in over Lightning; nil where nothing is sold that way.
     ///   - signer: the node's identity, which signs receipts.
     ///   - group: where the connections to upstreams live.
     public init(
@@ -78,6 +88,8 @@ public final class Gateway: Sendable {
         callers: any CallerCheck,
         workers: WorkerPool,
         sellerSecret: Secp256k1.Scalar,
+        sealingKey: [UInt8],
+        invoices: (any SellerInvoices)? = nil,
         signer: DocumentSigner,
         group: any EventLoopGroup,
         clock: WallClock,
@@ -87,6 +99,19 @@ public final class Gateway: Sendable {
     ) {
         self.configuration = configuration
         self.store = store ?? SQLiteClaimStore(database: database)
+        let grants = SQLiteGrantStore(database: database)
+        self.grants = grants
+        keys = PaywallKeys(database: database, sealingKey: sealingKey, clock: clock)
+        invoiceDesk = invoices.map {
+            InvoiceDesk(
+                invoices: $0,
+                store: grants,
+                rates: configuration.rates,
+                limits: configuration.invoiceLimits,
+                clock: clock,
+                logger: logger
+            )
+        }
         registry = ServiceRegistry(database: database, group: group, logger: logger)
         self.purse = purse
         self.callers = callers
@@ -106,7 +131,9 @@ public final class Gateway: Sendable {
 
     public func service(_ name: String) -> ServiceDefinition? { registry.entry(name)?.definition }
 
+    /// - Throws: ``GatewayError`` `invalid-service` for what this node can't sell, `service-exists`, `too-many-services`.
     public func add(_ service: ServiceDefinition, replaces: Bool = false) async throws {
+        try requireSellable(service)
         try await registry.add(service, replaces: replaces, at: clock.now().millisecondsSince1970)
     }
 
@@ -207,7 +234,7 @@ public final class Gateway: Sendable {
             let key = "\(name) \(RateLimiter.group(address: peerAddress ?? "?"))"
             try limit.check(limiter, key: key)
         }
-        guard let price = entry.definition.prices.price(method: method, path: path) else {
+        guard let rule = entry.definition.prices.rule(method: method, path: path) else {
             throw CallRefusal(
                 .notForSale,
                 "\(method) on this path is not for sale; the seller's price list does not name it."
@@ -217,12 +244,13 @@ public final class Gateway: Sendable {
             service: entry.definition,
             upstream: entry.upstream,
             method: method,
+            path: path,
             target: target,
             rawTarget: raw,
             headers: request.headers,
             authority: request.head.authority,
             peerAddress: peerAddress,
-            price: price,
+            rule: rule,
             slot: slot,
             at: clock.now()
         )
@@ -234,6 +262,7 @@ struct IncomingCall: Sendable {
     var service: ServiceDefinition
     var upstream: UpstreamClient
     var method: String
+    var path: RequestPath
     /// Path and query below the service.
     var target: String
     /// Path and query as sent.
@@ -241,10 +270,15 @@ struct IncomingCall: Sendable {
     var headers: HTTPFields
     var authority: String?
     var peerAddress: String?
-    var price: Price
+    /// What sets its price.
+    var rule: PriceRule
+    /// What was shown as payment under the `Payment` scheme; its answer has a `Payment-Receipt`.
+    var presented: PresentedPayment?
     /// Held until the answer is sent.
     var slot: CallSlot
     var at: Timestamp
+
+    var price: Price { rule.priceBeforehand }
 
     /// Whether the client sends a body.
     var hasBody: Bool {
@@ -254,6 +288,19 @@ struct IncomingCall: Sendable {
     /// Whether somebody shows who it is.
     var isSigned: Bool {
         headers[.signatureInput] != nil || headers[.signature] != nil || headers[.agentPassport] != nil
+    }
+}
+
+/// A payment under the `Payment` scheme, as its receipt names it ([PAY-6]).
+struct PresentedPayment: Sendable {
+    var method: String
+    /// The payment hash or the payment digest, in hex.
+    var reference: String
+    var challengeID: String
+
+    /// The value of `Payment-Receipt`; nil where it can't be written.
+    func receipt(at now: Timestamp) -> String? {
+        try? PaymentReceipt(method: method, reference: reference, timestamp: now, challengeID: challengeID).header()
     }
 }
 

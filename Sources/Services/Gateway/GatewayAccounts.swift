@@ -18,14 +18,73 @@ enum GatewayAccounts {
     /// Proofs of served calls that the mint refused.
     static let losses = Account("gateway:losses", .external)
 
-    /// A payment taken offline: the proofs are held, their worth is owed until the call is settled.
-    static func taken(_ claim: NewClaim) -> Transfer {
+    /// What came in over Lightning for calls.
+    static let lightning = Account("gateway:lightning", .external)
+    /// Paid over Lightning for calls that are not made yet: owed to whoever has the credential.
+    static let prepaid = Account("gateway:prepaid", .liability)
+    /// Grants are booked in this unit, whatever the price list says.
+    static let grantUnit = "msat"
+
+    /// The first use of a paid invoice: that it is used proves that it was paid.
+    static func paid(_ grant: StoredGrant, at: Timestamp) -> Transfer {
+        transfer(grant, "paid", debit: lightning, credit: prepaid, amount: grant.msat, at: at)
+    }
+
+    /// One call of a grant.
+    static func taken(_ claim: NewClaim, of grant: StoredGrant) -> Transfer {
         Transfer(
             id: "call:\(claim.id):taken",
-            debit: unredeemed(claim.payment.mint),
+            debit: prepaid,
             credit: escrow,
-            amount: claim.payment.total,
-            unit: claim.payment.unit.name,
+            amount: grant.callMsat,
+            unit: grantUnit,
+            kind: "call-taken-grant",
+            reference: claim.id,
+            at: claim.at
+        )
+    }
+
+    /// What is left of a grant when it ends is the service's.
+    static func lapsed(_ grant: StoredGrant, at: Timestamp) -> Transfer {
+        transfer(
+            grant,
+            "lapsed:\(at.millisecondsSince1970)",
+            debit: prepaid,
+            credit: revenue(grant.terms.service),
+            amount: grant.prepaid,
+            at: at
+        )
+    }
+
+    private static func transfer(
+        _ grant: StoredGrant,
+        _ event: String,
+        debit: Account,
+        credit: Account,
+        amount: UInt64,
+        at: Timestamp
+    ) -> Transfer {
+        let hash = Hex.encode(grant.terms.paymentHash)
+        return Transfer(
+            id: "grant:\(hash):\(event)",
+            debit: debit,
+            credit: credit,
+            amount: amount,
+            unit: grantUnit,
+            kind: "grant-\(event.prefix { $0 != ":" })",
+            reference: hash,
+            at: at
+        )
+    }
+
+    /// A payment taken offline: the proofs are held, their worth is owed until the call is settled.
+    static func taken(_ claim: NewClaim, _ payment: AssessedPayment) -> Transfer {
+        Transfer(
+            id: "call:\(claim.id):taken",
+            debit: unredeemed(payment.mint),
+            credit: escrow,
+            amount: payment.total,
+            unit: payment.unit.name,
             kind: "call-taken",
             reference: claim.id,
             at: claim.at
@@ -61,10 +120,15 @@ enum GatewayAccounts {
     }
 
     static func returned(_ record: ClaimRecord, at: Timestamp) -> Transfer {
-        Transfer(
+        let source: Account =
+            switch record.source {
+            case .ecash(let mint): record.isOnline ? wallet : unredeemed(mint)
+            case .grant: prepaid
+            }
+        return Transfer(
             id: "call:\(record.call.id):returned",
             debit: escrow,
-            credit: record.isOnline ? wallet : unredeemed(record.mint),
+            credit: source,
             amount: held(record),
             unit: record.unit.name,
             kind: "call-returned",

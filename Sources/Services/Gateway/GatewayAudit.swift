@@ -41,6 +41,34 @@ extension GatewayTables {
         for (unit, owed) in open.sorted(by: { $0.key < $1.key }) {
             findings.append("calls worth \(owed) \(unit) are open, the ledger has 0")
         }
+        return findings + (try auditGrants(in: connection))
+    }
+
+    /// What is prepaid, and whether each grant counted exactly the calls that were claimed of it.
+    private static func auditGrants(in connection: Connection) throws -> [String] {
+        var findings: [String] = []
+        let prepaid = try connection.first("SELECT coalesce(sum(prepaid), 0) FROM gateway_grants")?.uint64(0) ?? 0
+        let booked = try LedgerStore.balance(
+            of: GatewayAccounts.prepaid,
+            unit: GatewayAccounts.grantUnit,
+            in: connection
+        )
+        if prepaid != booked {
+            findings.append("calls for \(prepaid) msat are paid and not made, the ledger has \(booked)")
+        }
+        let miscounted = try connection.rows(
+            """
+            SELECT hex(payment_hash), used, (
+                SELECT count(*) FROM gateway_claims WHERE grant_hash = payment_hash AND state <> 'refunded'
+            ) AS claimed
+            FROM gateway_grants WHERE paid_at IS NOT NULL AND used <> claimed LIMIT 100
+            """
+        )
+        for row in miscounted {
+            findings.append(
+                "the grant \(try row.text(0)) counts \(try row.int64(1)) calls, and \(try row.int64(2)) were claimed"
+            )
+        }
         return findings
     }
 }

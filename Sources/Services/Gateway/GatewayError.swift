@@ -9,6 +9,9 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
         public static let serviceUnknown = Code(rawValue: "service-unknown")
         /// The most services a node sells are for sale already.
         public static let tooManyServices = Code(rawValue: "too-many-services")
+        public static let keyUnknown = Code(rawValue: "key-unknown")
+        /// A key can't be made or changed so; the message says why.
+        public static let invalidKey = Code(rawValue: "invalid-key")
         /// A stored row is not what this program writes.
         public static let corrupt = Code(rawValue: "corrupt")
         /// A claim can't go from the state it is in to the one asked for: another step came first.

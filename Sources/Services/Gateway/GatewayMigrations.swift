@@ -104,5 +104,50 @@ public enum GatewayTables {
             id: "gateway-2",
             sql: "CREATE TABLE gateway_served (claim TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID, STRICT"
         ),
+        // What is sold over Lightning, and the secrets that credentials are made with. A claim of ecash has no grant: it is
+        // in neither of the new indexes, and costs what it did. `online` is 1 in a grant's claim, as there are no proofs.
+        Migration(
+            id: "gateway-3",
+            sql: """
+                ALTER TABLE gateway_claims ADD COLUMN dialect TEXT;
+                ALTER TABLE gateway_claims ADD COLUMN grant_hash BLOB;
+                CREATE INDEX gateway_claims_grant ON gateway_claims (grant_hash) WHERE grant_hash IS NOT NULL;
+
+                CREATE TABLE gateway_grants (
+                    payment_hash BLOB NOT NULL PRIMARY KEY CHECK (length(payment_hash) = 32),
+                    asker BLOB NOT NULL CHECK (length(asker) = 32),
+                    invoice TEXT NOT NULL,
+                    service TEXT NOT NULL,
+                    tier INTEGER NOT NULL,
+                    methods TEXT NOT NULL,
+                    path TEXT NOT NULL,
+                    price INTEGER NOT NULL CHECK (price > 0),
+                    unit TEXT NOT NULL,
+                    calls INTEGER NOT NULL CHECK (calls > 0),
+                    msat INTEGER NOT NULL CHECK (msat > 0),
+                    call_msat INTEGER NOT NULL CHECK (call_msat > 0 AND call_msat * calls <= msat),
+                    used INTEGER NOT NULL DEFAULT 0 CHECK (used BETWEEN 0 AND calls),
+                    prepaid INTEGER NOT NULL DEFAULT 0 CHECK (prepaid >= 0),
+                    made_at INTEGER NOT NULL,
+                    invoice_until INTEGER NOT NULL,
+                    valid_until INTEGER NOT NULL,
+                    restored INTEGER NOT NULL DEFAULT 0 CHECK (restored >= 0),
+                    restored_until INTEGER,
+                    paid_at INTEGER
+                ) WITHOUT ROWID, STRICT;
+                CREATE INDEX gateway_grants_asker ON gateway_grants (asker) WHERE paid_at IS NULL;
+                CREATE INDEX gateway_grants_open ON gateway_grants (valid_until) WHERE paid_at IS NULL OR prepaid > 0;
+                CREATE INDEX gateway_grants_end ON gateway_grants (valid_until);
+
+                CREATE TABLE gateway_keys (
+                    sequence INTEGER PRIMARY KEY,
+                    id BLOB NOT NULL UNIQUE CHECK (length(id) = 8),
+                    sealed BLOB NOT NULL,
+                    state TEXT NOT NULL CHECK (state IN ('active', 'retired', 'revoked')),
+                    made_at INTEGER NOT NULL,
+                    changed_at INTEGER NOT NULL
+                ) STRICT;
+                """
+        ),
     ]
 }

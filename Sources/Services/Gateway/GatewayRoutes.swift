@@ -74,6 +74,7 @@ public struct GatewayRoutes: Sendable {
                 return Problem.json(found.json)
             }
         }
+        addKeys(to: router)
         router.get("/gateway") { _, _ in
             await answering { Problem.json(try await totals()) }
         }
@@ -106,6 +107,28 @@ public struct GatewayRoutes: Sendable {
                 return Problem.json(try await totals())
             }
         }
+    }
+
+    /// Adds the operator's routes to the secrets of credentials: `paywall/keys`.
+    private func addKeys<Context: RequestContext>(to router: some RouterMethods<Context>) {
+        router.get("/paywall/keys") { _, _ in
+            await answering { Problem.json(.object(["keys": .array(gateway.keys.entries.map(Self.json))])) }
+        }
+        router.post("/paywall/keys") { _, _ in
+            await answering { Problem.json(Self.json(try await gateway.keys.rotate()), status: .created) }
+        }
+        router.post("/paywall/keys/:id/revoke") { _, context in
+            await answering {
+                Problem.json(Self.json(try await gateway.keys.revoke(context.parameters.get("id") ?? "")))
+            }
+        }
+    }
+
+    private static func json(_ key: PaywallKeys.Entry) -> JSONValue {
+        .object([
+            "id": .string(key.id), "state": .string(key.state.rawValue), "madeAt": .string(key.madeAt.rfc3339),
+            "changedAt": .string(key.changedAt.rfc3339),
+        ])
     }
 
     private func service(_ name: String?) throws(GatewayError) -> ServiceDefinition {
@@ -145,6 +168,7 @@ public struct GatewayRoutes: Sendable {
             "claims": .object(states),
             "failedProofs": .integer(Int64(totals.failedProofs)),
             "offlineAcceptance": .bool(gateway.offlineAcceptanceStop == nil),
+            "prepaidMsat": .string(String(totals.prepaidMsat)),
             "callsRunning": .integer(Int64(gateway.slots.value)),
             "sellerKey": .string(Hex.encode(gateway.sellerKey)),
         ]
@@ -166,14 +190,20 @@ public struct GatewayRoutes: Sendable {
             "service": .string(record.service),
             "method": .string(record.method),
             "target": .string(record.target),
-            "mint": .string(record.mint.string),
+            "dialect": .string(record.dialect.rawValue),
             "unit": .string(record.unit.name),
             "amount": .string(String(record.total)),
             "price": .string(String(record.price)),
-            "redeemedFirst": .bool(record.isOnline),
             "payment": .string(record.call.payment.description),
             "at": .string(record.at.rfc3339),
         ]
+        switch record.source {
+        case .ecash(let mint):
+            object["mint"] = .string(mint.string)
+            object["redeemedFirst"] = .bool(record.isOnline)
+        case .grant(let hash):
+            object["paymentHash"] = .string(Hex.encode(hash))
+        }
         object["settledAt"] = record.settledAt.map { .string($0.rfc3339) }
         object["caller"] = record.caller.map { .string($0.did) }
         object["agent"] = record.caller?.agentID.map { .string($0) }
@@ -203,9 +233,9 @@ public struct GatewayRoutes: Sendable {
         } catch let error as GatewayError {
             let status =
                 switch error.code {
-                case .serviceUnknown: 404
+                case .serviceUnknown, .keyUnknown: 404
                 case .serviceExists: 409
-                case .invalidService, .tooManyServices: 400
+                case .invalidService, .tooManyServices, .invalidKey: 400
                 default: 500
                 }
             return Problem.response(CallRefusal(.init(rawValue: error.code.rawValue), status: status, error.message))

@@ -1,4 +1,5 @@
 public import HTTPTypes
+internal import Paywall
 
 /// Which header fields cross the gateway, each way ([CALL-20]).
 public enum HeaderRules {
@@ -11,7 +12,7 @@ public enum HeaderRules {
     /// What a client may not tell the upstream: our own payment, what we set ourselves, and fields that make some
     /// frameworks serve another method or path than the one that was priced.
     static let neverForwarded: Set<String> = [
-        "host", "content-length", "expect", "x-cashu", "agent-caller", "forwarded", "x-forwarded-for",
+        "host", "content-length", "expect", "agent-caller", "forwarded", "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip", "x-http-method-override",
         "x-http-method",
@@ -20,7 +21,7 @@ public enum HeaderRules {
 
     /// What an upstream may not tell the buyer in the gateway's name.
     static let neverReturned: Set<String> = [
-        "x-cashu", "agent-receipt", "agent-receipt-id", "idempotent-replayed", "date", "server",
+        "x-cashu", "payment-receipt", "agent-receipt", "agent-receipt-id", "idempotent-replayed", "date", "server",
     ]
 
     /// The names that `Connection` lists besides its own (RFC 9110 section 7.6.1): they too stay on their connection.
@@ -41,7 +42,11 @@ public enum HeaderRules {
         let listed = named(inConnection: fields[values: .connection])
         return fields.compactMap { field in
             let name = field.name.canonicalName
-            guard !hopByHop.contains(name), !neverForwarded.contains(name), !listed.contains(name) else { return nil }
+            guard !hopByHop.contains(name), !neverForwarded.contains(name), !listed.contains(name),
+                !IncomingPayment.headerNames.contains(name)
+            else { return nil }
+            // A payment in it is money; another scheme's is between the client and the upstream ([CHS-3]).
+            if name == "authorization", IncomingPayment.upstreamAuthorization([field.value]).isEmpty { return nil }
             return (field.name.rawName, field.value)
         }
     }
@@ -71,6 +76,13 @@ extension HTTPField.Name {
 
     /// NUT-24: the challenge in a 402, the payment in a request, a refund in an answer.
     public static let xCashu = ours("X-Cashu")
+    static let paymentSignature = ours("Payment-Signature")
+    static let xPayment = ours("X-Payment")
+    /// Where a request's payment can be.
+    static let payments: [HTTPField.Name] = [.xCashu, .authorization, .paymentSignature, .xPayment]
+    static let acceptPayment = ours("Accept-Payment")
+    /// That a payment under the `Payment` scheme was taken.
+    static let paymentReceipt = ours("Payment-Receipt")
     public static let idempotencyKey = ours("Idempotency-Key")
     /// An answer given before.
     public static let idempotentReplayed = ours("Idempotent-Replayed")

@@ -6,13 +6,18 @@ import Paywall
 
 /// Answers that are not an upstream's: RFC 9457 problems ([CALL-3]).
 enum Problem {
-    static func response(_ refusal: CallRefusal, extensions: JSONObject = JSONObject()) -> Response {
+    /// - Parameter type: in the place of ours, for a client of another protocol.
+    static func response(
+        _ refusal: CallRefusal,
+        type: String? = nil,
+        extensions: JSONObject = JSONObject()
+    ) -> Response {
         var details = ProblemDetails(
             code: refusal.code.rawValue,
             title: refusal.title,
             status: refusal.status,
             detail: refusal.message,
-            type: refusal.typeURN
+            type: type ?? refusal.typeURN
         )
         details.extensions = extensions
         if let receiptID = refusal.receiptID { details.extensions["receipt"] = .string(receiptID) }

@@ -8,8 +8,8 @@ import SignedDocuments
 /// Signs receipts in the node's name ([CALL-15]).
 struct ReceiptDesk: Sendable {
     let signer: DocumentSigner
-    /// The dialect, as receipts name it.
-    static let dialect = "nut24"
+    /// A dialect as receipts name it.
+    static func name(_ dialect: PaymentDialect) -> String { dialect == .cashu ? "nut24" : dialect.rawValue }
 
     /// A receipt of a call, served or refunded.
     /// - Parameters:
@@ -42,7 +42,7 @@ struct ReceiptDesk: Sendable {
             amount: claim.price,
             unit: claim.unit.name,
             paymentDigest: claim.payment.bytes,
-            dialect: Self.dialect,
+            dialect: Self.name(claim.dialect),
             requestedAt: claim.at,
             respondedAt: max(now, claim.at),
             outcome: outcome

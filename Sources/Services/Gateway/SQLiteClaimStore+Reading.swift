@@ -48,9 +48,9 @@ extension SQLiteClaimStore {
                 "SELECT refund, refund_reason, total, unit FROM gateway_claims WHERE id = ? AND state = 'refunded'",
                 .text(claimID)
             )
-            guard let row, let token = try row.optionalText(0) else { return nil }
+            guard let row else { return nil }
             return StoredRefund(
-                token: token,
+                token: try row.optionalText(0),
                 reason: CallRefusal.Code(rawValue: try row.optionalText(1) ?? CallRefusal.Code.upstreamFailed.rawValue),
                 amount: try row.uint64(2),
                 unit: try row.text(3)
@@ -107,7 +107,17 @@ extension SQLiteClaimStore {
                 if let state = CallState(rawValue: try row.text(0)) { states[state] = try row.int(1) }
             }
             let failed = try connection.first("SELECT count(*) FROM gateway_proofs WHERE state = 'failed'")?.int(0) ?? 0
-            return GatewayTotals(unredeemed: held, claimsByState: states, failedProofs: failed)
+            let prepaid = try LedgerStore.balance(
+                of: GatewayAccounts.prepaid,
+                unit: GatewayAccounts.grantUnit,
+                in: connection
+            )
+            return GatewayTotals(
+                unredeemed: held,
+                claimsByState: states,
+                failedProofs: failed,
+                prepaidMsat: prepaid
+            )
         }
     }
 

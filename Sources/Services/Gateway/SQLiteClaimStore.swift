@@ -20,6 +20,7 @@ public struct SQLiteClaimStore: ClaimStore {
     public func claim(_ claim: NewClaim, cap: UInt64) async throws -> ClaimOutcome {
         do {
             return try await database.write { connection in
+                if case .grant = claim.payment { try Self.freeRestored(claim.scope, in: connection) }
                 let decision = try Self.decide(
                     scope: claim.scope,
                     ys: claim.payment.ys,
@@ -27,23 +28,38 @@ public struct SQLiteClaimStore: ClaimStore {
                     in: connection
                 )
                 guard decision == .proceed else { return .existing(decision) }
-                try Self.insert(claim, in: connection)
-                if !claim.isOnline {
-                    try LedgerStore.post([GatewayAccounts.taken(claim)], in: connection)
-                    let unredeemed = try LedgerStore.balance(
-                        of: GatewayAccounts.unredeemed(claim.payment.mint),
-                        unit: claim.payment.unit.name,
-                        in: connection
-                    )
-                    // Thrown, so that the savepoint takes everything back.
-                    guard unredeemed <= cap else {
-                        throw GatewayError(.overCap, "\(unredeemed) \(claim.payment.unit) would be unredeemed")
+                switch claim.payment {
+                case .ecash(let payment):
+                    try Self.insert(claim, in: connection)
+                    if !claim.isOnline { try Self.book(payment, of: claim, cap: cap, in: connection) }
+                case .grant(let use):
+                    if let refusal = try Self.take(use, for: claim, in: connection) {
+                        return .existing(.refuse(refusal))
                     }
+                    try Self.insert(claim, in: connection)
                 }
                 return .claimed
             }
         } catch let error as GatewayError where error.code == .overCap {
             return .overCap
+        }
+    }
+
+    private static func book(
+        _ payment: AssessedPayment,
+        of claim: NewClaim,
+        cap: UInt64,
+        in connection: Connection
+    ) throws {
+        try LedgerStore.post([GatewayAccounts.taken(claim, payment)], in: connection)
+        let unredeemed = try LedgerStore.balance(
+            of: GatewayAccounts.unredeemed(payment.mint),
+            unit: payment.unit.name,
+            in: connection
+        )
+        // Thrown, so that the savepoint takes everything back.
+        guard unredeemed <= cap else {
+            throw GatewayError(.overCap, "\(unredeemed) \(payment.unit) would be unredeemed")
         }
     }
 
@@ -77,11 +93,17 @@ public struct SQLiteClaimStore: ClaimStore {
 
     private static func insert(_ claim: NewClaim, in connection: Connection) throws {
         let payment = claim.payment
+        let mint: String
+        let grantHash: [UInt8]?
+        switch payment.source {
+        case .ecash(let url): (mint, grantHash) = (url.string, nil)
+        case .grant(let hash): (mint, grantHash) = ("", hash)
+        }
         try connection.execute(
             """
             INSERT INTO gateway_claims (id, scope, request, payment, service, method, target, body, caller, agent, passport,
-                mint, unit, total, fee, price, online, state, at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                mint, unit, total, fee, price, online, state, at, dialect, grant_hash)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             .text(claim.id),
             .blob(claim.scope.id),
@@ -94,14 +116,16 @@ public struct SQLiteClaimStore: ClaimStore {
             .optional(claim.caller?.did),
             .optional(claim.caller?.agentID),
             .optional(claim.caller?.passportID),
-            .text(payment.mint.string),
+            .text(mint),
             .text(payment.unit.name),
             try .amount(payment.total),
             try .amount(payment.fee),
             try .amount(claim.price),
-            .bool(claim.isOnline),
+            .bool(claim.isOnline || grantHash != nil),
             .text(claim.isOnline ? CallState.redeeming.rawValue : CallState.running.rawValue),
-            .integer(claim.at.millisecondsSince1970)
+            .integer(claim.at.millisecondsSince1970),
+            .optional(claim.dialect == .cashu ? nil : claim.dialect.rawValue),
+            .optional(grantHash)
         )
         for (proof, y) in zip(payment.proofs, payment.ys) {
             try connection.execute(
@@ -111,7 +135,7 @@ public struct SQLiteClaimStore: ClaimStore {
                 """,
                 .blob(y),
                 .text(claim.id),
-                .text(payment.mint.string),
+                .text(mint),
                 .text(payment.unit.name),
                 .blob(proof.keysetID.bytes),
                 try .amount(proof.amount),
@@ -236,13 +260,21 @@ public struct SQLiteClaimStore: ClaimStore {
 
     public func refund(_ refund: Refund) async throws {
         try await database.write { connection in
-            let next: CallState = refund.token == nil ? .refunding : .refunded
+            guard let found = try Self.record(refund.claimID, in: connection) else {
+                throw GatewayError(.stateChanged, "the claim \(refund.claimID) is gone")
+            }
+            let next: CallState =
+                found.refundForm == .callRestored ? .refunded : refund.token == nil ? .refunding : .refunded
             let record = try Self.move(
                 refund.claimID,
                 from: [.running, .interrupted],
                 to: next,
                 in: connection
             )
+            if case .grant(let hash) = record.source {
+                try Self.restore(record, paymentHash: hash, at: refund.at, in: connection)
+                if !refund.isUnattended { try Self.freeName(of: record, in: connection) }
+            }
             try connection.execute(
                 "UPDATE gateway_claims SET settled_at = ?, refund = ?, refund_reason = ? WHERE id = ?",
                 .integer(refund.at.millisecondsSince1970),
@@ -255,9 +287,18 @@ public struct SQLiteClaimStore: ClaimStore {
                 .text(refund.claimID)
             )
             try Self.keep(refund.receipt, of: refund.claimID, at: refund.at, in: connection)
-            if refund.token != nil {
+            if next == .refunded {
                 try LedgerStore.post([GatewayAccounts.returned(record, at: refund.at)], in: connection)
             }
+        }
+    }
+
+    public func toldRestored(claimID: String) async throws {
+        try await database.write { connection in
+            guard let record = try Self.record(claimID, in: connection), record.call.state == .refunded,
+                record.refundForm == .callRestored
+            else { return }
+            try Self.freeName(of: record, in: connection)
         }
     }
 

@@ -18,6 +18,10 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var requestBodyLimitBytes: Int64
     /// How often one caller (or address, where nobody signed) may call; nil for no limit.
     public var rateLimit: RateLimit?
+    /// How it can be paid for; nil for every way that the node has.
+    public var accepts: Set<PaymentDialect>?
+    /// What one payment over L402 buys, where that is more than one call.
+    public var pass: CallPass?
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// For people, at most 512 bytes.
@@ -37,6 +41,8 @@ public struct ServiceDefinition: Sendable, Equatable {
         timeouts: CallTimeouts = CallTimeouts(),
         requestBodyLimitBytes: Int64 = 64 << 20,
         rateLimit: RateLimit? = nil,
+        accepts: Set<PaymentDialect>? = nil,
+        pass: CallPass? = nil,
         sla: String? = nil,
         summary: String? = nil
     ) throws(GatewayError) {
@@ -49,6 +55,8 @@ public struct ServiceDefinition: Sendable, Equatable {
         self.timeouts = timeouts
         self.requestBodyLimitBytes = requestBodyLimitBytes
         self.rateLimit = rateLimit
+        self.accepts = accepts
+        self.pass = pass
         self.sla = sla
         self.summary = summary
         try validate()
@@ -78,6 +86,34 @@ public struct ServiceDefinition: Sendable, Equatable {
         try timeouts.validate()
         try rateLimit?.validate()
         try passport?.validate()
+        try validateAccepted()
+    }
+
+    /// The ways of paying that the gateway takes.
+    public static let takenDialects: Set<PaymentDialect> = [.cashu, .paymentCashu, .l402, .paymentLightning]
+
+    private func validateAccepted() throws(GatewayError) {
+        try pass?.validate()
+        guard let accepts else { return }
+        let untaken = accepts.subtracting(Self.takenDialects).map(\.rawValue).sorted()
+        guard untaken.isEmpty else {
+            throw GatewayError(
+                .invalidService,
+                "This node does not take \(untaken.joined(separator: ", ")) yet; it takes cashu, payment-cashu, l402 and"
+                    + " payment-lightning."
+            )
+        }
+        guard !accepts.isEmpty else {
+            throw GatewayError(.invalidService, "A service accepts at least one way to pay, such as cashu.")
+        }
+        if pass != nil {
+            guard accepts.contains(.l402), !accepts.contains(.paymentLightning) else {
+                throw GatewayError(
+                    .invalidService,
+                    "A pass is sold over l402 alone: accept l402, and not payment-lightning, which buys one call."
+                )
+            }
+        }
     }
 
     /// Whether `text` can name a service.

@@ -21,6 +21,8 @@ extension ServiceDefinition {
                 timeouts: object.optionalObject("timeouts").map(Self.timeouts) ?? CallTimeouts(),
                 requestBodyLimitBytes: object.optionalInt64("requestBodyLimitBytes") ?? 64 << 20,
                 rateLimit: object.optionalObject("rateLimit").map(Self.rateLimit),
+                accepts: object.optionalArray("accept").map(Self.dialects),
+                pass: object.optionalObject("pass").map(Self.pass),
                 sla: object.optionalString("sla"),
                 summary: object.optionalString("summary")
             )
@@ -62,6 +64,13 @@ extension ServiceDefinition {
                 "perSecond": .integer(rateLimit.perSecond), "burst": .integer(rateLimit.burst),
             ])
         }
+        // Left out where nothing was said, so that an earlier version of this program can read it.
+        object["accept"] = accepts.map { .array($0.map(\.rawValue).sorted().map { .string($0) }) }
+        switch pass {
+        case nil: break
+        case .calls(let calls): object["pass"] = .object(["calls": .string(String(calls))])
+        case .seconds(let seconds): object["pass"] = .object(["seconds": .integer(seconds)])
+        }
         object["sla"] = sla.map { .string($0) }
         object["summary"] = summary.map { .string($0) }
         return .object(object)
@@ -70,7 +79,7 @@ extension ServiceDefinition {
     private static let members: Set<String> = [
         "name", "upstream", "prices", "passport", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
-        "rateLimit", "sla", "summary",
+        "rateLimit", "accept", "pass", "sla", "summary",
     ]
 
     static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {
@@ -95,6 +104,35 @@ extension ServiceDefinition {
             capability: try object.optionalString("capability"),
             maximumStatusAgeSeconds: try object.optionalInt64("maximumStatusAgeSeconds") ?? 60
         )
+    }
+
+    private static func dialects(_ values: [JSONValue]) throws -> Set<PaymentDialect> {
+        var dialects: Set<PaymentDialect> = []
+        for value in values {
+            guard let text = value.stringValue, let dialect = PaymentDialect(rawValue: text) else {
+                throw GatewayError(
+                    .invalidService,
+                    "\"accept\" holds ways to pay such as \"cashu\", \"l402\" or \"payment-lightning\"."
+                )
+            }
+            dialects.insert(dialect)
+        }
+        return dialects
+    }
+
+    private static func pass(_ object: JSONObject) throws -> CallPass {
+        try refuseUnknown(object, known: ["calls", "seconds"], in: "a pass")
+        guard object.contains("calls") != object.contains("seconds") else {
+            throw GatewayError(.invalidService, "A pass is for so many \"calls\" or so many \"seconds\".")
+        }
+        if object.contains("seconds") { return .seconds(try object.int64("seconds")) }
+        if let text = object["calls"]?.stringValue {
+            guard text.utf8.count <= 20, let calls = UInt64(text) else {
+                throw GatewayError(.invalidService, "\"calls\" must be a whole number, not \"\(text.prefix(32))\".")
+            }
+            return .calls(calls)
+        }
+        return .calls(try object.uint64("calls"))
     }
 
     private static func timeouts(_ object: JSONObject) throws -> CallTimeouts {

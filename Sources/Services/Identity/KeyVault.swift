@@ -25,6 +25,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     public let sellerKey: Secp256k1.Scalar
     /// The account that pays the gas of x402 settlements.
     public let settlementKey: Secp256k1.Scalar
+    /// Seals the secrets that a seller's credentials are made with: 32 bytes.
+    public let paywallKey: [UInt8]
     /// Seals the node's backups: 32 bytes.
     public let backupKey: [UInt8]
 
@@ -36,6 +38,7 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         agentSealingKey = derived("agent keys")
         mintSeed = derived("mint")
         walletSeed = words.seed()
+        paywallKey = derived("paywall keys")
         backupKey = derived("backup")
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
         settlementKey = try Secp256k1.Scalar(reducing: derived("x402 settlement"))

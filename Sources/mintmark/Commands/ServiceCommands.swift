@@ -12,6 +12,8 @@ struct ServiceCommand: AsyncParsableCommand {
               mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
               mintmark service add maps --upstream http://127.0.0.1:9001 \\
                   --price 'GET /tiles/*=1sat' --price 'POST /route=5sat' --price 'GET /about=0sat'
+              mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
+              mintmark service add weather --upstream … --price 2sat --accept cashu,l402 --pass 100
               mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
               mintmark service list
               mintmark service remove weather
@@ -45,6 +47,24 @@ struct PriceArgument: ExpressibleByArgument {
     }
 }
 
+/// `100` calls, or a time such as `90s`, `15m`, `1h` or `7d`.
+struct PassArgument: ExpressibleByArgument {
+    let json: JSONValue
+
+    init?(argument: String) {
+        let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
+        if let calls = UInt64(argument) {
+            json = ["calls": .string(String(calls))]
+        } else if let unit = argument.last.flatMap({ seconds[$0] }), let count = Int64(argument.dropLast()),
+            count > 0, count <= 1_000_000_000
+        {
+            json = ["seconds": .integer(count * unit)]
+        } else {
+            return nil
+        }
+    }
+}
+
 extension ServiceCommand {
     struct Add: NodeCommand {
         static let configuration = CommandConfiguration(
@@ -53,6 +73,13 @@ extension ServiceCommand {
                 The service's paths stand under /s/NAME/ of the node. The longest matching path decides the price; a \
                 path that no price names is not found. A call that its upstream fails is refunded.
                   mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
+                It is paid for with ecash (cashu, and payment-cashu under the Payment scheme) or over Lightning (l402, \
+                payment-lightning), where the node has a Lightning account; --accept names the ways. Over L402 a payment \
+                buys one call, or a pass: so many calls at so many times the price, or as many as come within a time, at \
+                the price of one.
+                  mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
+                  mintmark service add weather --upstream … --price 2sat --accept l402 --pass 100
+                  mintmark service add weather --upstream … --price 50sat --accept cashu,l402 --pass 1h
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
@@ -64,6 +91,21 @@ extension ServiceCommand {
         @Option(help: "How old the issuer's status list may be, in seconds.") var statusMaxAge: Int64?
         @Flag(help: "Calling it twice does no harm: an interrupted call is called again instead of refunded.")
         var idempotent = false
+        @Option(
+            help: ArgumentHelp(
+                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, with commas between.",
+                discussion: "Default: every way that the node has.",
+                valueName: "ways"
+            )
+        )
+        var accept: String?
+        @Option(
+            help: ArgumentHelp(
+                "What a payment over L402 buys: 100 (calls), or 15m, 1h, 7d.",
+                valueName: "calls or time"
+            )
+        )
+        var pass: PassArgument?
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
         @Option(help: "The longest the whole call may take, in seconds.") var timeout: Int64?
         @Option(help: "The longest request body, in bytes.") var bodyLimit: Int64?
@@ -90,6 +132,12 @@ extension ServiceCommand {
                 passport["maximumStatusAgeSeconds"] = statusMaxAge.map { .integer($0) }
                 service["passport"] = .object(passport)
             }
+            service["accept"] = accept.map { ways in
+                .array(
+                    ways.split(separator: ",").map { .string($0.trimmingCharacters(in: .whitespaces).lowercased()) }
+                )
+            }
+            service["pass"] = pass?.json
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             service["timeouts"] = timeout.map { ["totalSeconds": .integer($0)] }
             service["requestBodyLimitBytes"] = bodyLimit.map { .integer($0) }

@@ -40,14 +40,16 @@ struct ClaimStoreConformance {
         return NewClaim(
             id: id,
             scope: scope,
-            payment: AssessedPayment(
-                mint: mint.url,
-                unit: .sat,
-                proofs: proofs,
-                ys: ys,
-                total: proofs.reduce(0) { $0 + $1.amount },
-                fee: 0,
-                digest: digest
+            payment: .ecash(
+                AssessedPayment(
+                    mint: mint.url,
+                    unit: .sat,
+                    proofs: proofs,
+                    ys: ys,
+                    total: proofs.reduce(0) { $0 + $1.amount },
+                    fee: 0,
+                    digest: digest
+                )
             ),
             service: service,
             method: "GET",

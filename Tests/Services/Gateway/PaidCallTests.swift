@@ -91,11 +91,12 @@ final class TestUpstream: Sendable {
 func withSeller<T: Sendable>(
     feePPK: UInt64 = 0,
     idempotent: Bool = false,
+    sellsOverLightning: Bool = false,
     configure: (inout GatewayConfiguration) -> Void = { _ in },
     service: @escaping @Sendable (inout ServiceDefinition) -> Void = { _ in },
     _ body: @escaping @Sendable (TestNode, TestUpstream, HTTPClient, Int) async throws -> T
 ) async throws -> T {
-    let node = try TestNode(feePPK: feePPK, configure: configure)
+    let node = try TestNode(feePPK: feePPK, sellsOverLightning: sellsOverLightning, configure: configure)
     let upstream = TestUpstream()
     try await node.start()
     let result: T

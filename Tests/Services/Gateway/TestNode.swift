@@ -67,15 +67,22 @@ final class TestNode: Sendable {
     let clock = TestClock()
     let mint: TestMint
     let purse: TestPurse
+    let lightning: TestInvoices?
     let sellerSecret: Secp256k1.Scalar
     let workers: WorkerPool
     private let current = Mutex<(database: Database, gateway: Gateway)?>(nil)
     let configuration: GatewayConfiguration
 
-    init(feePPK: UInt64 = 0, configure: (inout GatewayConfiguration) -> Void = { _ in }) throws {
+    /// - Parameter sellsOverLightning: whether the seller has a Lightning account.
+    init(
+        feePPK: UInt64 = 0,
+        sellsOverLightning: Bool = false,
+        configure: (inout GatewayConfiguration) -> Void = { _ in }
+    ) throws {
         folder = try TemporaryFolder()
         mint = try TestMint(feePPK: feePPK)
         purse = TestPurse([mint], clock: clock)
+        lightning = sellsOverLightning ? try TestInvoices(clock: clock) : nil
         sellerSecret = try Secp256k1.Scalar(bytes: [UInt8](repeating: 3, count: 32))
         workers = WorkerPool(threads: 2)
         var configuration = GatewayConfiguration()
@@ -110,6 +117,8 @@ final class TestNode: Sendable {
             callers: TestCallers(),
             workers: workers,
             sellerSecret: sellerSecret,
+            sealingKey: [UInt8](repeating: 8, count: 32),
+            invoices: lightning,
             signer: DocumentSigner(identityKey),
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock.wall,
@@ -188,7 +197,7 @@ final class TestNode: Sendable {
                 $0 + Int64($1.balance)
             }
             if open != escrow { findings.append("open \(open ?? -1), in escrow \(escrow)") }
-            return findings
+            return findings + (try GatewayTables.audit(in: connection))
         }
     }
 }

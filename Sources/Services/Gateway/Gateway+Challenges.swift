@@ -1,0 +1,183 @@
+import CanonicalJSON
+import Cashu
+import Cryptography
+import Encodings
+import HTTPTypes
+import Hummingbird
+import Lightning
+import Paywall
+
+/// 402: what to pay and how, in every way that the service takes ([CALL-2], [CHS-1]).
+extension Gateway {
+    /// How long a challenge of the `Payment` scheme is good, in seconds; never longer than its invoice.
+    static let challengeSeconds: Int64 = 600
+
+    /// Where the challenges of the `Payment` scheme hold.
+    var realm: String {
+        guard let origin = configuration.publicOrigins.first else { return "mintmark" }
+        return String(origin.drop { $0 != ":" }.dropFirst(3))
+    }
+
+    /// The ways in which a call of the service can be paid for here.
+    func offered(by service: ServiceDefinition) -> Set<PaymentDialect> {
+        if let accepts = service.accepts { return accepts }
+        guard invoiceDesk != nil else { return [.cashu, .paymentCashu] }
+        return service.pass == nil ? ServiceDefinition.takenDialects : [.cashu, .paymentCashu, .l402]
+    }
+
+    /// Refuses to sell what can't be sold as it is described.
+    func requireSellable(_ service: ServiceDefinition) throws(GatewayError) {
+        for rule in service.prices.rules where rule.metering != nil || rule.freeCallsPerDay != nil {
+            throw GatewayError(
+                .invalidService,
+                "The gateway does not charge by measure yet, and gives no free calls: the price of \(rule.pathPattern) must"
+                    + " be fixed."
+            )
+        }
+        let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning])
+        guard isExplicit || service.pass != nil else { return }
+        guard let invoiceDesk else {
+            throw GatewayError(
+                .invalidService,
+                "This node has no Lightning account to sell with, so a service can't be sold over l402 or payment-lightning."
+            )
+        }
+        for rule in service.prices.rules where !rule.priceBeforehand.isFree {
+            guard invoiceDesk.canSell(rule.priceBeforehand, pass: service.pass) else {
+                throw GatewayError(
+                    .invalidService,
+                    "\(rule.priceBeforehand) for \(rule.pathPattern) can't be asked for over Lightning: it needs a price in sat or"
+                        + " msat (or a rate for its unit), in steps that the Lightning node takes."
+                )
+            }
+        }
+    }
+
+    /// - Parameter refusal: why what was shown as payment does not count; nil where nothing was shown.
+    func challenge(_ call: IncomingCall, because refusal: CallRefusal? = nil) async throws -> Response {
+        let offered = offered(by: call.service)
+        var terms = ChallengeTerms(
+            realm: realm,
+            secrets: try secrets(),
+            scope: PaymentScope(service: call.service.name, method: call.method, target: call.target),
+            expires: clock.now().adding(seconds: Self.challengeSeconds)
+        )
+        var noEcash: CallRefusal?
+        if !offered.isDisjoint(with: [.cashu, .paymentCashu]) {
+            do {
+                terms.cashu = try await ecashChallenge(call)
+            } catch {
+                noEcash = error
+            }
+        }
+        if !offered.isDisjoint(with: [.l402, .paymentLightning]) { await addInvoice(to: &terms, call: call) }
+        let set: ChallengeSet
+        do {
+            set = try ChallengeSet(
+                terms,
+                accepted: offered,
+                preference: AcceptPayment(headerValues: call.headers[values: .acceptPayment])
+            )
+        } catch {
+            throw noEcash ?? error
+        }
+        var problem =
+            refusal
+            ?? CallRefusal(
+                .paymentRequired,
+                "This call costs \(call.price). \(Self.ways(set, pass: call.service.pass))"
+            )
+        problem.status = 402
+        // Who speaks the scheme is told the reason in its words ([PAY-5]); our code stands beside it.
+        let speaksPayment = call.headers[values: .authorization].contains { $0.lowercased().hasPrefix("payment ") }
+        var response = Problem.response(
+            problem,
+            type: speaksPayment ? problem.paymentSchemeType : nil,
+            extensions: try extensions(call, set: set)
+        )
+        for line in set.lines {
+            if let name = HTTPField.Name(line.name) {
+                response.headers.append(HTTPField(name: name, value: line.value))
+            }
+        }
+        return response
+    }
+
+    func secrets() throws(CallRefusal) -> PaymentSecrets {
+        guard let secrets = keys.paymentSecrets else {
+            throw CallRefusal(.overloaded, "The seller has only just started; try again.", retryAfterSeconds: 1)
+        }
+        return secrets
+    }
+
+    private func ecashChallenge(_ call: IncomingCall) async throws(CallRefusal) -> String {
+        let unit = try unit(of: call.price)
+        var mints: [MintURL] = []
+        var highestFeePPK: UInt64 = 0
+        for terms in await terms.all() {
+            guard let feePPK = terms.highestInputFeePPK(unit: unit) else { continue }
+            mints.append(terms.mint)
+            highestFeePPK = max(highestFeePPK, feePPK)
+        }
+        return try NUT24.challenge(
+            id: Hex.encode(SecureRandom.bytes(8)),
+            amount: askedAmount(call.price, feePPK: highestFeePPK),
+            unit: unit,
+            mints: mints,
+            service: call.service.name,
+            sellerKey: sellerKey
+        )
+    }
+
+    private func addInvoice(to terms: inout ChallengeTerms, call: IncomingCall) async {
+        guard let grant = await invoiceDesk?.grant(for: call),
+            let invoice = try? BOLT11Invoice(decoding: grant.invoice)
+        else { return }
+        terms.invoice = invoice
+        terms.invoiceMsat = grant.msat
+        guard let key = keys.current else { return }
+        terms.l402 = ChallengeTerms.L402Offer(
+            grant: grant.terms,
+            key: key,
+            nonce: SecureRandom.bytes(L402Identifier.nonceBytes),
+            location: realm
+        )
+    }
+
+    private static func ways(_ set: ChallengeSet, pass: CallPass?) -> String {
+        var ways: [String] = []
+        let dialects = Set(set.lines.map(\.dialect))
+        if dialects.contains(.cashu) {
+            ways.append("Pay with ecash in X-Cashu; the challenge in the X-Cashu header says how.")
+        }
+        if dialects.contains(.l402) {
+            let what =
+                switch pass {
+                case nil: "the invoice"
+                case .calls(let calls): "the invoice, which buys \(calls) calls,"
+                case .seconds(let seconds): "the invoice, which buys calls for \(seconds) seconds,"
+                }
+            ways.append("Or pay \(what) of WWW-Authenticate: L402 and show the credential in Authorization.")
+        }
+        if !dialects.isDisjoint(with: [.paymentCashu, .paymentLightning]) {
+            ways.append("Or answer a challenge of WWW-Authenticate: Payment.")
+        }
+        return ways.joined(separator: " ")
+    }
+
+    private func extensions(_ call: IncomingCall, set: ChallengeSet) throws -> JSONObject {
+        var extensions: JSONObject = [
+            "price": .object([
+                "amount": .string(String(call.price.amount)), "unit": .string(try unit(of: call.price).name),
+            ]),
+            "service": .string(call.service.name),
+            "accepts": .array(set.lines.map { .string($0.dialect.rawValue) }),
+        ]
+        if let passport = call.service.passport {
+            var required: JSONObject = ["trustedIssuers": .array(passport.trustedIssuers.map { .string($0) })]
+            required["capability"] = passport.capability.map { .string($0) }
+            extensions["passport"] = .object(required)
+        }
+        return extensions
+    }
+}

@@ -1,0 +1,233 @@
+import Cashu
+import Cryptography
+import Encodings
+import Hummingbird
+import Paywall
+
+/// Calls that are paid over Lightning, and ecash under the `Payment` scheme ([GRA-1] to [GRA-6]).
+extension Gateway {
+    // MARK: L402
+
+    func answerL402(
+        _ call: IncomingCall,
+        credential: L402Credential,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        let paymentHash = Hashing.sha256(credential.preimage)
+        guard let grant = try await grants.grant(paymentHash: paymentHash) else {
+            throw SQLiteClaimStore.unknownGrant
+        }
+        let request = request(of: call)
+        let now = clock.now()
+        var lateness: CallRefusal?
+        var judgement = L402.judge(credential, keys: keys.ring, request: request, now: now)
+        if case .refused(let refusal) = judgement, refusal.code == .credentialExpired, let end = grant.terms.validUntil
+        {
+            // It may be an old friend, or have a call to its credit: judged as if its own end were still to come. What a
+            // holder wrote into it himself holds all the same.
+            judgement = L402.judge(
+                credential,
+                keys: keys.ring,
+                request: request,
+                now: min(now, end.adding(seconds: -1))
+            )
+            lateness = refusal
+        }
+        switch judgement {
+        case .refused(let refusal):
+            throw refusal
+        case .accepted(let allowed):
+            let use = GrantUse(allowed: allowed, request: request, callMsat: grant.callMsat, lateness: lateness)
+            return try await answerGranted(
+                call,
+                use: use,
+                grant: grant,
+                dialect: .l402,
+                key: key,
+                caller: caller,
+                body: body
+            )
+        }
+    }
+
+    private func request(of call: IncomingCall) -> L402Request {
+        L402Request(
+            service: call.service.name,
+            method: call.method.uppercased(),
+            path: call.path,
+            price: call.price
+        )
+    }
+
+    // MARK: Payment
+
+    func answerPayment(
+        _ call: IncomingCall,
+        credential: PaymentCredential,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        var call = call
+        let challenge = credential.challenge
+        call.presented = PresentedPayment(method: challenge.method, reference: "", challengeID: challenge.id)
+        var context = PaymentContext(
+            realm: realm,
+            secrets: try secrets(),
+            scope: PaymentScope(service: call.service.name, method: call.method, target: call.target),
+            bodyDigest: body.knownDigest,
+            now: clock.now()
+        )
+        let isEcash = challenge.method == CashuCharge.method
+        do {
+            return isEcash
+                ? try await answerCashuCharge(call, credential, context, key: key, caller: caller, body: body)
+                : try await answerLightningCharge(call, credential, context, key: key, caller: caller, body: body)
+        } catch let refusal as CallRefusal where refusal.code == .credentialExpired {
+            // The same for an old friend, or a call that was given back: judged at the challenge's own time.
+            guard let text = challenge.expires, let end = try? Timestamp(rfc3339: text), end < context.now else {
+                throw refusal
+            }
+            context.now = end.adding(seconds: -1)
+            return isEcash
+                ? try await answerCashuCharge(
+                    call,
+                    credential,
+                    context,
+                    lateness: refusal,
+                    key: key,
+                    caller: caller,
+                    body: body
+                )
+                : try await answerLightningCharge(
+                    call,
+                    credential,
+                    context,
+                    lateness: refusal,
+                    key: key,
+                    caller: caller,
+                    body: body
+                )
+        }
+    }
+
+    private func answerCashuCharge(
+        _ call: IncomingCall,
+        _ credential: PaymentCredential,
+        _ context: PaymentContext,
+        lateness: CallRefusal? = nil,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        let token = try CashuCharge.token(credential, context: context)
+        return try await answerPaid(
+            call,
+            token: token,
+            dialect: .paymentCashu,
+            lateness: lateness,
+            key: key,
+            caller: caller,
+            body: body
+        )
+    }
+
+    private func answerLightningCharge(
+        _ call: IncomingCall,
+        _ credential: PaymentCredential,
+        _ context: PaymentContext,
+        lateness: CallRefusal? = nil,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        let accepted = try LightningCharge.judge(credential, context: context)
+        guard let grant = try await grants.grant(paymentHash: accepted.paymentHash),
+            // A charge has no token id; the grant is found by its payment hash alone.
+            let identifier = L402Identifier(
+                paymentHash: accepted.paymentHash,
+                tokenID: [UInt8](repeating: 0, count: 32)
+            )
+        else { throw SQLiteClaimStore.unknownGrant }
+        var call = call
+        call.presented?.reference = Hex.encode(accepted.paymentHash)
+        let use = GrantUse(
+            allowed: L402Allowance(identifier: identifier),
+            request: request(of: call),
+            callMsat: grant.callMsat,
+            keepsPrice: true,
+            lateness: lateness
+        )
+        return try await answerGranted(
+            call,
+            use: use,
+            grant: grant,
+            dialect: .paymentLightning,
+            key: key,
+            caller: caller,
+            body: body
+        )
+    }
+
+    // MARK: The claim
+
+    /// Claims one call of a grant, then makes it.
+    private func answerGranted(
+        _ call: IncomingCall,
+        use: GrantUse,
+        grant: StoredGrant,
+        dialect: PaymentDialect,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        let id = UUIDVersion7.make(at: call.at)
+        // One call: the payment names it, and the same request gets the same answer. Of several each is a new one, unless the
+        // client names it itself ([GRA-4]).
+        let isOneCall = grant.terms.calls == 1
+        let name =
+            isOneCall || key != nil ? use.digest : PaymentDigest(paymentHash: grant.terms.paymentHash, callID: id)
+        guard
+            let scope = IdempotencyScope(
+                owner: caller.map { .caller($0.did) } ?? .payment(name),
+                key: key,
+                payment: name,
+                service: call.service.name,
+                method: call.method,
+                target: call.target,
+                body: body.digest
+            )
+        else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
+        let claim = NewClaim(
+            id: id,
+            scope: scope,
+            payment: .grant(use),
+            dialect: dialect,
+            service: call.service.name,
+            method: call.method,
+            target: call.target,
+            bodyDigest: body.knownDigest,
+            caller: caller,
+            price: grant.callMsat,
+            isOnline: false,
+            at: clock.now()
+        )
+        switch try await store.claim(claim, cap: configuration.unredeemedCap) {
+        case .claimed:
+            return try await serve(ActiveClaim(claim), call: call, body: body)
+        case .existing(.refuse(let refusal)) where refusal.code == .paymentReused:
+            // A new invoice is to be had at once, so unlike ecash that was used it is not the end of the matter.
+            throw CallRefusal(
+                .credentialUsedUp,
+                "The call that was paid for was another one, and was made; pay anew.",
+                receiptID: refusal.receiptID
+            )
+        case .existing(let decision):
+            return try await answerAgain(decision, call: call, caller: caller, body: body)
+        case .overCap:
+            throw CallRefusal(.overloaded, "The payment can't be taken now.", retryAfterSeconds: 5)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+import Cryptography
+import Encodings
+import Lightning
+import Logging
+import Paywall
+import Synchronization
+
+/// Makes the invoices of a 402, sparingly ([GRA-7]): an asker is shown its unpaid one again, and beyond what is allowed the
+/// 402 goes out without Lightning.
+final class InvoiceDesk: Sendable {
+    /// How long an invoice can be paid, in seconds; and how much of that must be left when it is shown again.
+    static let expirySeconds: UInt32 = 600
+    static let leftSeconds: Int64 = 180
+    /// How long a 402 waits for the Lightning node, in milliseconds.
+    static let waitMilliseconds: Int64 = 3000
+
+    private let invoices: any SellerInvoices
+    private let store: any GrantStore
+    private let rates: PriceRates
+    private let limits: InvoiceLimits
+    private let clock: WallClock
+    private let logger: Logger
+    private let limiter = RateLimiter()
+    /// Invoices being made, by asker: who asks meanwhile waits for the same one.
+    private let making = Mutex<[[UInt8]: Task<StoredGrant?, Never>]>([:])
+
+    init(
+        invoices: any SellerInvoices,
+        store: any GrantStore,
+        rates: PriceRates,
+        limits: InvoiceLimits,
+        clock: WallClock,
+        logger: Logger
+    ) {
+        self.invoices = invoices
+        self.store = store
+        self.rates = rates
+        self.limits = limits
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// Whether a price can be asked for over Lightning at all.
+    func canSell(_ price: Price, pass: CallPass?) -> Bool { terms(price, pass: pass) != nil }
+
+    private func terms(_ price: Price, pass: CallPass?) -> PassTerms? {
+        guard !price.isFree, let msat = try? rates.msat(price), let terms = PassTerms(pass, msat: msat),
+            terms.msat.isMultiple(of: max(invoices.amountStepMsat, 1)), terms.msat <= LightningLimits.maximumAmountMsat
+        else { return nil }
+        return terms
+    }
+
+    /// The grant whose invoice a call is asked to pay; nil where there is none to be had now.
+    func grant(for call: IncomingCall) async -> StoredGrant? {
+        guard let terms = terms(call.price, pass: call.service.pass) else { return nil }
+        let group = RateLimiter.group(address: call.peerAddress ?? "?")
+        let asker = Self.asker(of: call, group: group, terms: terms)
+        let task = making.withLock { table in
+            if let task = table[asker] { return task }
+            guard table.count < limits.atOnce else { return Task { nil } }
+            let task = Task { [self] in
+                defer { _ = making.withLock { $0.removeValue(forKey: asker) } }
+                return await make(asker, group: group, terms: terms, for: call)
+            }
+            table[asker] = task
+            return task
+        }
+        return await Self.value(of: task)
+    }
+
+    private func make(
+        _ asker: [UInt8],
+        group: String,
+        terms: PassTerms,
+        for call: IncomingCall
+    ) async -> StoredGrant? {
+        do {
+            let now = clock.now()
+            let end = now.adding(seconds: Self.leftSeconds)
+            if let known = try await store.unpaidGrant(asker: asker, goodUntil: end) { return known }
+            guard limiter.take("all", limit: limits.all) == nil, limiter.take(group, limit: limits.perAddress) == nil,
+                try await store.unpaidCount() < limits.open
+            else { return nil }
+            let invoice = try await invoices.invoice(
+                amountMsat: terms.msat,
+                description: "\(call.service.name) \(call.method)",
+                expirySeconds: Self.expirySeconds
+            )
+            guard invoice.amountMsat == terms.msat else { return nil }
+            let grant = StoredGrant(
+                terms: L402Grant(
+                    paymentHash: invoice.paymentHash,
+                    service: call.service.name,
+                    methods: call.rule.methods,
+                    path: call.rule.pattern,
+                    price: call.price,
+                    calls: terms.calls,
+                    validUntil: max(invoice.expiresAt, now).adding(seconds: terms.seconds)
+                ),
+                asker: asker,
+                invoice: invoice.text,
+                msat: terms.msat,
+                callMsat: terms.callMsat,
+                madeAt: now,
+                invoiceUntil: invoice.expiresAt
+            )
+            // On disk before anybody can pay it.
+            return try await store.add(grant, limit: limits.open) ? grant : nil
+        } catch {
+            logger.warning("no Lightning invoice can be made for a call", metadata: ["error": "\(error)"])
+            return nil
+        }
+    }
+
+    /// Who asks for what: the address's group, the service, the method and target, the price and what is sold for it.
+    private static func asker(of call: IncomingCall, group: String, terms: PassTerms) -> [UInt8] {
+        var input = Array("mintmark-asker-1".utf8) + [0]
+        let parts = [
+            group, call.service.name, call.method, call.target, call.price.description,
+            "\(terms.msat)/\(terms.calls)/\(terms.seconds)",
+        ]
+        for part in parts {
+            input += Array("\(part.utf8.count):".utf8)
+            input += Array(part.utf8)
+        }
+        return Hashing.sha256(input)
+    }
+
+    /// The task's value, or nil where it takes longer than a 402 may wait. The task goes on: who asks next finds its invoice.
+    private static func value(of task: Task<StoredGrant?, Never>) async -> StoredGrant? {
+        let (answers, continuation) = AsyncStream<StoredGrant?>.makeStream()
+        let waiting = Task {
+            continuation.yield(await task.value)
+            continuation.finish()
+        }
+        let impatience = Task {
+            try await Task.sleep(for: .milliseconds(waitMilliseconds))
+            continuation.finish()
+        }
+        defer {
+            waiting.cancel()
+            impatience.cancel()
+        }
+        for await answer in answers { return answer }
+        return nil
+    }
+}
+
+/// How many invoices are made for calls that nobody has paid yet.
+public struct InvoiceLimits: Sendable {
+    /// For one address (an IPv6 /64).
+    public var perAddress = RateLimit(perSecond: 1, burst: 20)
+    /// For all together.
+    public var all = RateLimit(perSecond: 20, burst: 200)
+    /// Unpaid ones kept; over it none is made until some have lapsed.
+    public var open = 20_000
+    /// Asked of the Lightning node at a time.
+    public var atOnce = 64
+
+    public init() {}
+}
