@@ -141,7 +141,8 @@ extension FuzzTarget {
     /// RLP is canonical: what is read is written as the same bytes.
     private static func rlp(_ bytes: [UInt8]) throws {
         _ = try? SignedTransaction(raw: bytes)
-        precondition(RLP.encode(try RLP.decode(bytes)) == bytes, "an item is not written as it was read")
+        let item = try RLP.decode(bytes)
+        precondition(RLP.encode(item) == bytes, "an item is not written as it was read")
     }
 }
 
