@@ -7,6 +7,7 @@ internal import Identity
 internal import Logging
 internal import Mint
 internal import ServiceLifecycle
+internal import Settlement
 internal import Storage
 internal import Synchronization
 internal import UnixSignals

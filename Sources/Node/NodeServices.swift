@@ -97,7 +97,8 @@ struct NodeServices: Sendable {
             client: http,
             configuration: BuyerConfiguration(
                 plainHTTPHosts: plainHosts,
-                lockSeconds: configuration.walletLockSeconds
+                lockSeconds: configuration.walletLockSeconds,
+                network: LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
             )
         )
         let gateway = Gateway(

@@ -6,6 +6,8 @@ public enum PayHeader {
     /// The most the call may cost, such as `5sat`.
     public static let max = "Mintmark-Pay-Max"
     public static let agent = "Mintmark-Pay-Agent"
+    /// The only way it may be paid: `cashu`, `l402` or `payment`.
+    public static let via = "Mintmark-Pay-Via"
     /// In seconds.
     public static let timeout = "Mintmark-Pay-Timeout"
     /// `Name: value`, once for each header of the call; and for each header of the answer.

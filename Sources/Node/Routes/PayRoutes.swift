@@ -61,6 +61,13 @@ struct PayRoutes: Sendable {
             unit: try CurrencyUnit(unit),
             idempotencyKey: given("Idempotency-Key")
         )
+        if let text = given(PayHeader.via) {
+            guard let via = PaymentVia(rawValue: text) else {
+                let known = PaymentVia.allCases.map(\.rawValue).joined(separator: ", ")
+                throw WalletError(.invalidArgument, "a call is paid via one of \(known), not \(text.prefix(40))")
+            }
+            call.via = via
+        }
         if let name = given(PayHeader.agent) {
             let agent = try await registry.agent(name)
             call.agent = agent.id
@@ -135,15 +142,24 @@ struct PayRoutes: Sendable {
         return ["payments": .array(shown)]
     }
 
+    /// Where the money came from: a mint's address, `lightning` for the node's own backend, or `pass`.
+    private static func paidFrom(_ payment: PaymentRecord) -> String {
+        payment.mint?.string ?? (payment.amount == 0 ? "pass" : "lightning")
+    }
+
     static func shown(_ payment: PaymentRecord) -> JSONValue {
         var object: JSONObject = [
             "id": .string(payment.id), "state": .string(payment.state.rawValue), "url": .string(payment.url),
             "method": .string(payment.method), "amount": .string(String(payment.amount)),
-            "unit": .string(payment.unit.name), "mint": .string(payment.mint.string),
+            "unit": .string(payment.unit.name), "fee": .string(String(payment.fee)),
+            "way": .string(payment.way.rawValue), "paidFrom": .string(paidFrom(payment)),
             "returned": .string(String(payment.returned)), "idempotencyKey": .string(payment.idempotencyKey),
             "agent": .string(payment.agent), "receiptState": .string(payment.receiptState),
             "createdAt": .string(payment.createdAt.rfc3339), "changedAt": .string(payment.changedAt.rfc3339),
         ]
+        object["mint"] = payment.mint.map { .string($0.string) }
+        object["invoice"] = payment.invoice.map { .string($0) }
+        object["paymentReceipt"] = payment.paymentReceipt.flatMap { try? JSONValue.parse(Array($0.utf8)) }
         object["status"] = payment.status.map { JSONValue($0) }
         object["code"] = payment.code.map { .string($0) }
         object["receiptID"] = payment.receiptID.map { .string($0) }

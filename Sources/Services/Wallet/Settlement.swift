@@ -249,8 +249,17 @@ extension Buyer {
     /// Goes on with a call that an invoice pays for, or a pass: sees the invoice paid, then sends the call with the same
     /// credential and key.
     private func takeUpPaidAhead(_ payment: PaymentRecord, signer: (any RequestSigning)?) async throws {
-        if payment.isPaidAhead { try await seeInvoicePaid(payment) }
         let late = wallet.clock.now().milliseconds(since: payment.createdAt) > Self.deliverySeconds * 1000
+        if payment.isPaidAhead {
+            do {
+                try await seeInvoicePaid(payment)
+            } catch {
+                // It is paid, and whoever paid it never showed the proof: there is nothing to go on with.
+                guard late, try await callInvoice(of: payment.id).state == .paid else { throw error }
+                try await close(payment, .unserved, code: "preimage-missing")
+                return
+            }
+        }
         guard payment.bodyKind != .unkept, !late else {
             let code = late ? "not-served-in-time" : "body-gone"
             try await close(payment, payment.isPaidAhead ? .unserved : .refused, code: code)

@@ -11,12 +11,16 @@ struct PayCommand: AsyncParsableCommand {
         commandName: "pay",
         abstract: "Call a URL and pay what it asks, within a limit. The habits are curl's.",
         discussion: """
-            Nothing is paid above --max. A call whose answer was lost is sent again with the same payment, never \
-            with a second one; if it stays unknown the command ends with status 4 and --resume settles it later.
+            Nothing is paid above --max, fees included. A call whose answer was lost is sent again with the same \
+            payment, never with a second one; if it stays unknown the command ends with status 4 and --resume settles \
+            it later. Of the ways that the seller offers, ecash is taken before Lightning, whose invoice is paid with \
+            ecash of a trusted mint or over the node's own Lightning backend; a pass that was bought before (`wallet \
+            passes`) goes first.
               mintmark pay http://127.0.0.1:8402/s/weather/today --max 5sat
               mintmark pay URL --max 5sat -X POST -H 'Content-Type: application/json' -d '{"city":"Bern"}'
               mintmark pay URL --max 5sat -d @big.bin -o answer.bin
               mintmark pay URL --max 5sat --agent planner     call in the name of an agent, with its passport
+              mintmark pay URL --max 50sat --via l402         only over L402; or cashu, or payment
               mintmark pay --resume                           settle what was left unknown
             Exit status: 0 served, 1 failed (not charged, or refunded), 2 refused, 4 outcome not known yet.
             """
@@ -35,11 +39,16 @@ struct PayCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.")
     var include = false
     @Option(help: "Call in the name of this agent.") var agent: String?
+    @Option(help: "Pay in this way only: cashu, l402 or payment.") var via: Via?
     @Option(help: "The idempotency key. Default: a fresh one.") var idempotencyKey: String?
     @Option(help: "Write the signed receipt to this file.") var receipt: String?
     @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
     @Flag(help: "Settle the payments whose outcome is not known.") var resume = false
     @OptionGroup var options: GlobalOptions
+
+    enum Via: String, ExpressibleByArgument, CaseIterable {
+        case cashu, l402, payment
+    }
 
     func validate() throws {
         if !resume, url == nil { throw ValidationError("Say which URL to call, or --resume.") }
@@ -78,6 +87,7 @@ struct PayCommand: AsyncParsableCommand {
             (PayHeader.timeout, String(timeout)),
         ]
         if let agent { pass.append((PayHeader.agent, agent)) }
+        if let via { pass.append((PayHeader.via, via.rawValue)) }
         if let idempotencyKey { pass.append(("Idempotency-Key", idempotencyKey)) }
         for header in headers { pass.append((PayHeader.header, header)) }
         let response = try await node.stream(
@@ -139,6 +149,17 @@ struct PayCommand: AsyncParsableCommand {
         try await conclude(response, status: status, collected: collected, node)
     }
 
+    /// What a call cost, and how that was paid.
+    private static func cost(of payment: JSONValue) -> String {
+        let unit = payment.shown("unit")
+        let way = payment["way"]?.stringValue ?? "cashu"
+        if payment["amount"]?.stringValue == "0" { return "called with the pass \(payment.shown("invoice"))" }
+        var text = "paid \(payment.shown("amount")) \(unit)"
+        if way == "cashu" { return text }
+        if let fee = payment["fee"]?.stringValue, fee != "0" { text += " and \(fee) \(unit) of fees" }
+        return text + " (\(way), from \(payment.shown("paidFrom")))"
+    }
+
     private func openOutput(_ path: String) throws -> FileHandle {
         guard FileManager.default.createFile(atPath: path, contents: nil),
             let file = FileHandle(forWritingAtPath: path)
@@ -171,9 +192,7 @@ struct PayCommand: AsyncParsableCommand {
         } else if payment["state"]?.stringValue == "refunded" {
             Output.note("not served (\(status)); \(payment.shown("amount")) \(payment.shown("unit")) came back")
         } else if payment != .null {
-            Output.note(
-                "paid \(payment.shown("amount")) \(payment.shown("unit")); receipt \(payment.shown("receiptID"))"
-            )
+            Output.note("\(Self.cost(of: payment)); receipt \(payment.shown("receiptID"))")
         }
         if !status.hasPrefix("2") { throw Failure("the service answered \(status)", .failed) }
     }

@@ -16,11 +16,12 @@ struct WalletCommand: AsyncParsableCommand {
               mintmark wallet request create 21sat    ask for a payment; `request pay` pays one
               mintmark wallet swap 50sat --from A --to B
               mintmark wallet limit set 5000sat       no more than that leaves on a day
+              mintmark wallet passes                  what was bought over L402 for more calls
               mintmark wallet key                     tokens locked to this key are safe on their way here
             """,
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
-            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Audit.self,
+            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Passes.self, Audit.self,
         ]
     )
 }

@@ -124,7 +124,7 @@ struct NodeClient: Sendable {
         let code = problem["code"]?.stringValue
         let exit: ExitStatus =
             switch status.code {
-            case 503 where code == "payment-pending": .pending
+            case 503 where code == "payment-pending" || code == "outcome-unknown": .pending
             case 401, 402, 403, 422: .refused
             default: .failed
             }
