@@ -321,7 +321,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
-                "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
+                "Settlement", "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),
