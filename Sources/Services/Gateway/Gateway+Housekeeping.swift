@@ -7,7 +7,7 @@ import Synchronization
 
 /// What the gateway does on its own: recovery at start, redemption in batches, refunds, cleaning.
 extension Gateway {
-    /// Reads what is on disk; moves nothing.
+    /// Reads what is on disk, and makes the first secret of credentials where there is none; moves no money.
     public func load() async throws {
         try await registry.load()
         try await keys.load()

@@ -11,6 +11,7 @@ import NIOPosix
 import Paywall
 import Storage
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Selling over Lightning")
@@ -266,5 +267,31 @@ struct GrantSaleTests {
             try await node.database.write { try $0.execute("UPDATE gateway_grants SET used = 1, prepaid = 1") }
             #expect(try await node.requireConservation().count == 1)
         }
+    }
+
+    @Test("GRA-6: claims of a store of before are read as ecash in X-Cashu")
+    func olderStore() async throws {
+        let node = try TestNode()
+        let path = node.folder.path + "/node.sqlite"
+        let older = try Database(path: path, migrations: Array(GatewayTables.migrations.prefix(2)), logger: quiet)
+        try await older.write { connection in
+            let digest = SQLValue.blob([UInt8](repeating: 1, count: 32))
+            try connection.execute(
+                """
+                INSERT INTO gateway_claims (id, scope, request, payment, service, method, target, mint, unit, total, fee, price,
+                    online, state, at)
+                VALUES ('c1', ?, ?, ?, 'weather', 'GET', '/', 'http://127.0.0.1:3338', 'sat', 2, 0, 2, 0, 'served', 1)
+                """,
+                digest,
+                digest,
+                digest
+            )
+        }
+        await older.close()
+        try await node.start()
+        let record = try await SQLiteClaimStore(database: node.database).record(claimID: "c1")
+        #expect(record?.dialect == .cashu)
+        #expect(record?.source == .ecash(node.mint.url))
+        try await node.stop()
     }
 }
