@@ -1,5 +1,6 @@
 import CanonicalJSON
 import Foundation
+import NIOHTTP1
 import Settlement
 import TestSupport
 import Testing
