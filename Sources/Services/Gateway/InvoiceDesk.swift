@@ -2,6 +2,7 @@ import Cryptography
 import Encodings
 import Lightning
 import Logging
+import NIOCore
 import Paywall
 import Synchronization
 
@@ -78,7 +79,9 @@ final class InvoiceDesk: Sendable {
             let now = clock.now()
             let end = now.adding(seconds: Self.leftSeconds)
             if let known = try await store.unpaidGrant(asker: asker, goodUntil: end) { return known }
-            guard limiter.take("all", limit: limits.all) == nil, limiter.take(group, limit: limits.perAddress) == nil,
+            let moment = NIODeadline.uptimeNanoseconds(UInt64(max(0, now.millisecondsSince1970)) * 1_000_000)
+            guard limiter.take("all", limit: limits.all, now: moment) == nil,
+                limiter.take(group, limit: limits.perAddress, now: moment) == nil,
                 try await store.unpaidCount() < limits.open
             else { return nil }
             let invoice = try await invoices.invoice(

@@ -102,11 +102,11 @@ struct SettlingTests {
             try await SettlementFixture.run { fixture in
                 fixture.chain.change { $0.minesAtOnce = false }
                 fixture.chain.fail("eth_sendRawTransaction", fault, times: 100)
-                let settler = try fixture.settler(timeoutMilliseconds: 3_000)
+                let settler = try fixture.settler(timeoutMilliseconds: 10_000)
                 let request = try fixture.request(fixture.authorization())
                 var configuration = fixture.configuration
                 configuration.waitMilliseconds = 0
-                let impatient = try fixture.settler(configuration, timeoutMilliseconds: 3_000)
+                let impatient = try fixture.settler(configuration, timeoutMilliseconds: 10_000)
                 let answer = try await impatient.settle(request)
                 #expect(!answer.success)
                 #expect(answer.errorReason == pending)
