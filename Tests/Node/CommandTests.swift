@@ -196,7 +196,9 @@ struct CommandTests {
             #expect(unpaid.status == 402)
             #expect(unpaid.headers.first(name: "X-Cashu")?.hasPrefix("creqA") == true)
 
-            let poor = try await buyer.command("pay", seller.url + "/s/weather/now/1", "--max", "5sat", "--json")
+            // Without ecash it would pay over the wallet's own Lightning account, which the simulated network fills.
+            let url = seller.url + "/s/weather/now/1"
+            let poor = try await buyer.command("pay", url, "--max", "5sat", "--via", "cashu", "--json")
             #expect(poor.status != 0)
             #expect(poor.json["error"]?.stringValue?.isEmpty == false, "\(poor)")
             let funded = try await buyer.command("wallet", "fund", "1000sat", "--mint", seller.url + "/mint", "--json")
