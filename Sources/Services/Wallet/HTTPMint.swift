@@ -66,6 +66,8 @@ public struct HTTPMint: MintAPI {
         configuration.httpVersion = .http1Only
         // A refused connection is an answer: nothing left, and the caller should know at once.
         configuration.connectionPool.retryConnectionEstablishment = false
+        // A melt may take a minute: eight of them, the usual limit, would hold up everything else at the same mint.
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
         return configuration
     }
 
