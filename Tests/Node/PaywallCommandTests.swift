@@ -99,4 +99,51 @@ struct PaywallCommandTests {
             #expect(audit.status == 0, "\(audit)")
         }
     }
+
+    @Test(
+        "mintmark pay at a service of ours, over L402, Payment and a pass: paid once, and the receipt names the payment"
+    )
+    func buying() async throws {
+        try await World.with { world in
+            func sell(_ more: String...) async throws {
+                let arguments = [
+                    "service", "add", "w", "--replace", "--upstream", "http://127.0.0.1:\(world.upstreamPort)",
+                ]
+                let added = try await Program.run(
+                    arguments + ["--price", "2sat", "--json", "--data", world.seller.directory] + more
+                )
+                #expect(added.status == 0, "\(added)")
+            }
+            func pay(_ way: String) async throws -> JSONValue {
+                let paid = try await world.buyer.command(
+                    "pay",
+                    world.seller.url + "/s/w/now/1",
+                    "--max",
+                    "10sat",
+                    "--via",
+                    way,
+                    "--json"
+                )
+                #expect(paid.status == 0, "\(paid)")
+                let payment = paid.json["payment"]
+                #expect(payment?["state"]?.stringValue == "served", "\(paid)")
+                #expect(payment?["receiptState"]?.stringValue == "verified", "\(paid)")
+                return payment ?? .null
+            }
+            try await sell()
+            for (way, dialect) in [("l402", "l402"), ("payment", "payment-lightning")] {
+                let payment = try await pay(way)
+                #expect(payment["way"]?.stringValue == dialect)
+                #expect(payment["amount"]?.stringValue == "2")
+            }
+            try await sell("--accept", "l402", "--pass", "3")
+            var spent: [String?] = []
+            for _ in 0..<3 { spent.append(try await pay("l402")["amount"]?.stringValue) }
+            #expect(spent == ["6", "0", "0"])
+            for node in [world.seller, world.buyer] {
+                let audit = try await node.command("status", "--audit", "--json")
+                #expect(audit.status == 0, "\(audit)")
+            }
+        }
+    }
 }

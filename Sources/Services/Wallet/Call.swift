@@ -127,7 +127,7 @@ struct Call: Sendable {
         record.way = invoice.way
         record.fee = fee
         record.invoice = invoice.id
-        record.paymentDigest = invoice.paymentHash
+        record.paymentDigest = PaymentDigest(paymentHash: invoice.paymentHash).bytes
         return record
     }
 
