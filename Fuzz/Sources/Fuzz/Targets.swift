@@ -91,10 +91,8 @@ enum FuzzTarget: String, CaseIterable {
 
     private static func cbor(_ bytes: [UInt8]) throws {
         let item = try CBOR.decode(bytes)
-        // Not the item itself: every NaN is written as the one of RFC 8949 §4.2.2.
-        let written = item.encoded()
-        let twice = again("a CBOR item") { try CBOR.decode(written).encoded() }
-        precondition(twice == written, "a CBOR item changes as it is written")
+        let same = again("a CBOR item") { try CBOR.decode(item.encoded()) }
+        precondition(same == item, "a CBOR item changes as it is written")
     }
 }
 

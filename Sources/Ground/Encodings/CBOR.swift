@@ -38,6 +38,7 @@ public struct CBORPair: Sendable, Equatable {
 }
 
 extension CBOR: Equatable {
+    /// Whether both are written as the same bytes: 0 and -0 differ, and every NaN is the same (RFC 8949 §4.2.2).
     public static func == (left: CBOR, right: CBOR) -> Bool {
         switch (left, right) {
         case (.unsigned(let a), .unsigned(let b)): a == b
@@ -49,7 +50,7 @@ extension CBOR: Equatable {
         case (.tagged(let tagA, let a), .tagged(let tagB, let b)): tagA == tagB && a == b
         case (.bool(let a), .bool(let b)): a == b
         case (.null, .null), (.undefined, .undefined): true
-        case (.float(let a), .float(let b)): a.bitPattern == b.bitPattern
+        case (.float(let a), .float(let b)): a.bitPattern == b.bitPattern || (a.isNaN && b.isNaN)
         case (.simple(let a), .simple(let b)): a == b
         default: false
         }
