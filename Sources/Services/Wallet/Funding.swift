@@ -133,16 +133,7 @@ extension Wallet {
     /// Fetches the coins of a paid invoice.
     /// - Throws: `invoiceUnpaid`, `invoiceExpired`, or `outcomeUnknown`; in the last case the coins come by `recover`.
     public func collect(_ funding: Funding) async throws -> UInt64 {
-        let open = try await database.write { connection in
-            try Self.pendingMint(funding, in: connection)
-        }
-        switch open {
-        case .issued: return funding.amount
-        case .minting(let operation):
-            _ = try await runner.run(operation, isFresh: false)
-            return funding.amount
-        case .none: break
-        }
+        if try await isFetched(funding) { return funding.amount }
         let quote: MintQuote
         do {
             quote = try await book.client(funding.mint).mintQuote(funding.quote)
@@ -153,6 +144,8 @@ extension Wallet {
         case .unpaid:
             throw try await unpaid(funding)
         case .issued where quote.amountMintable == 0:
+            // Perhaps to this wallet, which heard of the payment elsewhere while the mint was asked here.
+            if try await isFetched(funding) { return funding.amount }
             throw WalletError(
                 .mintRefused,
                 "\(funding.mint) says that the coins of this invoice were issued before, but not to this wallet"
@@ -171,6 +164,17 @@ extension Wallet {
             }
             return funding.amount
         }
+    }
+
+    /// Whether the coins of a funding are here; where they are on their way, sees that to its end.
+    private func isFetched(_ funding: Funding) async throws -> Bool {
+        let found = try await database.write { connection in try Self.pendingMint(funding, in: connection) }
+        switch found {
+        case .issued: break
+        case .minting(let operation): _ = try await runner.run(operation, isFresh: false)
+        case .none: return false
+        }
+        return true
     }
 
     struct AlreadyIssued: Error {}

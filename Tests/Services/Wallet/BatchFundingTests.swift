@@ -145,6 +145,17 @@ struct BatchFundingTests {
         try await world.requireSound(alice)
     }
 
+    @Test("coins that this wallet fetched while it asked about their quote are its own, and no quarrel with the mint")
+    func meanwhile() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(0)
+        let funding = try await fundings([8], of: alice, in: world)[0]
+        world.api.setMeanwhile { _ = try? await alice.wallet.collect(funding) }
+        #expect(try await alice.wallet.collect(funding) == 8)
+        #expect(world.api.count("mint") == 1)
+        #expect(try await alice.available == 8)
+    }
+
     @Test("the node's round and many users at once: coins are issued once")
     func atOnce() async throws {
         let world = try await WalletWorld()

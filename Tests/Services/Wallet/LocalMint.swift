@@ -28,6 +28,7 @@ final class LocalMint: MintAPI {
     private let chance = Mutex<(@Sendable (String) -> Fault?)?>(nil)
     private let tamper = Mutex<(@Sendable (String, JSONValue) -> JSONValue)?>(nil)
     private let counts = Mutex<[String: Int]>([:])
+    private let meanwhile = Mutex<(@Sendable () async -> Void)?>(nil)
 
     init(url: MintURL, mint: @escaping @Sendable () throws -> Mint) {
         self.url = url
@@ -42,6 +43,9 @@ final class LocalMint: MintAPI {
 
     /// Asks for a fault at every call.
     func setChance(_ body: (@Sendable (String) -> Fault?)?) { chance.withLock { $0 = body } }
+
+    /// What happens elsewhere while the mint is asked about a quote, once.
+    func setMeanwhile(_ body: @escaping @Sendable () async -> Void) { meanwhile.withLock { $0 = body } }
 
     func count(_ call: String) -> Int { counts.withLock { $0[call] ?? 0 } }
 
@@ -116,7 +120,8 @@ final class LocalMint: MintAPI {
     }
 
     func mintQuote(_ id: QuoteID) async throws(MintAPIError) -> MintQuote {
-        try await exchange("mintQuote", { try await $0.mintQuote(id.string) }) { try MintQuote(json: $0) }
+        await meanwhile.withLock { $0.take() }?()
+        return try await exchange("mintQuote", { try await $0.mintQuote(id.string) }) { try MintQuote(json: $0) }
     }
 
     func mint(_ request: MintRequest) async throws(MintAPIError) -> [BlindSignature] {
