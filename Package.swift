@@ -123,6 +123,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
+        room("WebClient", on: .services, [httpClient, nioCore]),
         room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
         room(
@@ -137,8 +138,8 @@ let package = Package(
             "LightningBackends",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", httpClient, hummingbird,
-                hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", "WebClient", httpClient,
+                hummingbird, hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
             ]
         ),
         room(
@@ -155,16 +156,16 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Liabilities", "Paywall",
-                "Receipts", "SignedDocuments", "Storage", httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
-                logging,
+                "Receipts", "SignedDocuments", "Storage", "WebClient", httpClient, nioCore, nioPosix, nioHTTP1,
+                nioWebSocket, nioSSL, logging,
             ]
         ),
         room(
             "Settlement",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", httpClient, hummingbird,
-                httpTypes, nioCore, nioPosix, nioHTTP1, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", "WebClient", httpClient,
+                hummingbird, httpTypes, nioCore, nioPosix, nioHTTP1, logging,
             ]
         ),
         room(
@@ -172,8 +173,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "Identity", "Wallet",
-                httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
+                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "Identity",
+                "Wallet", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
             ]
         ),
 
@@ -295,7 +296,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
                 "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "WebServer", "Receipts",
-                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
+                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging,
             ]
         ),
         tests(

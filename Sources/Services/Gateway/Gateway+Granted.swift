@@ -80,36 +80,20 @@ extension Gateway {
             bodyDigest: body.knownDigest,
             now: clock.now()
         )
-        let isEcash = challenge.method == CashuCharge.method
+        let presented = call
+        func answer(_ context: PaymentContext, late: CallRefusal? = nil) async throws -> (Response, outcome: String) {
+            let answer = challenge.method == CashuCharge.method ? answerCashuCharge : answerLightningCharge
+            return try await answer(presented, credential, context, late, key, caller, body)
+        }
         do {
-            return isEcash
-                ? try await answerCashuCharge(call, credential, context, key: key, caller: caller, body: body)
-                : try await answerLightningCharge(call, credential, context, key: key, caller: caller, body: body)
+            return try await answer(context)
         } catch let refusal as CallRefusal where refusal.code == .credentialExpired {
             // The same for an old friend, or a call that was given back: judged at the challenge's own time.
             guard let text = challenge.expires, let end = try? Timestamp(rfc3339: text), end < context.now else {
                 throw refusal
             }
             context.now = end.adding(seconds: -1)
-            return isEcash
-                ? try await answerCashuCharge(
-                    call,
-                    credential,
-                    context,
-                    lateness: refusal,
-                    key: key,
-                    caller: caller,
-                    body: body
-                )
-                : try await answerLightningCharge(
-                    call,
-                    credential,
-                    context,
-                    lateness: refusal,
-                    key: key,
-                    caller: caller,
-                    body: body
-                )
+            return try await answer(context, late: refusal)
         }
     }
 
@@ -117,10 +101,10 @@ extension Gateway {
         _ call: IncomingCall,
         _ credential: PaymentCredential,
         _ context: PaymentContext,
-        lateness: CallRefusal? = nil,
-        key: String?,
-        caller: CallerIdentity?,
-        body: IntakeBody
+        _ lateness: CallRefusal?,
+        _ key: String?,
+        _ caller: CallerIdentity?,
+        _ body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let token = try CashuCharge.token(credential, context: context)
         return try await answerPaid(
@@ -138,10 +122,10 @@ extension Gateway {
         _ call: IncomingCall,
         _ credential: PaymentCredential,
         _ context: PaymentContext,
-        lateness: CallRefusal? = nil,
-        key: String?,
-        caller: CallerIdentity?,
-        body: IntakeBody
+        _ lateness: CallRefusal?,
+        _ key: String?,
+        _ caller: CallerIdentity?,
+        _ body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let accepted = try LightningCharge.judge(credential, context: context)
         guard let grant = try await grants.grant(paymentHash: accepted.paymentHash),

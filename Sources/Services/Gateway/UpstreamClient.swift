@@ -6,6 +6,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Paywall
+import WebClient
 
 /// What an upstream answered, its body still to be read.
 struct UpstreamAnswer: Sendable {
@@ -101,7 +102,7 @@ final class UpstreamClient: Sendable {
             if ["POST", "PUT", "PATCH"].contains(call.method) { request.body = .bytes(ByteBuffer()) }
         case .whole(let buffer, _): request.body = .bytes(buffer)
         case .long(let body):
-            let paced = PacedBody(pieces: body.stream, group: group)
+            let paced = PacedBody(body.stream, group: group)
             request.body = .stream(paced, length: body.declaredLength.map { .known($0) } ?? .unknown)
         }
         let deadline = NIODeadline.now() + .seconds(service.timeouts.totalSeconds)
@@ -148,41 +149,6 @@ final class UpstreamClient: Sendable {
     func shutdown() async {
         try? await client.shutdown()
     }
-}
-
-/// A long body, handed over no faster than it leaves.
-///
-/// AsyncHTTPClient queues each piece at its event loop and hears only there that the socket is full: a loop that is behind
-/// would find hundreds of megabytes waiting. So every megabyte the loops are waited for, which have then taken what was
-/// queued and said whether there may be more.
-private struct PacedBody: AsyncSequence, Sendable {
-    static let strideBytes = 1 << 20
-
-    let pieces: PieceChannel
-    let group: any EventLoopGroup
-
-    struct AsyncIterator: AsyncIteratorProtocol {
-        fileprivate var pieces: PieceChannel.AsyncIterator
-        fileprivate let group: any EventLoopGroup
-        private var sinceWait = 0
-
-        fileprivate init(_ body: PacedBody) {
-            pieces = body.pieces.makeAsyncIterator()
-            group = body.group
-        }
-
-        mutating func next() async throws -> ByteBuffer? {
-            if sinceWait >= PacedBody.strideBytes {
-                for loop in group.makeIterator() { try await loop.submit {}.get() }
-                sinceWait = 0
-            }
-            let piece = try await pieces.next()
-            sinceWait += piece?.readableBytes ?? 0
-            return piece
-        }
-    }
-
-    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
 }
 
 /// A request on its way to the upstream.

@@ -6,6 +6,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import WebClient
 
 /// Requests to a simulated network, and what is known after each.
 struct SimulatedConnection: Sendable {

@@ -17,30 +17,8 @@ public enum SettlementHTTP {
     }
 }
 
-/// What an exchange over HTTP keeps to: an end, and the difference between what was not sent and what is not known.
+/// How an exchange over HTTP failed: the difference between what was not sent and what is not known.
 enum Exchange {
-    /// Bounds a whole exchange. The client's own deadline ends with the response's head: a body that stops would be waited
-    /// for without end.
-    /// - Parameter work: gets the moment at which it is cancelled.
-    static func within<T: Sendable>(
-        milliseconds: Int64,
-        _ work: @escaping @Sendable (NIODeadline) async throws -> T
-    ) async throws -> T {
-        let result = try await withThrowingTaskGroup(of: T.self) { group in
-            defer { group.cancelAll() }
-            group.addTask { try await work(NIODeadline.now() + .milliseconds(milliseconds)) }
-            group.addTask {
-                try await Task.sleep(for: .milliseconds(milliseconds))
-                throw HTTPClientError.deadlineExceeded
-            }
-            guard let first = try await group.next() else { throw CancellationError() }
-            return first
-        }
-        // What a cancelled exchange returns may be a part of the answer.
-        try Task.checkCancellation()
-        return result
-    }
-
     /// `unreachable` where no connection was made, else `noAnswer`.
     static func failure(_ error: any Error, of peer: String, asked question: String) -> SettlementError {
         guard meansNothingWasSent(error) else {

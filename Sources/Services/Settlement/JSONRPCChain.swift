@@ -3,6 +3,7 @@ internal import CanonicalJSON
 public import Ethereum
 internal import NIOCore
 internal import NIOHTTP1
+internal import WebClient
 
 /// A chain behind a node's JSON-RPC over HTTP (Ethereum JSON-RPC specification). Answers are bounded in size and time and read
 /// strictly; the client is the owner's to shut down.
@@ -209,7 +210,7 @@ extension JSONRPCChain {
         _ method: String
     ) async throws(SettlementError) -> (status: Int, body: [UInt8]) {
         do {
-            return try await Exchange.within(milliseconds: timeoutMilliseconds) { [client] deadline in
+            return try await TimeLimit.within(milliseconds: timeoutMilliseconds) { [client] deadline in
                 let response = try await client.execute(request, deadline: deadline, logger: nil)
                 let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
                 return (Int(response.status.code), Array(buffer: body))

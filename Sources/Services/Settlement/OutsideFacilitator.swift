@@ -3,6 +3,7 @@ internal import CanonicalJSON
 internal import NIOCore
 internal import NIOHTTP1
 public import Paywall
+internal import WebClient
 
 /// Somebody else's facilitator, asked over HTTP (x402 specification v2, 7). What it says is believed: choose one that you trust
 /// with your income. An answer that does not come, or says nothing usable, is pending, never failed.
@@ -112,7 +113,7 @@ public struct OutsideFacilitator: Facilitator {
         if let body { request.body = .bytes(body.serialized()) }
         let http = request
         do {
-            return try await Exchange.within(milliseconds: timeoutMilliseconds) { [client] deadline in
+            return try await TimeLimit.within(milliseconds: timeoutMilliseconds) { [client] deadline in
                 let response = try await client.execute(http, deadline: deadline, logger: nil)
                 let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
                 return Answer(status: Int(response.status.code), body: Array(buffer: body))

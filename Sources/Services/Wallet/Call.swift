@@ -7,6 +7,7 @@ internal import Lightning
 internal import NIOCore
 internal import NIOHTTP1
 internal import Paywall
+internal import WebClient
 
 /// A call, checked, with what stays the same over all its attempts.
 struct Call: Sendable {
@@ -182,7 +183,10 @@ struct Call: Sendable {
 
     /// The HTTP request of one attempt.
     /// - Parameter proof: the payment; nil for the first question.
-    func httpRequest(proof: (name: String, value: String)?) async throws -> HTTPClientRequest {
+    func httpRequest(
+        proof: (name: String, value: String)?,
+        over group: any EventLoopGroup
+    ) async throws -> HTTPClientRequest {
         var headers = request.headers
         if let proof { headers.append(proof) }
         headers.append(("Idempotency-Key", idempotencyKey))
@@ -208,7 +212,7 @@ struct Call: Sendable {
         case .none: break
         case .bytes(let bytes): http.body = .bytes(ByteBuffer(bytes: bytes))
         case .stream(let length, _, let open):
-            http.body = .stream(open(), length: length.map { .known($0) } ?? .unknown)
+            http.body = .stream(PacedBody(open(), group: group), length: length.map { .known($0) } ?? .unknown)
         }
         return http
     }

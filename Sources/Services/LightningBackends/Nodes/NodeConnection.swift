@@ -4,6 +4,7 @@ internal import Lightning
 internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
+internal import WebClient
 
 /// One request to a Lightning node's API.
 struct NodeRequest: Sendable {

@@ -1,12 +1,12 @@
 internal import AsyncHTTPClient
-internal import NIOCore
+package import NIOCore
 
 /// Bounds a whole exchange. The client's own deadline ends with the response's head: a body that stops would be waited for
 /// without end.
-enum TimeLimit {
+package enum TimeLimit {
     /// - Parameter work: gets the moment at which it is cancelled.
     /// - Throws: `HTTPClientError.deadlineExceeded` at that moment, `CancellationError` where the caller was cancelled.
-    static func within<T: Sendable>(
+    package static func within<T: Sendable>(
         milliseconds: Int64,
         _ work: @escaping @Sendable (NIODeadline) async throws -> T
     ) async throws -> T {
