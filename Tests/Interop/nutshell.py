@@ -197,6 +197,17 @@ def our_wallet_at_their_mint(world, node, mint, lightning):
         check(0 <= swap_fee <= 2, f"{swap_fee} sat of fees to send 100")
         equal(dave.receive(token), after_fee(token), "received")
         equal(dave.balance(), after_fee(token), "nutshell's balance")
+    with world.step("nutshell's mint tells our wallet over its WebSocket (NUT-17) that a token was claimed"):
+        sent = node.run("wallet", "send", "30sat", "--mint", mint)
+
+        def waits():
+            return sent["id"] in [token["id"] for token in node.run("wallet", "sent")["tokens"]]
+
+        check(waits(), "a token that nobody has claimed is not listed")
+        until(lambda: "WebSocket /v1/ws" in world.log("nutshell-mint-server"), "our wallet's WebSocket")
+        dave.receive(sent["token"])
+        # Where a mint tells by itself the wallet asks every five minutes only.
+        until(lambda: not waits(), "news of the claimed token")
     with world.step("nutshell sends, our wallet receives, V4 and V3"):
         invoice, quote = dave.invoice(500)
         dave.mint_paid(500, quote)

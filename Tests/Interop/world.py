@@ -121,6 +121,11 @@ class World:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def log(self, name):
+        """What the process of this name has printed."""
+        with open(self.path(name + ".log")) as lines:
+            return lines.read()
+
     def spawn(self, name, arguments, environment):
         log = self.path(name + ".log")
         with open(log, "w") as output:
