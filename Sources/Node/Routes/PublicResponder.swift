@@ -1,3 +1,4 @@
+internal import AuditLog
 internal import CanonicalJSON
 internal import Cryptography
 internal import Encodings
@@ -40,6 +41,7 @@ struct PublicResponder: HTTPResponder {
         if let settlement = node.settlement {
             FacilitatorRoutes(settlement.settler, logger: node.logger).add(to: router.group("x402"))
         }
+        AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)
