@@ -98,7 +98,7 @@ struct X402ReserveTests {
     }
 
     @Test(
-        "XEX-8: a payment that can't be settled afterwards is lost; it counts against the cap, and its payer is not trusted again"
+        "XEX-8, XEX-9: a payment that can't be settled afterwards is lost; it counts against the cap, and its payer is not trusted again"
     )
     func lost() async throws {
         try await withTokenSeller(cap: 6000, atOnce: 0) { node, facilitator, upstream, client, port in
