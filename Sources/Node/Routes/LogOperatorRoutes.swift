@@ -27,11 +27,13 @@ struct LogOperatorRoutes: Sendable {
                 let entries = try await log.entries(of: context.parameters.require("id"))
                 var shown: [JSONValue] = []
                 for entry in entries {
-                    shown.append([
+                    var object: JSONObject = [
                         "index": .integer(Int64(clamping: entry.index)), "kind": .string(entry.kind),
                         "entry": .string(Hex.encode(entry.entry)), "salt": .string(Hex.encode(entry.salt)),
                         "proof": .string(try await log.proof(of: entry).string),
-                    ])
+                    ]
+                    object["document"] = try entry.document.map { try JSONValue.parse($0) }
+                    shown.append(.object(object))
                 }
                 return ["entries": .array(shown)]
             }

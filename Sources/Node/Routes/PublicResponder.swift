@@ -39,7 +39,10 @@ struct PublicResponder: HTTPResponder {
         GatewayRoutes(node.gateway).addPublic(to: router)
         WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
         if let settlement = node.settlement {
-            FacilitatorRoutes(settlement.settler, logger: node.logger).add(to: router.group("x402"))
+            FacilitatorRoutes(settlement.settler, logger: node.logger) { [gateway] in await gateway.x402Catalogue() }
+                .add(to: router.group("x402"))
+        } else {
+            FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
         AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())

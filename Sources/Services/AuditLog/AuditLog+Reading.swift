@@ -22,6 +22,8 @@ public struct LoggedEntry: Sendable, Hashable {
     /// SHA-256(salt ‖ JCS(document)).
     public var entry: [UInt8]
     public var salt: [UInt8]
+    /// The document's JSON, where the log has its only copy: changes of status and rotations.
+    public var document: [UInt8]?
 }
 
 extension AuditLog {
@@ -78,12 +80,19 @@ extension AuditLog {
         try await database.read { connection in
             try connection.rows(
                 """
-                SELECT position, kind, entry, salt FROM audit_entries WHERE reference = ? ORDER BY position LIMIT ?
+                SELECT position, kind, entry, salt, document FROM audit_entries WHERE reference = ?
+                ORDER BY position LIMIT ?
                 """,
                 .text(reference),
                 .int(Self.referenceLimit)
             ).map {
-                LoggedEntry(index: try $0.uint64(0), kind: try $0.text(1), entry: try $0.blob(2), salt: try $0.blob(3))
+                LoggedEntry(
+                    index: try $0.uint64(0),
+                    kind: try $0.text(1),
+                    entry: try $0.blob(2),
+                    salt: try $0.blob(3),
+                    document: try $0.optionalBlob(4)
+                )
             }
         }
     }

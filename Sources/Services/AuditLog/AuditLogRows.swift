@@ -11,12 +11,13 @@ enum AuditLogRows {
         in connection: Connection
     ) throws {
         try connection.execute(
-            "INSERT INTO audit_entries (position, entry, salt, kind, reference) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO audit_entries (position, entry, salt, kind, reference, document) VALUES (?, ?, ?, ?, ?, ?)",
             try .amount(position),
             .blob(salted.entry),
             .blob(salted.salt),
             .text(entry.kind),
-            .text(entry.reference)
+            .text(entry.reference),
+            entry.isOnlyCopy ? .blob(entry.document) : .null
         )
     }
 

@@ -11,7 +11,8 @@ public enum AuditLogTables {
                     entry BLOB NOT NULL CHECK (length(entry) = 32),
                     salt BLOB NOT NULL CHECK (length(salt) = 16),
                     kind TEXT NOT NULL,
-                    reference TEXT NOT NULL
+                    reference TEXT NOT NULL,
+                    document BLOB
                 ) STRICT;
                 CREATE INDEX audit_entries_reference ON audit_entries (reference);
 

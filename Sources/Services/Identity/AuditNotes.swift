@@ -30,6 +30,7 @@ enum AuditNotes {
             kind: "status",
             reference: UUIDText.bare(id),
             document: JSONValue.object(document).serialized(),
+            isOnlyCopy: true,
             in: connection
         )
     }
@@ -43,6 +44,7 @@ enum AuditNotes {
             kind: "rotation",
             reference: UUIDText.bare(agent.id),
             document: JSONValue.object(document).serialized(),
+            isOnlyCopy: true,
             in: connection
         )
     }

@@ -8,12 +8,15 @@ public struct OutboxEntry: Sendable, Hashable {
     public var reference: String
     /// JSON.
     public var document: [UInt8]
+    /// Whether the log must keep the document, as nobody else does.
+    public var isOnlyCopy: Bool
 
-    public init(sequence: Int64, kind: String, reference: String, document: [UInt8]) {
+    public init(sequence: Int64, kind: String, reference: String, document: [UInt8], isOnlyCopy: Bool = false) {
         self.sequence = sequence
         self.kind = kind
         self.reference = reference
         self.document = document
+        self.isOnlyCopy = isOnlyCopy
     }
 }
 
@@ -39,37 +42,43 @@ public struct Outbox: OutboxSource {
                     sequence INTEGER PRIMARY KEY,
                     kind TEXT NOT NULL,
                     reference TEXT NOT NULL,
-                    document BLOB NOT NULL
+                    document BLOB NOT NULL,
+                    only_copy INTEGER NOT NULL CHECK (only_copy IN (0, 1))
                 ) STRICT
                 """
         )
     ]
 
     /// Puts a document in, within the transaction of what it tells.
+    ///
+    /// - Parameter isOnlyCopy: whether the log must keep the document, as nobody else does.
     public static func post(
         kind: String,
         reference: String,
         document: [UInt8],
+        isOnlyCopy: Bool = false,
         in connection: Connection
     ) throws {
         try connection.execute(
-            "INSERT INTO outbox (kind, reference, document) VALUES (?, ?, ?)",
+            "INSERT INTO outbox (kind, reference, document, only_copy) VALUES (?, ?, ?, ?)",
             .text(kind),
             .text(reference),
-            .blob(document)
+            .blob(document),
+            .bool(isOnlyCopy)
         )
     }
 
     public func pending(limit: Int, in connection: Connection) throws -> [OutboxEntry] {
         try connection.rows(
-            "SELECT sequence, kind, reference, document FROM outbox ORDER BY sequence LIMIT ?",
+            "SELECT sequence, kind, reference, document, only_copy FROM outbox ORDER BY sequence LIMIT ?",
             .int(limit)
         ).map {
             OutboxEntry(
                 sequence: try $0.int64(0),
                 kind: try $0.text(1),
                 reference: try $0.text(2),
-                document: try $0.blob(3)
+                document: try $0.blob(3),
+                isOnlyCopy: try $0.bool(4)
             )
         }
     }

@@ -40,7 +40,8 @@ struct LogCommand: AsyncParsableCommand {
             abstract: "Prove that the log holds a document.",
             discussion: """
                 Prints a proof in the form of C2SP tlog-proof, to be checked with nothing but the document and this \
-                node's key. Of a passport the log holds its changes of status too: --kind chooses.
+                node's key. Of a passport the log holds its changes of status too: --kind chooses. Documents that \
+                nobody else keeps (changes of status, rotations) stand in the answer to --json.
                   mintmark log proof 01939a… > receipt.tlog-proof
                   mintmark log proof urn:uuid:7f2c… --kind status
                 """

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import NIOCore
+import NIOHTTP1
 import TransparencyLog
 
 /// Reads a whole transparency log over HTTP (C2SP tlog-tiles) and works its tree out anew.
@@ -36,7 +37,12 @@ struct LogReader {
     ) async throws -> Finding {
         let note = try SignedNote(try await text("checkpoint"))
         let claimed = try Checkpoint(text: note.text)
-        let log = try key?(claimed.origin) ?? NoteKey(vkey: try await text("vkey").trimmingCharacters(in: .newlines))
+        let log =
+            if let key {
+                try key(claimed.origin)
+            } else {
+                try NoteKey(vkey: try await text("vkey").trimmingCharacters(in: .newlines))
+            }
         let checkpoint = try Checkpoint.verify(note, log: log)
         let before = try known.map { try Checkpoint.verify($0, log: log) }
         if let before, before.size > checkpoint.size {

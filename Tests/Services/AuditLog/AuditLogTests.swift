@@ -71,7 +71,7 @@ struct LogSetting: Sendable {
 
     init() throws { folder = try TemporaryFolder() }
 
-    @Test("[LOG-1] [LOG-3] What waits is logged once, in order; what is served gives the signed root, also after a restart")
+    @Test("[LOG-1] [LOG-3] What waits is logged once, in order; what is served gives the signed root")
     func drains() async throws {
         var setting = try await LogSetting(folder)
         #expect(try await setting.log.drain() == 0)
@@ -136,6 +136,15 @@ struct LogSetting: Sendable {
             }
         }
         #expect(salts.count == 5)
+        #expect(try await setting.log.entries(of: "id-0").first?.document == nil)
+        try await setting.database.write { connection in
+            let document = LogSetting.document(7).serialized()
+            try Outbox.post(kind: "status", reference: "id-0", document: document, isOnlyCopy: true, in: connection)
+        }
+        try await setting.log.drain()
+        let kept = try await setting.log.entries(of: "id-0")
+        #expect(kept.map(\.kind) == ["receipt", "status"])
+        #expect(kept.last?.document == LogSetting.document(7).serialized())
         #expect(try await setting.log.entries(of: "id-600").isEmpty)
         await setting.database.close()
     }
