@@ -22,6 +22,7 @@ extension Gateway {
             status: refusal.status,
             responseDigest: nil,
             outcome: .refunded,
+            settlement: ReceiptSettlement(returned: claim.total, form: claim.refundForm.rawValue),
             at: now
         )
         let token = claim.refundForm == .sameProofsSigned ? try signedToken(of: claim) : nil
