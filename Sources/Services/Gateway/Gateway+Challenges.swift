@@ -58,7 +58,9 @@ extension Gateway {
         guard let metering = rule.metering else { return }
         let isFreeAtFirst = metering.meters.contains { $0.period != nil && $0.tiers[0].amount == 0 }
         if isFreeAtFirst, service.passport == nil {
-            throw refuse("a first tier of 0 would stay free for whoever shows no passport; say whose to trust (--trust).")
+            throw refuse(
+                "a first tier of 0 would stay free for whoever shows no passport; say whose to trust (--trust)."
+            )
         }
         guard rule.quote().isMaximum else { return }
         let ways = Self.able(offered(by: service), isMaximum: true, service: service)

@@ -15,7 +15,10 @@ extension Buyer {
     func takeChange(_ payment: PaymentRecord, token: String?) async {
         guard let token, token.hasPrefix("cashu") else { return }
         guard token.utf8.count <= NUT24.maximumTokenBytes else {
-            wallet.logger.warning("a seller's change is longer than a token may be", metadata: ["payment": "\(payment.id)"])
+            wallet.logger.warning(
+                "a seller's change is longer than a token may be",
+                metadata: ["payment": "\(payment.id)"]
+            )
             return
         }
         do {

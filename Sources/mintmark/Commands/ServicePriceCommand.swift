@@ -9,7 +9,8 @@ struct MeasureArgument: ExpressibleByArgument {
     let quantity: UInt64
 
     init?(argument: String) {
-        guard let equals = argument.lastIndex(of: "="), let quantity = UInt64(argument[argument.index(after: equals)...])
+        guard let equals = argument.lastIndex(of: "="),
+            let quantity = UInt64(argument[argument.index(after: equals)...])
         else { return nil }
         name = argument[..<equals].lowercased()
         guard !name.isEmpty else { return nil }
@@ -61,10 +62,13 @@ extension ServiceCommand {
             if options.json { return Output.json(answer) }
             let rule = answer["rule"] ?? .null
             let methods = rule["methods"] == nil ? "" : rule.shown("methods") + " "
-            Output.line("\(answer.shown("request")) falls under \(methods)\(rule.shown("path"))=\(PriceArgument.text(rule))")
+            Output.line(
+                "\(answer.shown("request")) falls under \(methods)\(rule.shown("path"))=\(PriceArgument.text(rule))"
+            )
             Self.explain("quote", answer)
             for way in answer["accepts"]?.arrayValue ?? [] {
-                let what = way["credit"].map { _ in " for a credit of \(way.shown("credit"))" }
+                let what =
+                    way["credit"].map { _ in " for a credit of \(way.shown("credit"))" }
                     ?? way["calls"].map { _ in " for \(way.shown("calls")) calls" } ?? ""
                 let price = way["amount"] == nil ? "" : ": \(way.shown("amount")) \(way.shown("unit"))\(what)"
                 Output.line("  by \(way.shown("dialect"))\(price)")

@@ -159,7 +159,9 @@ struct MeteredTests {
         }
     }
 
-    @Test("CHG-1: a fixed price that was overpaid gives change, also where it was redeemed first; paid exactly it does not")
+    @Test(
+        "CHG-1: a fixed price that was overpaid gives change, also where it was redeemed first; paid exactly it does not"
+    )
     func overpaid() async throws {
         try await withMeteredSeller { node, upstream, box, port in
             let offline = try await box.client.call(port, "/s/weather/fixed", payment: try node.payment(2, 8))

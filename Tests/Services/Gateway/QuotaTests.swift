@@ -97,7 +97,9 @@ struct QuotaTests {
         }
     }
 
-    @Test("PRC-3: tiers go by what the passport used in the day; a lower price is quoted to it, and kept over a restart")
+    @Test(
+        "PRC-3: tiers go by what the passport used in the day; a lower price is quoted to it, and kept over a restart"
+    )
     func tiers() async throws {
         try await withMeteredSeller(
             service: {
@@ -111,7 +113,9 @@ struct QuotaTests {
                                 meters: [
                                     PriceMeter(
                                         .calls,
-                                        tiers: [.init(amount: 8), .init(from: 2, amount: 2), .init(from: 3, amount: 0)],
+                                        tiers: [
+                                            .init(amount: 8), .init(from: 2, amount: 2), .init(from: 3, amount: 0),
+                                        ],
                                         period: .day
                                     )
                                 ],
