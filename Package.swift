@@ -66,6 +66,7 @@ let package = Package(
         .library(name: "Lightning", targets: ["Lightning"]),
         .library(name: "Ledger", targets: ["Ledger"]),
         .library(name: "Liabilities", targets: ["Liabilities"]),
+        .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
         .library(name: "Ethereum", targets: ["Ethereum"]),
         .library(name: "Paywall", targets: ["Paywall"]),
     ],
@@ -119,6 +120,7 @@ let package = Package(
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
         room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
+        room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
@@ -179,7 +181,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "Identity",
-                "Wallet", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
+                "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix,
+                logging, metrics,
             ]
         ),
 
@@ -211,7 +214,8 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
-                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird,
+                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall", "Ethereum",
+                "Settlement", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -251,6 +255,7 @@ let package = Package(
         tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        tests(of: "TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
@@ -318,7 +323,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
+                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", hummingbird, httpTypes, httpClient, nioCore,
+                nioHTTP1, nioPosix, logging,
             ]
         ),
         tests(

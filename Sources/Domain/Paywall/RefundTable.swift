@@ -11,11 +11,13 @@ public enum RefundTable {
         case callRestored = "call-restored"
         /// What a call did not use of a credit is there for the next.
         case creditKept = "credit-kept"
+        /// The signed authorisation is dropped: it was not settled and will not be, so that nothing moves.
+        case authorizationDropped = "authorization-dropped"
 
         /// The state of the claim once the refund is decided: a fresh token has yet to be made.
         public var startState: CallState {
             switch self {
-            case .sameProofsSigned, .callRestored, .creditKept: .refunded
+            case .sameProofsSigned, .callRestored, .creditKept, .authorizationDropped: .refunded
             case .freshToken: .refunding
             }
         }
@@ -65,7 +67,19 @@ public enum RefundTable {
         Rule(
             dialect: "lightning",
             form: .callRestored,
-            claimKey: "the same credential, over L402 or Payment",
+            claimKey: "the same credential, over L402, Payment or x402",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "x402-exact-settled",
+            form: .callRestored,
+            claimKey: "the same payment for the same service, method and target",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "x402-exact-reserved",
+            form: .authorizationDropped,
+            claimKey: "nothing to fetch: nothing moved",
             lifetimeSeconds: lifetimeSeconds
         ),
     ]

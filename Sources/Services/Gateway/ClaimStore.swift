@@ -40,6 +40,8 @@ public struct NewClaim: Sendable {
     /// nil where the price is fixed and exactly paid.
     public var quote: ClaimQuote?
     public var at: Timestamp
+    /// The client's own name for the payment (x402's `payment-identifier`), if any.
+    public var paymentIdentifier: String?
 
     public init(
         id: String,

@@ -65,8 +65,15 @@ extension Gateway {
                 return try await answerL402(call, credential: credential, key: key, caller: caller, body: body)
             case .payment(let credential):
                 return try await answerPayment(call, credential: credential, key: key, caller: caller, body: body)
-            case .x402:
-                throw CallRefusal(.methodUnsupported, "This service does not take x402. Nothing was taken.")
+            case .x402(let name, let value):
+                return try await answerX402(
+                    call,
+                    headerName: name,
+                    value: value,
+                    key: key,
+                    caller: caller,
+                    body: body
+                )
             }
         } catch {
             await body.abandon()
@@ -242,7 +249,7 @@ extension Gateway {
         }
         // At most twice: over the cap the same claim is made anew, to be redeemed first.
         while true {
-            let claim = NewClaim(
+            var claim = NewClaim(
                 id: UUIDVersion7.make(at: call.at),
                 scope: scope,
                 payment: .ecash(assessment.payment),
@@ -258,6 +265,7 @@ extension Gateway {
                 quote: claimQuote(call, payment: assessment.payment),
                 at: clock.now()
             )
+            claim.paymentIdentifier = call.paymentIdentifier
             switch try await store.claim(claim, cap: configuration.unredeemedCap) {
             case .claimed:
                 let active = ActiveClaim(claim)

@@ -16,22 +16,27 @@ extension Gateway {
     /// The ways in which a call can be paid for: of one whose price is a maximum those alone that give the difference back. A
     /// bundle over L402 does, to its own credit.
     func offered(for call: IncomingCall) -> Set<PaymentDialect> {
-        Self.able(offered(by: call.service), isMaximum: call.quote?.isMaximum == true, service: call.service)
+        able(offered(by: call.service), at: call.rule, isMaximum: call.quote?.isMaximum == true, of: call.service)
     }
 
     /// The same of what is taken, as a credential may be shown without a challenge.
     func taken(for call: IncomingCall) -> Set<PaymentDialect> {
-        let taken = call.service.accepts ?? ServiceDefinition.takenDialects
-        return Self.able(taken, isMaximum: call.quote?.isMaximum == true, service: call.service)
+        var taken = call.service.accepts ?? ServiceDefinition.takenDialects
+        if !offeredOverX402(by: call.service).isEmpty { taken.insert(.x402) }
+        return able(taken, at: call.rule, isMaximum: call.quote?.isMaximum == true, of: call.service)
     }
 
-    static func able(
+    /// Those of the ways that can take a rule's price. Over x402 no price by measure is asked: its amount is settled as it is.
+    func able(
         _ dialects: Set<PaymentDialect>,
+        at rule: PriceRule,
         isMaximum: Bool,
-        service: ServiceDefinition
+        of service: ServiceDefinition
     ) -> Set<PaymentDialect> {
-        guard isMaximum else { return dialects }
-        return dialects.filter { $0.givesDifferenceBack || $0 == .l402 && service.pass != nil }
+        guard rule.metering != nil else { return dialects }
+        let priced = dialects.subtracting(PaymentDialect.overX402.union([.x402]))
+        guard isMaximum else { return priced }
+        return priced.filter { $0.givesDifferenceBack || $0 == .l402 && service.pass != nil }
     }
 
     /// Who of the callers is counted: a holder of a passport that the service trusts, by its stable id.
@@ -125,6 +130,8 @@ extension Gateway {
         case .grant:
             let charged = quote.worth(price, total: claim.total)
             return SettledCharge(charged: charged, change: claim.total - charged, usage: usage)
+        case .exact:
+            return SettledCharge(charged: claim.total, change: 0, usage: usage)
         }
     }
 
@@ -159,7 +166,7 @@ extension Gateway {
         settlement.returned = charge.change
         switch claim.source {
         case .ecash: settlement.form = RefundTable.change.rawValue
-        case .grant: settlement.form = RefundTable.Form.creditKept.rawValue
+        case .grant, .exact: settlement.form = RefundTable.Form.creditKept.rawValue
         }
         return settlement
     }

@@ -88,6 +88,8 @@ extension Gateway {
         await attempt("redemption") { await self.redeemNow() }
         await attempt("change") { try await self.makeDueChanges() }
         await attempt("usage") { try await self.usage.prune(now: self.clock.now()) }
+        await attempt("reserved payments") { try await self.settleReserved() }
+        await attempt("calls given back") { try await self.endExactCredits() }
         await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }

@@ -56,7 +56,8 @@ extension Gateway {
             return (stream(answer, claim: claim, lease: lease, call: call, body: body, began: began), "served")
         } catch let failure as UpstreamFailure {
             await body.abandon()
-            let response = try await refund(claim, because: failure.refusal)
+            var response = try await refund(claim, because: failure.refusal)
+            if claim.isOnline { addPaymentFields(to: &response.headers, of: call) }
             lease.close()
             return (response, "refunded")
         }
@@ -183,7 +184,7 @@ extension Gateway {
         if let charge { headers[.xCashu] = await change(of: claim, amount: charge.change) }
         headers[.agentReceiptID] = claim.id
         headers[.agentReceipt] = Base64URL.encode(receipt)
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        addPaymentFields(to: &headers, of: call)
         return Response(
             status: HTTPResponse.Status(code: answer.status),
             headers: headers,
@@ -259,10 +260,9 @@ extension Gateway {
     ) -> Response {
         var headers = HeaderRules.returned(answer.headers)
         headers[.agentReceiptID] = claim.id
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        let storedHeaders = headers.filter { $0.name != .agentReceiptID }.map { ($0.name.rawName, $0.value) }
+        addPaymentFields(to: &headers, of: call)
         headers[.trailer] = HTTPField.Name.agentReceipt.rawName + (claim.quote == nil ? "" : ", X-Cashu")
-        let storedHeaders = headers.filter { ![.trailer, .agentReceiptID, .paymentReceipt].contains($0.name) }
-            .map { ($0.name.rawName, $0.value) }
         let slot = call.slot
         let gateway = self
         return Response(
@@ -405,7 +405,7 @@ extension Gateway {
             if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
         }
         headers[.idempotentReplayed] = "true"
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        addPaymentFields(to: &headers, of: call)
         headers[.agentReceiptID] = stored.id
         headers[.xCashu] = try await storedChange(claimID: stored.id)
         if let receipt = try await store.receipt(id: stored.id) { headers[.agentReceipt] = Base64URL.encode(receipt) }

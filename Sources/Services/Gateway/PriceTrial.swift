@@ -85,7 +85,7 @@ extension Gateway {
         }
         var ways: [JSONValue] = []
         if !quote.price.isFree {
-            let offered = Self.able(offered(by: service), isMaximum: quote.isMaximum, service: service)
+            let offered = able(offered(by: service), at: rule, isMaximum: quote.isMaximum, of: service)
             for dialect in offered.sorted(by: { $0.rawValue < $1.rawValue }) {
                 if let way = try await way(dialect, price: quote.price, rule: rule, pass: service.pass) {
                     ways.append(.object(way))
@@ -130,7 +130,7 @@ extension Gateway {
             object["amount"] = .string(String(terms.msat))
             object["unit"] = .string("msat")
             if terms.calls > 1 { object[terms.isCredit ? "credit" : "calls"] = .string(String(terms.calls)) }
-        case .x402:
+        case .x402, .x402Exact, .x402Cashu, .x402Lightning:
             break
         }
         return object

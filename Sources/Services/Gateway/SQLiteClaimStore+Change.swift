@@ -60,6 +60,8 @@ extension SQLiteClaimStore {
                 isDue = true
             case .grant(let hash):
                 try giveBack(charge.change, of: record, toGrant: hash, at: at, in: connection)
+            case .exact:
+                throw GatewayError(.corrupt, "the claim \(claimID) was settled as it is, and leaves no change")
             }
         }
         try connection.execute(
