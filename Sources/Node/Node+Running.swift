@@ -79,6 +79,7 @@ extension Node {
                     configuration: configuration,
                     webSockets: webSockets,
                     quickAnswers: [HealthRoutes.path: { [health = HealthRoutes(node: self)] in health.quickAnswer() }],
+                    isForeign: { [gateway] in gateway.sells(at: $0) },
                     logger: logger,
                     onListening: { _ in await announce() }
                 )

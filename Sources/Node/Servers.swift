@@ -19,13 +19,19 @@ enum Servers {
         configuration: NodeConfiguration,
         webSockets: [WebSocketRoute],
         quickAnswers: [String: @Sendable () -> DoorAnswer?],
+        isForeign: @escaping @Sendable (String) -> Bool,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void
     ) throws(ConfigurationError) -> some Service
     where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         Application(
             responder: responder,
-            server: try serverBuilder(configuration, webSockets: webSockets, quickAnswers: quickAnswers),
+            server: try serverBuilder(
+                configuration,
+                webSockets: webSockets,
+                quickAnswers: quickAnswers,
+                isForeign: isForeign
+            ),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
@@ -68,14 +74,17 @@ enum Servers {
     private static func serverBuilder(
         _ configuration: NodeConfiguration,
         webSockets: [WebSocketRoute],
-        quickAnswers: [String: @Sendable () -> DoorAnswer?]
+        quickAnswers: [String: @Sendable () -> DoorAnswer?],
+        isForeign: @escaping @Sendable (String) -> Bool
     ) throws(ConfigurationError) -> HTTPServerBuilder {
-        let plain = HTTPDoor(
+        var door = HTTPDoor(
             idleTimeoutSeconds: idleTimeoutSeconds,
             maximumConnections: maximumConnections(configuration),
             quickAnswers: quickAnswers,
             webSockets: webSockets
-        ).builder
+        )
+        door.isForeign = isForeign
+        let plain = door.builder
         guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
             return plain
         }

@@ -55,6 +55,7 @@ extension Gateway {
 
     /// - Parameter refusal: why what was shown as payment does not count; nil where nothing was shown.
     func challenge(_ call: IncomingCall, because refusal: CallRefusal? = nil) async throws -> Response {
+        if let refusal = call.unavailable { throw refusal }
         let offered = offered(by: call.service)
         var terms = ChallengeTerms(
             realm: realm,

@@ -34,13 +34,15 @@ public struct GatewayConfiguration: Sendable {
     /// What units are worth in millisatoshis: a price in another unit than sat and msat is asked over Lightning only with one.
     public var rates = PriceRates()
     public var invoiceLimits = InvoiceLimits()
+    /// Where upstreams may stand.
+    public var upstreamPolicy = UpstreamPolicy()
     /// Answers up to this are read whole, so that the receipt can be a header.
     public var bufferedAnswerLimitBytes = 64 << 10
 
     public init() {}
 }
 
-/// The paying reverse proxy: `/s/<service>/…` ([CALL-1]).
+/// The paying reverse proxy: `/s/<service>/…` ([CALL-1]), and services by host ([GWY-1]).
 ///
 /// One direction: price → who asks → claim → upstream → settle. Pure rooms decide, this one does. Every promise to a buyer
 /// is on disk before the buyer sees it.
@@ -112,7 +114,12 @@ public final class Gateway: Sendable {
                 logger: logger
             )
         }
-        registry = ServiceRegistry(database: database, group: group, logger: logger)
+        registry = ServiceRegistry(
+            database: database,
+            group: group,
+            policy: configuration.upstreamPolicy,
+            logger: logger
+        )
         self.purse = purse
         self.callers = callers
         self.workers = workers
@@ -134,6 +141,8 @@ public final class Gateway: Sendable {
     /// - Throws: ``GatewayError`` `invalid-service` for what this node can't sell, `service-exists`, `too-many-services`.
     public func add(_ service: ServiceDefinition, replaces: Bool = false) async throws {
         try requireSellable(service)
+        try requireFreeHosts(service)
+        try registry.requireAllowed(service)
         try await registry.add(service, replaces: replaces, at: clock.now().millisecondsSince1970)
     }
 
@@ -148,17 +157,26 @@ public final class Gateway: Sendable {
 
     // MARK: Calls
 
-    /// Answers a request under ``mountPath``.
+    /// Answers a request that the gateway ``answers(_:)``.
     /// - Parameter peerAddress: the client's address, for rate limits and `Forwarded`; nil where it isn't known.
     /// - Throws: only what ends the connection, such as a request that is not HTTP.
     public func respond(to request: Request, peerAddress: String?) async throws -> Response {
         let began = NIODeadline.now()
         var service = "-"
-        let response: Response
+        var cors: CORSPolicy?
+        var response: Response
         var outcome: String
         do {
-            let call = try receive(request, peerAddress: peerAddress)
-            service = call.service.name
+            let route = try route(request)
+            service = route.entry.definition.name
+            cors = route.entry.definition.proxy.cors
+            if let cors, CORSPolicy.isPreflight(request) {
+                let path = try RequestPath(route.target.prefix { $0 != "?" })
+                let response = try cors.preflight(request, methods: route.entry.definition.prices.methods(path: path))
+                metrics.record(service: service, outcome: "preflight", began: began)
+                return response
+            }
+            let call = try receive(request, by: route, peerAddress: peerAddress)
             (response, outcome) = try await answer(call, request: request)
         } catch let refusal as CallRefusal {
             outcome = refusal.code.rawValue
@@ -187,6 +205,7 @@ public final class Gateway: Sendable {
                 )
             )
         }
+        cors?.open(&response, to: request)
         metrics.record(service: service, outcome: outcome, began: began)
         return response
     }
@@ -201,7 +220,7 @@ public final class Gateway: Sendable {
     }
 
     /// Reads what the call is, and refuses what can be refused at once.
-    private func receive(_ request: Request, peerAddress: String?) throws -> IncomingCall {
+    private func receive(_ request: Request, by route: ServiceRoute, peerAddress: String?) throws -> IncomingCall {
         guard let slot = CallSlot(slots) else {
             throw CallRefusal(
                 .overloaded,
@@ -209,29 +228,14 @@ public final class Gateway: Sendable {
                 retryAfterSeconds: 1
             )
         }
-        let raw = request.head.path ?? ""
-        guard raw.hasPrefix(Self.mountPath),
-            raw.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "#") })
-        else {
-            throw CallRefusal(.ambiguousPath, "The request's target holds a character that must be percent-encoded.")
-        }
-        let rest = raw.dropFirst(Self.mountPath.count)
-        let name = rest.prefix { $0 != "/" && $0 != "?" }
-        guard ServiceDefinition.isName(String(name)), let entry = registry.entry(String(name)) else {
-            throw CallRefusal(.unknownService, "No service of that name is for sale here.")
-        }
-        var target = String(rest.dropFirst(name.count))
-        if !target.hasPrefix("/") { target = "/" + target }
-        let path = try RequestPath(target.prefix { $0 != "?" })
+        let entry = route.entry
+        let path = try RequestPath(route.target.prefix { $0 != "?" })
         let method = request.head.method.rawValue
         guard method != "CONNECT", method != "TRACE", method.utf8.count <= 32 else {
             throw CallRefusal(.notForSale, status: 501, "The method \(method.prefix(32)) is not passed on.")
         }
-        guard request.headers[values: HTTPField.Name.host].isEmpty else {
-            throw CallRefusal(.malformedRequest, "The request has several Host headers.")
-        }
         if let limit = entry.definition.rateLimit {
-            let key = "\(name) \(RateLimiter.group(address: peerAddress ?? "?"))"
+            let key = "\(entry.definition.name) \(RateLimiter.group(address: peerAddress ?? "?"))"
             try limit.check(limiter, key: key)
         }
         guard let rule = entry.definition.prices.rule(method: method, path: path) else {
@@ -245,8 +249,9 @@ public final class Gateway: Sendable {
             upstream: entry.upstream,
             method: method,
             path: path,
-            target: target,
-            rawTarget: raw,
+            target: route.target,
+            rawTarget: request.head.path ?? "",
+            isByHost: route.isByHost,
             headers: request.headers,
             authority: request.head.authority,
             peerAddress: peerAddress,
@@ -260,13 +265,15 @@ public final class Gateway: Sendable {
 /// A call as it came in.
 struct IncomingCall: Sendable {
     var service: ServiceDefinition
-    var upstream: UpstreamClient
+    var upstream: UpstreamPool
     var method: String
     var path: RequestPath
     /// Path and query below the service.
     var target: String
     /// Path and query as sent.
     var rawTarget: String
+    /// Whether the host named the service, not the path.
+    var isByHost: Bool
     var headers: HTTPFields
     var authority: String?
     var peerAddress: String?
@@ -274,6 +281,8 @@ struct IncomingCall: Sendable {
     var rule: PriceRule
     /// What was shown as payment under the `Payment` scheme; its answer has a `Payment-Receipt`.
     var presented: PresentedPayment?
+    /// Why nothing is sold now; nil where the upstream is there ([GWY-8]).
+    var unavailable: CallRefusal?
     /// Held until the answer is sent.
     var slot: CallSlot
     var at: Timestamp

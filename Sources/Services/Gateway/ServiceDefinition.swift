@@ -22,6 +22,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var accepts: Set<PaymentDialect>?
     /// What one payment over L402 buys, where that is more than one call.
     public var pass: CallPass?
+    /// Hosts, pages, and several upstreams.
+    public var proxy: ProxyRules
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// For people, at most 512 bytes.
@@ -43,6 +45,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         rateLimit: RateLimit? = nil,
         accepts: Set<PaymentDialect>? = nil,
         pass: CallPass? = nil,
+        proxy: ProxyRules = ProxyRules(),
         sla: String? = nil,
         summary: String? = nil
     ) throws(GatewayError) {
@@ -57,6 +60,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         self.rateLimit = rateLimit
         self.accepts = accepts
         self.pass = pass
+        self.proxy = proxy
         self.sla = sla
         self.summary = summary
         try validate()
@@ -86,6 +90,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         try timeouts.validate()
         try rateLimit?.validate()
         try passport?.validate()
+        try proxy.validate()
         try validateAccepted()
     }
 

@@ -10,7 +10,7 @@ extension ServiceDefinition {
             guard let object = json.objectValue else {
                 throw GatewayError(.invalidService, "A service is a JSON object.")
             }
-            try Self.refuseUnknown(object, known: Self.members, in: "a service")
+            try Self.refuseUnknown(object, known: Self.members.union(ProxyRules.members), in: "a service")
             try self.init(
                 name: object.string("name"),
                 upstream: UpstreamAddress(object.string("upstream")),
@@ -23,6 +23,7 @@ extension ServiceDefinition {
                 rateLimit: object.optionalObject("rateLimit").map(Self.rateLimit),
                 accepts: object.optionalArray("accept").map(Self.dialects),
                 pass: object.optionalObject("pass").map(Self.pass),
+                proxy: ProxyRules(members: object),
                 sla: object.optionalString("sla"),
                 summary: object.optionalString("summary")
             )
@@ -71,6 +72,7 @@ extension ServiceDefinition {
         case .calls(let calls): object["pass"] = .object(["calls": .string(String(calls))])
         case .seconds(let seconds): object["pass"] = .object(["seconds": .integer(seconds)])
         }
+        proxy.write(to: &object)
         object["sla"] = sla.map { .string($0) }
         object["summary"] = summary.map { .string($0) }
         return .object(object)

@@ -46,8 +46,13 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (state, unwrapInboundIn(data)) {
-        case (.http, .head(let head)):
-            receive(head, data, context)
+        case (.http, .head(var head)):
+            if let refusal = RequestTarget.settle(&head) {
+                // The answers to what came before it are lost: who sends this can't be trusted to cut requests as we do.
+                state = .refused
+                return refusal.send(on: context, closes: true)
+            }
+            receive(head, wrapInboundOut(.head(head)), context)
         case (.http, .body), (.http, .end):
             // The client did not wait for the interim answer.
             cancelInterim()
@@ -63,7 +68,9 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
         // Not before the answers to what came before it.
         if openRequests == 0, head.method == .GET {
             let path = head.uri.prefix { $0 != "?" }
-            if head.asksForWebSocket, let route = door.webSockets.first(where: { $0.path == path }) {
+            if head.asksForWebSocket, let route = door.webSockets.first(where: { $0.path == path }),
+                !door.isForeign(head.headers.first(name: "host") ?? "")
+            {
                 return open(route, head, context)
             }
             if let answer = door.quickAnswer(to: head) {

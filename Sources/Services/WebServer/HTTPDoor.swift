@@ -20,6 +20,9 @@ public struct HTTPDoor: Sendable {
     /// headers (402, 413) is refused before its body is sent.
     public var continueAfterMilliseconds: Int64
 
+    /// Whether requests to this authority (`Host`) are another's: then the quick answers and WebSockets of here are not theirs.
+    public var isForeign: @Sendable (_ authority: String) -> Bool = { _ in false }
+
     /// How long a connection over the limit has to send its request, in seconds.
     public var overLimitSeconds: Int64 = 5
 
@@ -53,7 +56,7 @@ public struct HTTPDoor: Sendable {
     /// What is answered at once to a request without a body; nil where it goes the usual way.
     func quickAnswer(to head: HTTPRequestHead) -> DoorAnswer? {
         guard head.method == .GET, !quickAnswers.isEmpty, !head.headers.contains(name: "content-length"),
-            !head.headers.contains(name: "transfer-encoding")
+            !head.headers.contains(name: "transfer-encoding"), !isForeign(head.headers.first(name: "host") ?? "")
         else { return nil }
         return quickAnswers[String(head.uri.prefix { $0 != "?" })]?()
     }
