@@ -196,6 +196,13 @@ struct NodeServices: Sendable {
         var gateway = GatewayConfiguration()
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]
+        let networks = try configuration.upstreamNetworks.map { text throws(ConfigurationError) in
+            guard let network = IPNetwork(text) else {
+                throw ConfigurationError("gateway.upstreamNetworks lists networks such as 10.1.0.0/16, not \(text)")
+            }
+            return network
+        }
+        if !networks.isEmpty { gateway.upstreamPolicy = UpstreamPolicy(allowed: networks) }
         gateway.redeemWithinSeconds = configuration.redeemWithinSeconds
         gateway.unredeemedCap = configuration.offlineCap
         return gateway

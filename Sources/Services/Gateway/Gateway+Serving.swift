@@ -30,6 +30,15 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         do {
+            if let socket = call.socket {
+                let request = proxied(call, body: body, caller: claim.caller)
+                let response = try await open(socket, for: call, request: request) {
+                    let receipt = try await settle(claim, answer: nil, status: 101, digest: IntakeBody.emptyDigest)
+                    lease.close()
+                    return receipt
+                }
+                return (response, "opened")
+            }
             let answer = try await call.upstream.call(proxied(call, body: body, caller: claim.caller))
             if call.service.refundsServerErrors, answer.status >= 500 {
                 throw UpstreamFailure.failed("it answered \(answer.status).")
@@ -57,10 +66,14 @@ extension Gateway {
     func passThrough(_ call: IncomingCall, body: IntakeBody, caller: CallerIdentity?) async throws -> Response {
         let answer: UpstreamAnswer
         do {
+            if let socket = call.socket {
+                let request = proxied(call, body: body, caller: caller)
+                return try await open(socket, for: call, request: request) { nil }
+            }
             answer = try await call.upstream.call(proxied(call, body: body, caller: caller))
-        } catch {
+        } catch let failure as UpstreamFailure {
             await body.abandon()
-            throw error.refusal
+            throw failure.refusal
         }
         var headers = HeaderRules.returned(answer.headers)
         addLength(to: &headers, answer: answer)
@@ -249,7 +262,8 @@ extension Gateway {
         to writer: inout any ResponseBodyWriter
     ) async throws -> Passed {
         var hash = SHA256Stream()
-        var copy: [UInt8]? = []
+        // Nobody asks for the same events again, and thousands of streams would hold a megabyte each.
+        var copy: [UInt8]? = answer.isEventStream ? nil : []
         var isDelivered = true
         var count = 0
         do {

@@ -161,6 +161,11 @@ public final class Gateway: Sendable {
     /// - Parameter peerAddress: the client's address, for rate limits and `Forwarded`; nil where it isn't known.
     /// - Throws: only what ends the connection, such as a request that is not HTTP.
     public func respond(to request: Request, peerAddress: String?) async throws -> Response {
+        try await respond(to: request, peerAddress: peerAddress, socket: nil)
+    }
+
+    /// - Parameter socket: where the request asks for a WebSocket that can be passed on.
+    func respond(to request: Request, peerAddress: String?, socket: WebSocketAttempt?) async throws -> Response {
         let began = NIODeadline.now()
         var service = "-"
         var cors: CORSPolicy?
@@ -176,7 +181,8 @@ public final class Gateway: Sendable {
                 metrics.record(service: service, outcome: "preflight", began: began)
                 return response
             }
-            let call = try receive(request, by: route, peerAddress: peerAddress)
+            var call = try receive(request, by: route, peerAddress: peerAddress)
+            call.socket = socket
             (response, outcome) = try await answer(call, request: request)
         } catch let refusal as CallRefusal {
             outcome = refusal.code.rawValue
@@ -283,6 +289,8 @@ struct IncomingCall: Sendable {
     var presented: PresentedPayment?
     /// Why nothing is sold now; nil where the upstream is there ([GWY-8]).
     var unavailable: CallRefusal?
+    /// Where the call asks for a WebSocket.
+    var socket: WebSocketAttempt?
     /// Held until the answer is sent.
     var slot: CallSlot
     var at: Timestamp

@@ -12,6 +12,8 @@ public struct ProxyRules: Sendable, Equatable {
     /// How upstreams are asked whether they are well; nil for a look at whether they take connections.
     public var healthCheck: HealthCheck?
     public var breaker: BreakerRules
+    /// How WebSockets are sold; nil where they are not passed on.
+    public var webSockets: WebSocketRules?
 
     public static let maximumHosts = 16
     public static let maximumUpstreams = 32
@@ -22,7 +24,8 @@ public struct ProxyRules: Sendable, Equatable {
         moreUpstreams: [UpstreamAddress] = [],
         balance: UpstreamBalance = .roundRobin,
         healthCheck: HealthCheck? = nil,
-        breaker: BreakerRules = BreakerRules()
+        breaker: BreakerRules = BreakerRules(),
+        webSockets: WebSocketRules? = nil
     ) {
         self.hosts = hosts
         self.cors = cors
@@ -30,6 +33,7 @@ public struct ProxyRules: Sendable, Equatable {
         self.balance = balance
         self.healthCheck = healthCheck
         self.breaker = breaker
+        self.webSockets = webSockets
     }
 
     func validate() throws(GatewayError) {
@@ -48,6 +52,7 @@ public struct ProxyRules: Sendable, Equatable {
         try cors?.validate()
         try healthCheck?.validate()
         try breaker.validate()
+        try webSockets?.validate()
     }
 }
 
@@ -113,7 +118,9 @@ public struct BreakerRules: Sendable, Equatable {
 
 extension ProxyRules {
     /// The members of a service's JSON that are read here.
-    static let members: Set<String> = ["hosts", "cors", "moreUpstreams", "balance", "healthCheck", "breaker"]
+    static let members: Set<String> = [
+        "hosts", "cors", "moreUpstreams", "balance", "healthCheck", "breaker", "webSockets",
+    ]
 
     init(members object: JSONObject) throws {
         self.init(
@@ -122,7 +129,8 @@ extension ProxyRules {
             moreUpstreams: try (Self.texts(object, "moreUpstreams") ?? []).map { try UpstreamAddress($0) },
             balance: try object.optionalString("balance").map(Self.balance) ?? .roundRobin,
             healthCheck: try object.optionalObject("healthCheck").map(Self.healthCheck),
-            breaker: try object.optionalObject("breaker").map(Self.breaker) ?? BreakerRules()
+            breaker: try object.optionalObject("breaker").map(Self.breaker) ?? BreakerRules(),
+            webSockets: try object.optionalObject("webSockets").map(WebSocketRules.init(json:))
         )
     }
 
@@ -139,6 +147,7 @@ extension ProxyRules {
                 "timeoutSeconds": .integer(healthCheck.timeoutSeconds), "failures": .integer(healthCheck.failures),
             ])
         }
+        object["webSockets"] = webSockets?.json
         if breaker != BreakerRules() {
             object["breaker"] = .object([
                 "failures": .integer(breaker.failures), "openSeconds": .integer(breaker.openSeconds),

@@ -74,6 +74,13 @@ struct ProxiedRequest: Sendable {
 }
 
 extension UpstreamAnswer {
+    /// Whether it is a stream of server-sent events.
+    var isEventStream: Bool {
+        headers.contains {
+            $0.name.lowercased() == "content-type" && $0.value.lowercased().hasPrefix("text/event-stream")
+        }
+    }
+
     /// Reads the whole body of an announced length.
     /// - Throws: ``UpstreamFailure`` where it ends early, late, or not in time.
     func collect(limitBytes: Int) async throws(UpstreamFailure) -> ByteBuffer {

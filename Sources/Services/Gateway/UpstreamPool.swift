@@ -74,7 +74,7 @@ final class UpstreamPool: Sendable {
     }
 
     /// Who gets the next call, the most likely first: what is well before what is tried, and in turn or by how busy it is.
-    private func candidates() -> [UpstreamMember] {
+    func candidates() -> [UpstreamMember] {
         guard members.count > 1 else { return members }
         let now = NIODeadline.now()
         let first = turn.wrappingAdd(1, ordering: .relaxed).oldValue

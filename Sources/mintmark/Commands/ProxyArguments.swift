@@ -25,6 +25,14 @@ struct ProxyArguments: ParsableArguments {
     @Option(help: "Calls in a row that an upstream does not answer before it gets none for a while (5).")
     var breakerFailures: Int64?
     @Option(help: "For how long at first, in seconds (2); doubled each time, up to ten times.") var breakerOpen: Int64?
+    @Flag(help: "Pass WebSockets on: the price buys a connection.") var websocket = false
+    @Option(
+        help: ArgumentHelp(
+            "Pass WebSockets on: the price buys so many seconds, then it is closed with the code 4402.",
+            valueName: "seconds"
+        )
+    )
+    var websocketSeconds: Int64?
     @Option(
         name: [.customLong("max-request"), .customLong("body-limit")],
         help: "The longest request body, in bytes; over it 413."
@@ -47,6 +55,11 @@ struct ProxyArguments: ParsableArguments {
             var check: JSONObject = ["path": .string(healthCheck)]
             check["intervalSeconds"] = healthInterval.map { .integer($0) }
             service["healthCheck"] = .object(check)
+        }
+        if websocket || websocketSeconds != nil {
+            var rules = JSONObject()
+            rules["paidSeconds"] = websocketSeconds.map { .integer($0) }
+            service["webSockets"] = .object(rules)
         }
         var breaker = JSONObject()
         breaker["failures"] = breakerFailures.map { .integer($0) }
