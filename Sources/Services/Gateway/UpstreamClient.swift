@@ -42,6 +42,8 @@ struct UpstreamFailure: Error, Sendable {
             self = .timedOut("it did not take the connection.")
         case let error as HTTPClientError where error == .readTimeout:
             self = .timedOut("it stopped sending.")
+        case let error as HTTPClientError where error == .writeTimeout:
+            self = .timedOut("it stopped reading.")
         case let error as HTTPClientError where error == .deadlineExceeded:
             self = .timedOut("the call's time is over.")
         case let error as HTTPClientError where error == .remoteConnectionClosed:

@@ -272,7 +272,8 @@ final class UpstreamMember: Sendable {
             timeout: .init(
                 connect: .seconds(service.timeouts.connectSeconds),
                 read: .seconds(service.timeouts.idleSeconds),
-                write: .seconds(service.timeouts.idleSeconds)
+                // A client that stops in the middle of its body is noticed first, and told so.
+                write: .seconds(service.timeouts.idleSeconds + 3)
             ),
             decompression: .disabled
         )

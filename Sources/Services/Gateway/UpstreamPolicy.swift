@@ -19,12 +19,13 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     init(bytes: [UInt8]) {
-        // ::ffff:a.b.c.d, 64:ff9b::a.b.c.d (RFC 6052) and ::a.b.c.d; 2002:aabb:ccdd:: (RFC 3056).
+        // ::ffff:a.b.c.d, 64:ff9b::a.b.c.d (RFC 6052) and, but for :: and ::1, ::a.b.c.d; 2002:aabb:ccdd:: (RFC 3056).
+        let zeros = [UInt8](repeating: 0, count: 12)
         let translations: [[UInt8]] = [
             [UInt8](repeating: 0, count: 10) + [0xff, 0xff], [0, 0x64, 0xff, 0x9b] + [UInt8](repeating: 0, count: 8),
-            [UInt8](repeating: 0, count: 12),
         ]
-        if bytes.count == 16, translations.contains(Array(bytes.prefix(12))), bytes[12] != 0 {
+        let isCompatible = bytes.starts(with: zeros) && bytes.dropFirst(12).dropLast().contains { $0 != 0 }
+        if bytes.count == 16, isCompatible || translations.contains(Array(bytes.prefix(12))) {
             self.bytes = Array(bytes.suffix(4))
         } else if bytes.count == 16, bytes.prefix(2) == [0x20, 0x02] {
             self.bytes = Array(bytes[2..<6])

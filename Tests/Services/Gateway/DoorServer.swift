@@ -73,7 +73,7 @@ func withDoorSeller<T: Sendable>(
 final class RawUpstream: Sendable {
     struct Reply: Sendable {
         var bytes: [UInt8]
-        /// Ends the connection after it.
+        /// Ends the connection after it; after a handshake, once something more came.
         var closes = true
 
         init(_ text: String, closes: Bool = true) {
@@ -124,6 +124,7 @@ final class RawUpstream: Sendable {
         private let reply: @Sendable (String) -> Reply?
         private var bytes: [UInt8] = []
         private var isRaw = false
+        private var closesLater = false
 
         init(_ upstream: RawUpstream, _ reply: @escaping @Sendable (String) -> Reply?) {
             self.upstream = upstream
@@ -132,7 +133,11 @@ final class RawUpstream: Sendable {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let new = Array(unwrapInboundIn(data).readableBytesView)
-            guard !isRaw else { return upstream.received.withLock { $0 += new } }
+            if isRaw {
+                upstream.received.withLock { $0 += new }
+                if closesLater { context.close(promise: nil) }
+                return
+            }
             bytes += new
             guard let end = String(decoding: bytes, as: UTF8.self).range(of: "\r\n\r\n") else { return }
             let head = String(String(decoding: bytes, as: UTF8.self)[..<end.upperBound])
@@ -142,9 +147,11 @@ final class RawUpstream: Sendable {
             upstream.received.withLock { $0 += left }
             guard let reply = reply(head) else { return }
             isRaw = head.lowercased().contains("upgrade: websocket")
+            closesLater = isRaw && reply.closes && reply.bytes.starts(with: "HTTP/1.1 101 ".utf8)
+            let closesNow = reply.closes && !closesLater
             let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: reply.bytes))).whenComplete { _ in
-                if reply.closes { bound.value.close(promise: nil) }
+                if closesNow { bound.value.close(promise: nil) }
             }
         }
 
