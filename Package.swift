@@ -181,8 +181,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "WebServer",
-                "Identity", "Wallet", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, nioWebSocket,
-                nioSSL, logging, metrics,
+                "Identity", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
+                nioPosix, nioWebSocket, nioSSL, logging, metrics,
             ]
         ),
 
@@ -214,7 +214,8 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
-                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird,
+                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall", "Ethereum",
+                "Settlement", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -322,8 +323,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", "WebServer", "TestSockets", crypto, hummingbird, hummingbirdCore,
-                httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
+                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", "WebServer", "TestSockets", crypto, hummingbird,
+                hummingbirdCore, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
             ]
         ),
         tests(

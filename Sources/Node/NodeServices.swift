@@ -101,6 +101,7 @@ struct NodeServices: Sendable {
                 network: LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
             )
         )
+        let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
         let gateway = Gateway(
             database: database,
             purse: WalletPurse(
@@ -116,7 +117,7 @@ struct NodeServices: Sendable {
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: try gatewayConfiguration(configuration),
+            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale),
             logger: logger
         )
         return NodeServices(
@@ -126,7 +127,7 @@ struct NodeServices: Sendable {
             wallet: wallet,
             buyer: buyer,
             gateway: gateway,
-            settlement: try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
+            settlement: settlement
         )
     }
 
@@ -192,8 +193,13 @@ struct NodeServices: Sendable {
         )
     }
 
-    private static func gatewayConfiguration(_ configuration: NodeConfiguration) throws -> GatewayConfiguration {
+    private static func gatewayConfiguration(
+        _ configuration: NodeConfiguration,
+        sale: ExactSale?
+    ) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
+        gateway.exact = sale
+        gateway.lightningNetwork = LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]
         let networks = try configuration.upstreamNetworks.map { text throws(ConfigurationError) in

@@ -176,6 +176,7 @@ extension Gateway {
             taken.channel.close(promise: nil)
             throw error
         }
+        addPaymentFields(to: &headers, of: call)
         if let name = HTTPField.Name("Sec-WebSocket-Protocol") { headers[name] = taken.subprotocol }
         let slot = call.slot
         let lease = taken.lease

@@ -2,6 +2,7 @@ public import Cryptography
 public import Encodings
 internal import HTTPTypes
 public import Hummingbird
+public import Lightning
 public import Logging
 public import NIOCore
 public import Paywall
@@ -36,6 +37,10 @@ public struct GatewayConfiguration: Sendable {
     public var invoiceLimits = InvoiceLimits()
     /// Where upstreams may stand.
     public var upstreamPolicy = UpstreamPolicy()
+    /// What is needed to sell over x402's `exact`; nil where that is not done.
+    public var exact: ExactSale?
+    /// The network of the invoices, as x402 names it.
+    public var lightningNetwork = LightningNetwork.simulated
     /// Answers up to this are read whole, so that the receipt can be a header.
     public var bufferedAnswerLimitBytes = 64 << 10
 
@@ -50,7 +55,7 @@ public final class Gateway: Sendable {
     public static let mountPath = "/s/"
 
     let configuration: GatewayConfiguration
-    let store: any ClaimStore
+    let store: any ClaimStore & ExactStore
     let grants: any GrantStore
     /// The secrets of credentials.
     public let keys: PaywallKeys
@@ -76,6 +81,9 @@ public final class Gateway: Sendable {
     let keptAnswerBytes = Mutex<Int64>(0)
     /// Claims whose task went away without an end.
     let abandoned = Mutex<[String]>([])
+    /// Claims whose payment a request is settling just now.
+    let settling = Mutex<Set<String>>([])
+    let isSettlingReserved = Atomic(false)
 
     /// - Parameters:
     ///   - database: opened with ``GatewayTables/migrations``.
@@ -96,7 +104,7 @@ public final class Gateway: Sendable {
         group: any EventLoopGroup,
         clock: WallClock,
         configuration: GatewayConfiguration = GatewayConfiguration(),
-        store: (any ClaimStore)? = nil,
+        store: (any ClaimStore & ExactStore)? = nil,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -291,6 +299,10 @@ struct IncomingCall: Sendable {
     var unavailable: CallRefusal?
     /// Where the call asks for a WebSocket.
     var socket: WebSocketAttempt?
+    /// What was shown as payment over x402; its answer tells how it was settled.
+    var x402: PresentedX402?
+    /// The client's own name for its payment, if any.
+    var paymentIdentifier: String?
     /// Held until the answer is sent.
     var slot: CallSlot
     var at: Timestamp

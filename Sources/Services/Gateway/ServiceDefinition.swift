@@ -24,6 +24,10 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var pass: CallPass?
     /// Hosts, pages, and several upstreams.
     public var proxy: ProxyRules
+    /// Whether payments of x402's `exact` are settled after the call, as long as what is at risk stays under the node's cap.
+    public var reservesX402 = false
+    /// How it is called, for catalogues.
+    public var discovery: ServiceDiscovery?
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// For people, at most 512 bytes.
@@ -97,10 +101,12 @@ public struct ServiceDefinition: Sendable, Equatable {
     /// The ways of paying that the gateway takes.
     public static let takenDialects: Set<PaymentDialect> = [.cashu, .paymentCashu, .l402, .paymentLightning]
 
-    private func validateAccepted() throws(GatewayError) {
+    func validateAccepted() throws(GatewayError) {
         try pass?.validate()
+        try discovery?.validate()
         guard let accepts else { return }
-        let untaken = accepts.subtracting(Self.takenDialects).map(\.rawValue).sorted()
+        let untaken = accepts.subtracting(Self.takenDialects).subtracting(PaymentDialect.overX402).map(\.rawValue)
+            .sorted()
         guard untaken.isEmpty else {
             throw GatewayError(
                 .invalidService,

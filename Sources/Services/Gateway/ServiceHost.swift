@@ -101,10 +101,4 @@ extension Gateway {
         let port = own.drop { $0 != "]" }.isEmpty ? own.drop { $0 != ":" } : own.drop { $0 != "]" }.dropFirst()
         return authority == host + port ? scheme + "://" + authority + call.rawTarget : nil
     }
-
-    /// The address that a call was made to, as challenges and receipts name it.
-    func publicURL(of call: IncomingCall) -> String {
-        if let uri = targetURI(of: call) { return uri }
-        return (configuration.publicOrigins.first ?? "http://localhost") + call.rawTarget
-    }
 }

@@ -14,6 +14,7 @@ struct ServiceCommand: AsyncParsableCommand {
                   --price 'GET /tiles/*=1sat' --price 'POST /route=5sat' --price 'GET /about=0sat'
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402 --pass 100
+              mintmark service add weather --upstream … --price 1usd --accept x402-exact,cashu
               mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
               mintmark service add weather --upstream http://10.0.0.1:9000 --upstream http://10.0.0.2:9000 \\
                   --health-check /health --price 2sat --host weather.example --cors '*'
@@ -82,6 +83,9 @@ extension ServiceCommand {
                   mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
                   mintmark service add weather --upstream … --price 2sat --accept l402 --pass 100
                   mintmark service add weather --upstream … --price 50sat --accept cashu,l402 --pass 1h
+                Over x402 it is paid for with a token on an EVM chain (x402-exact, settled before the call, or after it with \
+                --reserve-x402), with ecash (x402-cashu) or over Lightning (x402-lightning).
+                  mintmark service add weather --upstream … --price 1usd --accept x402-exact,x402-cashu
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
@@ -97,8 +101,9 @@ extension ServiceCommand {
         var idempotent = false
         @Option(
             help: ArgumentHelp(
-                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, with commas between.",
-                discussion: "Default: every way that the node has.",
+                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, x402-exact, x402-cashu, x402-lightning.",
+                discussion:
+                    "With commas between. Default: every way that the node has but x402-cashu and x402-lightning.",
                 valueName: "ways"
             )
         )
@@ -110,6 +115,17 @@ extension ServiceCommand {
             )
         )
         var pass: PassArgument?
+        @Flag(
+            help: "Settle x402-exact payments after the call, up to the node's x402.reserveCaps, instead of before it."
+        )
+        var reserveX402 = false
+        @Option(
+            help: ArgumentHelp(
+                "A JSON file with examples for catalogues: query, body, bodyType, output, mimeType.",
+                valueName: "file"
+            )
+        )
+        var discovery: String?
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
         @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
         @Option(help: "One line for people.") var summary: String?
@@ -141,6 +157,13 @@ extension ServiceCommand {
                 )
             }
             service["pass"] = pass?.json
+            if reserveX402 { service["reserveX402"] = true }
+            if let discovery {
+                guard let data = FileManager.default.contents(atPath: discovery), data.count <= 65_536 else {
+                    throw ValidationError("\(discovery) can't be read, or is longer than 64 KiB.")
+                }
+                service["discovery"] = try JSONValue.parse([UInt8](data))
+            }
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             proxy.write(to: &service, moreUpstreams: Array(upstream.dropFirst()))
             if replace { service["replace"] = true }
