@@ -40,7 +40,8 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
-let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
+let hummingbirdHTTP2: Target.Dependency = .product(name: "HummingbirdHTTP2", package: "hummingbird")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
@@ -131,7 +132,11 @@ let package = Package(
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
         room("WebClient", on: .services, [httpClient, nioCore]),
-        room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
+        room(
+            "WebServer",
+            on: .services,
+            [hummingbirdCore, hummingbirdHTTP2, nioCore, nioHTTP1, nioWebSocket, nioTLS, nioSSL, logging]
+        ),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
         room(
             "AuditLog",
@@ -188,9 +193,9 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "Identity",
-                "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix,
-                logging, metrics,
+                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "WebServer",
+                "Identity", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
+                nioPosix, nioWebSocket, nioSSL, logging, metrics,
             ]
         ),
 
@@ -202,7 +207,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
-                "Ethereum", httpClient, hummingbird, hummingbirdCore, hummingbirdTLS,
+                "Ethereum", httpClient, hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
@@ -339,8 +344,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", hummingbird, httpTypes, httpClient, nioCore,
-                nioHTTP1, nioPosix, logging,
+                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", "WebServer", "TestSockets", crypto, hummingbird,
+                hummingbirdCore, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
             ]
         ),
         tests(

@@ -58,6 +58,8 @@ final class ChildProcess {
         return (lines.last, seconds)
     }
 
+    var identifier: Int32 { process.processIdentifier }
+
     /// Resident memory in MB (10^6 bytes), as the kernel counts it.
     func residentMegabytes() throws -> Double {
         let path = "/proc/\(process.processIdentifier)/statm"

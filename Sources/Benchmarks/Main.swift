@@ -40,6 +40,18 @@ enum Main {
             try await PaidCallBenchmark().run()
         },
         Benchmark(
+            "gateway-cost",
+            "What an unpriced call through a node's gateway takes longer than a direct one, one client."
+        ) {
+            try await GatewayBenchmark().cost()
+        },
+        Benchmark("stream", "A gigabyte through the gateway: the node's peak memory.") {
+            try await GatewayBenchmark().stream()
+        },
+        Benchmark("sse", "2000 clients of a server-sent event stream through the gateway: the node's memory.") {
+            try await GatewayBenchmark().events()
+        },
+        Benchmark(
             "x402",
             "Calls a second paid over x402's exact, 16 clients: verified, reserved and served; beside the official Python"
                 + " server where the interop checks installed it."
@@ -95,7 +107,7 @@ enum Main {
         `machine-load` is the one-minute load average at the start, its yardstick the number of cores.
 
         """
-            + benchmarks.map { "  \($0.name.padding(toLength: 11, withPad: " ", startingAt: 0)) \($0.summary)" }
+            + benchmarks.map { "  \($0.name.padding(toLength: 13, withPad: " ", startingAt: 0)) \($0.summary)" }
             .joined(separator: "\n")
     }
 

@@ -12,6 +12,8 @@ struct RunningNode {
     let http: HTTPClient
     let payer: SimulatedBackend
     let url: String
+    /// Runs a command of the program on this node.
+    let command: (_ arguments: [String]) throws -> Void
     var port: Int { URL(string: url)?.port ?? 0 }
 
     var mint: RemoteMint {
@@ -23,7 +25,7 @@ struct RunningNode {
 
     /// Starts both, runs `work`, and ends them.
     /// - Returns: nil where `mintmark` was not built.
-    static func with<T>(_ work: (RunningNode) async throws -> T) async throws -> T? {
+    static func with<T>(_ settings: [String] = [], _ work: (RunningNode) async throws -> T) async throws -> T? {
         guard let own = Bundle.main.executableURL?.resolvingSymlinksInPath() else { return nil }
         let mintmark = own.deletingLastPathComponent().appending(path: "mintmark")
         guard FileManager.default.isExecutableFile(atPath: mintmark.path) else { return nil }
@@ -38,9 +40,11 @@ struct RunningNode {
         defer { lightning.stop() }
         let home = folder.appending(path: "n").path
         try child(["init", "--json", "--data", home]).finish()
-        let node = child([
-            "serve", "--port", "0", "--json", "--data", home, "--set", "lightning.simulatedURL=\(networkURL)",
-        ])
+        let node = child(
+            [
+                "serve", "--port", "0", "--json", "--data", home, "--set", "lightning.simulatedURL=\(networkURL)",
+            ] + settings
+        )
         let facts = try await node.start().line
         defer { node.stop() }
         let http = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
@@ -57,7 +61,8 @@ struct RunningNode {
                 process: node,
                 http: http,
                 payer: payer,
-                url: facts["publicURL"]?.stringValue ?? ""
+                url: facts["publicURL"]?.stringValue ?? "",
+                command: { try child($0 + ["--json", "--data", home]).finish() }
             )
             let result = try await work(running)
             try await http.shutdown()

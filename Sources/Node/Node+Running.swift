@@ -74,12 +74,17 @@ extension Node {
             )
         ]
         if doors == .everything {
+            let certificate = try Servers.certificate(configuration)
+            if let certificate { services.append(CertificateWatch(certificate, logger: logger)) }
+            let token = try operatorToken()
             services.append(
-                try Servers.publicServer(
-                    PublicResponder(self, operatorToken: try operatorToken()),
+                Servers.publicServer(
+                    PublicResponder(self, operatorToken: token),
                     configuration: configuration,
                     webSockets: webSockets,
                     quickAnswers: [HealthRoutes.path: { [health = HealthRoutes(node: self)] in health.quickAnswer() }],
+                    gateway: gateway,
+                    certificate: certificate,
                     logger: logger,
                     onListening: { _ in await announce() }
                 )

@@ -218,6 +218,13 @@ struct NodeServices: Sendable {
         gateway.lightningNetwork = LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]
+        let networks = try configuration.upstreamNetworks.map { text throws(ConfigurationError) in
+            guard let network = IPNetwork(text) else {
+                throw ConfigurationError("gateway.upstreamNetworks lists networks such as 10.1.0.0/16, not \(text)")
+            }
+            return network
+        }
+        if !networks.isEmpty { gateway.upstreamPolicy = UpstreamPolicy(allowed: networks) }
         gateway.redeemWithinSeconds = configuration.redeemWithinSeconds
         gateway.unredeemedCap = configuration.offlineCap
         return gateway

@@ -1,11 +1,10 @@
 internal import Foundation
+internal import Gateway
 internal import Hummingbird
 internal import HummingbirdCore
-internal import HummingbirdTLS
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
-internal import NIOSSL
 internal import ServiceLifecycle
 internal import WebServer
 
@@ -19,13 +18,21 @@ enum Servers {
         configuration: NodeConfiguration,
         webSockets: [WebSocketRoute],
         quickAnswers: [String: @Sendable () -> DoorAnswer?],
+        gateway: Gateway,
+        certificate: ServerCertificate?,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void
-    ) throws(ConfigurationError) -> some Service
+    ) -> some Service
     where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
         Application(
             responder: responder,
-            server: try serverBuilder(configuration, webSockets: webSockets, quickAnswers: quickAnswers),
+            server: serverBuilder(
+                configuration,
+                webSockets: webSockets,
+                quickAnswers: quickAnswers,
+                gateway: gateway,
+                certificate: certificate
+            ),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: nil,
@@ -68,27 +75,29 @@ enum Servers {
     private static func serverBuilder(
         _ configuration: NodeConfiguration,
         webSockets: [WebSocketRoute],
-        quickAnswers: [String: @Sendable () -> DoorAnswer?]
-    ) throws(ConfigurationError) -> HTTPServerBuilder {
-        let plain = HTTPDoor(
+        quickAnswers: [String: @Sendable () -> DoorAnswer?],
+        gateway: Gateway,
+        certificate: ServerCertificate?
+    ) -> HTTPServerBuilder {
+        var door = HTTPDoor(
             idleTimeoutSeconds: idleTimeoutSeconds,
             maximumConnections: maximumConnections(configuration),
             quickAnswers: quickAnswers,
             webSockets: webSockets
-        ).builder
+        )
+        door.isForeign = { gateway.sells(at: $0) }
+        door.webSocketGate = gateway.webSocketGate
+        guard let certificate else { return door.builder }
+        return door.builder(certificate: certificate)
+    }
+
+    /// The certificate that the configuration names; nil where none is.
+    static func certificate(_ configuration: NodeConfiguration) throws(ConfigurationError) -> ServerCertificate? {
         guard let certificatePath = configuration.tlsCertificatePath, let keyPath = configuration.tlsKeyPath else {
-            return plain
+            return nil
         }
         do {
-            let chain = try NIOSSLCertificate.fromPEMFile(certificatePath)
-            let key = try NIOSSLPrivateKey(file: keyPath, format: .pem)
-            var tls = TLSConfiguration.makeServerConfiguration(
-                certificateChain: chain.map { .certificate($0) },
-                privateKey: .privateKey(key)
-            )
-            tls.minimumTLSVersion = .tlsv12
-            tls.applicationProtocols = ["http/1.1"]
-            return try .tls(plain, tlsConfiguration: tls)
+            return try ServerCertificate(certificatePath: certificatePath, keyPath: keyPath)
         } catch {
             throw ConfigurationError(
                 "the TLS certificate \(certificatePath) and key \(keyPath) cannot be used (PEM is expected): \(error)"

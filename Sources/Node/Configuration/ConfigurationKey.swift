@@ -11,6 +11,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case tlsKey = "http.tlsKey"
     case behindProxy = "http.behindProxy"
     case maximumConnections = "http.maximumConnections"
+    case upstreamNetworks = "gateway.upstreamNetworks"
     case network
     case lightningBackend = "lightning.backend"
     case simulatedLightningURL = "lightning.simulatedURL"

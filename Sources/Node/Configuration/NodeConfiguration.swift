@@ -32,6 +32,8 @@ public struct NodeConfiguration: Sendable {
     public var behindProxy: String?
     /// Connections at once on the public address; nil: half of what the process may open, at most 2048.
     public var maximumConnections: Int?
+    /// Where upstreams of services may stand; empty for everywhere that services stand.
+    public var upstreamNetworks: [String]
     public var network: Network
     public var lightning: LightningKind
     public var simulatedLightningURL: String
@@ -130,6 +132,7 @@ public struct NodeConfiguration: Sendable {
         tlsKeyPath = values.text(.tlsKey)
         behindProxy = values.text(.behindProxy)
         maximumConnections = try values.number(.maximumConnections, in: 8...65_536).map { Int($0) }
+        upstreamNetworks = values.list(.upstreamNetworks)
         let backend = try values.choice(.lightningBackend) ?? LightningKind.simulated
         lightning = backend
         network = try LightningNodeSettings.network(values, for: backend)

@@ -52,10 +52,11 @@ struct PublicResponder: HTTPResponder {
     }
 
     func respond(to request: Request, context: PublicContext) async throws -> Response {
-        if fence.raised != nil, !Fence.allowsPublic(request.method, path: request.uri.path) {
-            return request.uri.path.hasPrefix("/mint/") ? Fence.mintRefusal() : Fence.refusal()
+        let isSold = gateway.answers(request)
+        if fence.raised != nil, isSold || !Fence.allowsPublic(request.method, path: request.uri.path) {
+            return request.uri.path.hasPrefix("/mint/") && !isSold ? Fence.mintRefusal() : Fence.refusal()
         }
-        if request.uri.path.hasPrefix(Gateway.mountPath) {
+        if isSold {
             return try await gateway.respond(to: request, peerAddress: context.remoteAddress?.ipAddress)
         }
         do {

@@ -22,8 +22,12 @@ extension Gateway {
     }
 
     private func answerOnce(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
+        var call = call
+        // Before money is asked for or taken: an upstream that is not there can't be paid for ([GWY-8]).
+        call.unavailable = await call.upstream.unavailability()
         let needsHolder = call.rule.dependsOnCaller && call.isSigned
         if call.price.isFree, !needsHolder {
+            if let refusal = call.unavailable { throw refusal }
             let body = try await readBody(of: call, request: request)
             let caller = try await checkCaller(call, body: body.fact)
             return (try await passThrough(call, body: body, caller: caller), "free")
@@ -31,6 +35,7 @@ extension Gateway {
         let payment = try incomingPayment(of: call)
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
         if needsHolder, payment == nil, key == nil {
+            if let refusal = call.unavailable { throw refusal }
             let body = try await readBody(of: call, request: request)
             let caller = try await checkCaller(call, body: body.fact)
             return try await answerHolder(call, key: key, body: body, caller: caller)
@@ -107,7 +112,12 @@ extension Gateway {
                 if joined.contains("sha-256=") { throw CallRefusal(.malformedRequest, error.message) }
             }
         }
-        let intake = RequestIntake(limitBytes: call.service.requestBodyLimitBytes, promisedDigest: promised)
+        let intake = RequestIntake(
+            limitBytes: call.service.requestBodyLimitBytes,
+            promisedDigest: promised,
+            totalSeconds: call.service.timeouts.totalSeconds,
+            idleSeconds: call.service.timeouts.idleSeconds
+        )
         return try await intake.read(request)
     }
 
@@ -149,7 +159,8 @@ extension Gateway {
     }
 
     /// The absolute URI that the caller must have signed; nil where the request names a host that is not ours.
-    private func targetURI(of call: IncomingCall) -> String? {
+    func targetURI(of call: IncomingCall) -> String? {
+        if call.isByHost { return hostURI(of: call) }
         guard let authority = call.authority?.lowercased(), !authority.isEmpty else { return nil }
         for origin in configuration.publicOrigins {
             let host = origin.drop { $0 != ":" }.dropFirst(3)
@@ -233,7 +244,7 @@ extension Gateway {
             )
         else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
         let assessment: PaymentAssessment
-        switch lateness.map({ .failure($0) }) ?? judged.verdict {
+        switch (lateness ?? call.unavailable).map({ .failure($0) }) ?? judged.verdict {
         case .success(let found):
             assessment = found
         case .failure(let refusal):

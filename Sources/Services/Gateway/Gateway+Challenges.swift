@@ -54,6 +54,11 @@ extension Gateway {
         func refuse(_ message: String) -> GatewayError {
             GatewayError(.invalidService, "The price of \(rule.pathPattern): \(message)")
         }
+        if service.proxy.webSockets != nil, rule.metering != nil || rule.freeCallsPerDay != nil {
+            throw refuse(
+                "a service with WebSockets has fixed prices; a price buys a connection, or --websocket-seconds."
+            )
+        }
         if rule.freeCallsPerDay != nil, service.passport == nil {
             throw refuse("free calls are counted by passport, so the service must say whose it trusts (--trust).")
         }
@@ -76,6 +81,7 @@ extension Gateway {
 
     /// - Parameter refusal: why what was shown as payment does not count; nil where nothing was shown.
     func challenge(_ call: IncomingCall, because refusal: CallRefusal? = nil) async throws -> Response {
+        if let refusal = call.unavailable { throw refusal }
         let offered = offered(for: call)
         var terms = ChallengeTerms(
             realm: realm,

@@ -48,7 +48,7 @@ extension Gateway {
         else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
         let known = try await store.exact(key: judged.payment.key)
         call.x402?.transaction = known?.transaction
-        if let refusal = judged.refusal, known?.creditUntil == nil {
+        if let refusal: any Error = judged.refusal ?? call.unavailable, known?.creditUntil == nil {
             // It may be an old friend: what was paid once is answered even where it would not be taken today.
             let decision = try await store.decide(scope: scope, exact: judged.payment.key, now: clock.now())
             if decision == .proceed { throw refusal }

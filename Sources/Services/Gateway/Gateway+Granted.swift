@@ -231,6 +231,8 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let id = UUIDVersion7.make(at: call.at)
+        var use = use
+        use.lateness = use.lateness ?? call.unavailable
         // One call: the payment names it, and the same request gets the same answer. Of several each is a new one, unless the
         // client names it itself ([GRA-4]).
         let isOneCall = grant.terms.calls == 1 && !grant.isCredit

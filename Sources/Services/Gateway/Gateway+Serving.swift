@@ -30,6 +30,22 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         do {
+            if let socket = call.socket {
+                let request = proxied(call, body: body, caller: claim.caller)
+                let response = try await open(socket, for: call, request: request) {
+                    let receipt = try await settle(
+                        claim,
+                        answer: nil,
+                        status: 101,
+                        digest: IntakeBody.emptyDigest,
+                        charge: nil,
+                        settlement: nil
+                    )
+                    lease.close()
+                    return receipt
+                }
+                return (response, "served")
+            }
             let began = NIODeadline.now()
             let answer = try await call.upstream.call(proxied(call, body: body, caller: claim.caller))
             if call.service.refundsServerErrors, answer.status >= 500 {
@@ -74,11 +90,15 @@ extension Gateway {
         let began = NIODeadline.now()
         let answer: UpstreamAnswer
         do {
+            if let socket = call.socket {
+                let request = proxied(call, body: body, caller: caller)
+                return try await open(socket, for: call, request: request) { nil }
+            }
             answer = try await call.upstream.call(proxied(call, body: body, caller: caller))
-        } catch {
+        } catch let failure as UpstreamFailure {
             await end(free, call: call, isServed: false, measured: nil)
             await body.abandon()
-            throw error.refusal
+            throw failure.refusal
         }
         if free != nil, call.service.refundsServerErrors, answer.status >= 500 {
             await end(free, call: call, isServed: false, measured: nil)
@@ -330,7 +350,8 @@ extension Gateway {
         _ facts: (Int) -> MeasuredCall?
     ) async throws -> Passed {
         var hash = SHA256Stream()
-        var copy: [UInt8]? = []
+        // Nobody asks for the same events again, and thousands of streams would hold a megabyte each.
+        var copy: [UInt8]? = answer.isEventStream ? nil : []
         var isDelivered = true
         var count = 0
         var sent = 0

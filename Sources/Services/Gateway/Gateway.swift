@@ -35,6 +35,8 @@ public struct GatewayConfiguration: Sendable {
     /// What units are worth in millisatoshis: a price in another unit than sat and msat is asked over Lightning only with one.
     public var rates = PriceRates()
     public var invoiceLimits = InvoiceLimits()
+    /// Where upstreams may stand.
+    public var upstreamPolicy = UpstreamPolicy()
     /// What is needed to sell over x402's `exact`; nil where that is not done.
     public var exact: ExactSale?
     /// The network of the invoices, as x402 names it.
@@ -45,7 +47,7 @@ public struct GatewayConfiguration: Sendable {
     public init() {}
 }
 
-/// The paying reverse proxy: `/s/<service>/…` ([CALL-1]).
+/// The paying reverse proxy: `/s/<service>/…` ([CALL-1]), and services by host ([GWY-1]).
 ///
 /// One direction: price → who asks → claim → upstream → settle. Pure rooms decide, this one does. Every promise to a buyer
 /// is on disk before the buyer sees it.
@@ -124,7 +126,12 @@ public final class Gateway: Sendable {
                 logger: logger
             )
         }
-        registry = ServiceRegistry(database: database, group: group, logger: logger)
+        registry = ServiceRegistry(
+            database: database,
+            group: group,
+            policy: configuration.upstreamPolicy,
+            logger: logger
+        )
         self.purse = purse
         self.callers = callers
         self.workers = workers
@@ -146,6 +153,8 @@ public final class Gateway: Sendable {
     /// - Throws: ``GatewayError`` `invalid-service` for what this node can't sell, `service-exists`, `too-many-services`.
     public func add(_ service: ServiceDefinition, replaces: Bool = false) async throws {
         try requireSellable(service)
+        try requireFreeHosts(service)
+        try registry.requireAllowed(service)
         try await registry.add(service, replaces: replaces, at: clock.now().millisecondsSince1970)
     }
 
@@ -160,17 +169,32 @@ public final class Gateway: Sendable {
 
     // MARK: Calls
 
-    /// Answers a request under ``mountPath``.
+    /// Answers a request that the gateway ``answers(_:)``.
     /// - Parameter peerAddress: the client's address, for rate limits and `Forwarded`; nil where it isn't known.
     /// - Throws: only what ends the connection, such as a request that is not HTTP.
     public func respond(to request: Request, peerAddress: String?) async throws -> Response {
+        try await respond(to: request, peerAddress: peerAddress, socket: nil)
+    }
+
+    /// - Parameter socket: where the request asks for a WebSocket that can be passed on.
+    func respond(to request: Request, peerAddress: String?, socket: WebSocketAttempt?) async throws -> Response {
         let began = NIODeadline.now()
         var service = "-"
-        let response: Response
+        var cors: CORSPolicy?
+        var response: Response
         var outcome: String
         do {
-            let call = try receive(request, peerAddress: peerAddress)
-            service = call.service.name
+            let route = try route(request)
+            service = route.entry.definition.name
+            cors = route.entry.definition.proxy.cors
+            if let cors, CORSPolicy.isPreflight(request) {
+                let path = try RequestPath(route.target.prefix { $0 != "?" })
+                let response = try cors.preflight(request, methods: route.entry.definition.prices.methods(path: path))
+                metrics.record(service: service, outcome: "preflight", began: began)
+                return response
+            }
+            var call = try receive(request, by: route, peerAddress: peerAddress)
+            call.socket = socket
             (response, outcome) = try await answer(call, request: request)
         } catch let refusal as CallRefusal {
             outcome = refusal.code.rawValue
@@ -199,6 +223,7 @@ public final class Gateway: Sendable {
                 )
             )
         }
+        cors?.open(&response, to: request)
         metrics.record(service: service, outcome: outcome, began: began)
         return response
     }
@@ -217,7 +242,7 @@ public final class Gateway: Sendable {
     }
 
     /// Reads what the call is, and refuses what can be refused at once.
-    private func receive(_ request: Request, peerAddress: String?) throws -> IncomingCall {
+    private func receive(_ request: Request, by route: ServiceRoute, peerAddress: String?) throws -> IncomingCall {
         guard let slot = CallSlot(slots) else {
             throw CallRefusal(
                 .overloaded,
@@ -225,29 +250,14 @@ public final class Gateway: Sendable {
                 retryAfterSeconds: 1
             )
         }
-        let raw = request.head.path ?? ""
-        guard raw.hasPrefix(Self.mountPath),
-            raw.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "#") })
-        else {
-            throw CallRefusal(.ambiguousPath, "The request's target holds a character that must be percent-encoded.")
-        }
-        let rest = raw.dropFirst(Self.mountPath.count)
-        let name = rest.prefix { $0 != "/" && $0 != "?" }
-        guard ServiceDefinition.isName(String(name)), let entry = registry.entry(String(name)) else {
-            throw CallRefusal(.unknownService, "No service of that name is for sale here.")
-        }
-        var target = String(rest.dropFirst(name.count))
-        if !target.hasPrefix("/") { target = "/" + target }
-        let path = try RequestPath(target.prefix { $0 != "?" })
+        let entry = route.entry
+        let path = try RequestPath(route.target.prefix { $0 != "?" })
         let method = request.head.method.rawValue
         guard method != "CONNECT", method != "TRACE", method.utf8.count <= 32 else {
             throw CallRefusal(.notForSale, status: 501, "The method \(method.prefix(32)) is not passed on.")
         }
-        guard request.headers[values: HTTPField.Name.host].isEmpty else {
-            throw CallRefusal(.malformedRequest, "The request has several Host headers.")
-        }
         if let limit = entry.definition.rateLimit {
-            let key = "\(name) \(RateLimiter.group(address: peerAddress ?? "?"))"
+            let key = "\(entry.definition.name) \(RateLimiter.group(address: peerAddress ?? "?"))"
             try limit.check(limiter, key: key)
         }
         guard let rule = entry.definition.prices.rule(method: method, path: path) else {
@@ -261,8 +271,9 @@ public final class Gateway: Sendable {
             upstream: entry.upstream,
             method: method,
             path: path,
-            target: target,
-            rawTarget: raw,
+            target: route.target,
+            rawTarget: request.head.path ?? "",
+            isByHost: route.isByHost,
             headers: request.headers,
             authority: request.head.authority,
             peerAddress: peerAddress,
@@ -278,13 +289,15 @@ public final class Gateway: Sendable {
 /// A call as it came in.
 struct IncomingCall: Sendable {
     var service: ServiceDefinition
-    var upstream: UpstreamClient
+    var upstream: UpstreamPool
     var method: String
     var path: RequestPath
     /// Path and query below the service.
     var target: String
     /// Path and query as sent.
     var rawTarget: String
+    /// Whether the host named the service, not the path.
+    var isByHost: Bool
     var headers: HTTPFields
     var authority: String?
     var peerAddress: String?
@@ -292,6 +305,10 @@ struct IncomingCall: Sendable {
     var rule: PriceRule
     /// What was shown as payment under the `Payment` scheme; its answer has a `Payment-Receipt`.
     var presented: PresentedPayment?
+    /// Why nothing is sold now; nil where the upstream is there ([GWY-8]).
+    var unavailable: CallRefusal?
+    /// Where the call asks for a WebSocket.
+    var socket: WebSocketAttempt?
     /// What was shown as payment over x402; its answer tells how it was settled.
     var x402: PresentedX402?
     /// The client's own name for its payment, if any.

@@ -23,7 +23,7 @@ public struct GatewayMiddleware<Context: RequestContext>: RouterMiddleware {
         context: Context,
         next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        guard request.head.path?.hasPrefix(Gateway.mountPath) == true else { return try await next(request, context) }
+        guard gateway.answers(request) else { return try await next(request, context) }
         return try await gateway.respond(to: request, peerAddress: peerAddress(context))
     }
 }
@@ -47,7 +47,11 @@ public struct GatewayRoutes: Sendable {
                 else { throw CallRefusal(.unknownReceipt, "There is no receipt of that id here.") }
                 return Response(
                     status: .ok,
-                    headers: [.contentType: "application/json", .cacheControl: "private, max-age=31536000, immutable"],
+                    headers: [
+                        .contentType: "application/json", .cacheControl: "private, max-age=31536000, immutable",
+                        // A page that paid reads its receipt from where it paid.
+                        .accessControlAllowOrigin: "*",
+                    ],
                     body: ResponseBody(byteBuffer: ByteBuffer(bytes: receipt))
                 )
             }
@@ -65,7 +69,7 @@ public struct GatewayRoutes: Sendable {
             await answering { try await add(request) }
         }
         router.get("/services/:name") { _, context in
-            await answering { Problem.json(try service(context.parameters.get("name")).json) }
+            await answering { Problem.json(try shown(try service(context.parameters.get("name")))) }
         }
         router.post("/services/:name/price") { request, context in
             await answering {
@@ -147,6 +151,13 @@ public struct GatewayRoutes: Sendable {
             throw GatewayError(.serviceUnknown, "No service is named \"\((name ?? "").prefix(80))\".")
         }
         return service
+    }
+
+    /// A definition, with what is known of its upstreams now in `state`.
+    private func shown(_ service: ServiceDefinition) throws -> JSONValue {
+        var object = try service.json.requireObject("the service")
+        object["state"] = gateway.registry.entry(service.name).map { .object(["upstreams": $0.upstream.states]) }
+        return .object(object)
     }
 
     /// Adds a service; with the member `replace` true, changes one of the same name.

@@ -97,8 +97,11 @@ struct RequestIntake: Sendable {
     var limitBytes: Int64
     /// From `Content-Digest`; nil where there is none.
     var promisedDigest: [UInt8]?
+    /// How long it may take to come whole, or as far as is read before the call, in seconds; and between two pieces after it.
+    var totalSeconds: Int64 = 300
+    var idleSeconds: Int64 = 30
 
-    /// - Throws: ``CallRefusal`` 413 and 400; the connection's own errors.
+    /// - Throws: ``CallRefusal`` 413, 408 and 400; the connection's own errors.
     func read(_ request: Request) async throws -> IntakeBody {
         let declared = try Self.declaredLength(request.headers)
         if let declared, declared > limitBytes { throw tooLarge }
@@ -106,6 +109,35 @@ struct RequestIntake: Sendable {
             // No body by the rules of HTTP/1.1; nothing is read, so that a request without one costs nothing.
             return try finished(ByteBuffer(), declared: 0)
         }
+        let isLate = Atomic(false)
+        let reading = Task { try await collect(request, declared: declared) }
+        let watch = Task {
+            try await Task.sleep(for: .seconds(min(totalSeconds, Self.wholeSeconds)))
+            isLate.store(true, ordering: .relaxed)
+            reading.cancel()
+        }
+        defer { watch.cancel() }
+        do {
+            return try await withTaskCancellationHandler {
+                try await reading.value
+            } onCancel: {
+                reading.cancel()
+            }
+        } catch {
+            throw isLate.load(ordering: .relaxed) ? Self.late : error
+        }
+    }
+
+    /// How long the part that is read before the call may take, in seconds: a megabyte at the pace of a poor connection.
+    static let wholeSeconds: Int64 = 60
+
+    static let late = CallRefusal(
+        .requestTimeout,
+        status: 408,
+        "The request's body did not come in time. Nothing was taken."
+    )
+
+    private func collect(_ request: Request, declared: Int64?) async throws -> IntakeBody {
         var iterator = request.body.makeAsyncIterator()
         var collected = ByteBuffer()
         while let piece = try await iterator.next() {
@@ -155,9 +187,11 @@ struct RequestIntake: Sendable {
         let limitBytes = limitBytes
         let promised = promisedDigest
         let tooLarge = tooLarge
+        let pace = PaceWatch(seconds: idleSeconds) { channel.finish(Self.late) }
         let received = SharedCount()
         received.withLock { $0 = Int64(head.readableBytes) }
         let pump = Task {
+            defer { pace.end() }
             var iterator = iterator
             var count = Int64(head.readableBytes)
             var hash = SHA256Stream()
@@ -165,7 +199,10 @@ struct RequestIntake: Sendable {
             do {
                 var isWanted = await channel.send(head)
                 var unwanted = 0
-                while unwanted < Self.drainLimitBytes, let piece = try await iterator.next() {
+                while unwanted < Self.drainLimitBytes, !pace.isOver {
+                    pace.waits(true)
+                    guard let piece = try await iterator.next() else { break }
+                    pace.waits(false)
                     guard isWanted else {
                         unwanted += piece.readableBytes
                         continue
@@ -185,6 +222,7 @@ struct RequestIntake: Sendable {
                 channel.finish(error)
             }
         }
+        pace.begin(pump)
         return LongBody(
             stream: channel,
             pump: pump,
@@ -192,5 +230,60 @@ struct RequestIntake: Sendable {
             promisedDigest: promised,
             received: received
         )
+    }
+}
+
+/// Ends a body whose sender stops in the middle. Time in which nobody reads, because the upstream is slow, does not count.
+private final class PaceWatch: Sendable {
+    private struct State {
+        var waitingSince: NIODeadline? = .now()
+        var isOver = false
+        var watch: Task<Void, Never>?
+    }
+
+    private let seconds: Int64
+    private let late: @Sendable () -> Void
+    private let state = Mutex(State())
+
+    /// - Parameter late: called once where the sender is too slow, before the pump is cancelled.
+    init(seconds: Int64, late: @escaping @Sendable () -> Void) {
+        self.seconds = seconds
+        self.late = late
+    }
+
+    var isOver: Bool { state.withLock { $0.isOver } }
+
+    func waits(_ waits: Bool) {
+        state.withLock { $0.waitingSince = waits ? .now() : nil }
+    }
+
+    func begin(_ pump: Task<Void, Never>) {
+        let limit = TimeAmount.seconds(seconds)
+        let watch = Task { [self] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(min(1, seconds)))
+                let isLate = state.withLock { state in
+                    guard !state.isOver, let since = state.waitingSince, NIODeadline.now() - since > limit else {
+                        return false
+                    }
+                    state.isOver = true
+                    return true
+                }
+                guard isLate else { continue }
+                late()
+                pump.cancel()
+                return
+            }
+        }
+        state.withLock { state in
+            if state.isOver { watch.cancel() } else { state.watch = watch }
+        }
+    }
+
+    func end() {
+        state.withLock { state in
+            state.isOver = true
+            return state.watch
+        }?.cancel()
     }
 }

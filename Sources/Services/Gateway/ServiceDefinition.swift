@@ -22,6 +22,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var accepts: Set<PaymentDialect>?
     /// What one payment over L402 buys, where that is more than one call.
     public var pass: CallPass?
+    /// Hosts, pages, and several upstreams.
+    public var proxy: ProxyRules
     /// Whether payments of x402's `exact` are settled after the call, as long as what is at risk stays under the node's cap.
     public var reservesX402 = false
     /// How it is called, for catalogues.
@@ -47,6 +49,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         rateLimit: RateLimit? = nil,
         accepts: Set<PaymentDialect>? = nil,
         pass: CallPass? = nil,
+        proxy: ProxyRules = ProxyRules(),
         sla: String? = nil,
         summary: String? = nil
     ) throws(GatewayError) {
@@ -61,6 +64,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         self.rateLimit = rateLimit
         self.accepts = accepts
         self.pass = pass
+        self.proxy = proxy
         self.sla = sla
         self.summary = summary
         try validate()
@@ -90,6 +94,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         try timeouts.validate()
         try rateLimit?.validate()
         try passport?.validate()
+        try proxy.validate()
         try validateAccepted()
     }
 

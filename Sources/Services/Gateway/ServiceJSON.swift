@@ -10,7 +10,7 @@ extension ServiceDefinition {
             guard let object = json.objectValue else {
                 throw GatewayError(.invalidService, "A service is a JSON object.")
             }
-            try Self.refuseUnknown(object, known: Self.members, in: "a service")
+            try Self.refuseUnknown(object, known: Self.members.union(ProxyRules.members), in: "a service")
             try self.init(
                 name: object.string("name"),
                 upstream: UpstreamAddress(object.string("upstream")),
@@ -23,6 +23,7 @@ extension ServiceDefinition {
                 rateLimit: object.optionalObject("rateLimit").map(Self.rateLimit),
                 accepts: object.optionalArray("accept").map(Self.dialects),
                 pass: object.optionalObject("pass").map(Self.pass),
+                proxy: ProxyRules(members: object),
                 sla: object.optionalString("sla"),
                 summary: object.optionalString("summary")
             )
@@ -76,6 +77,7 @@ extension ServiceDefinition {
         case .credit(let credit):
             object["pass"] = .object(["credit": .string(String(credit.amount)), "unit": .string(credit.unit)])
         }
+        proxy.write(to: &object)
         if reservesX402 { object["reserveX402"] = true }
         object["discovery"] = discovery.map { .object($0.json) }
         object["sla"] = sla.map { .string($0) }

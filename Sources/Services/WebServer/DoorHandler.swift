@@ -24,6 +24,8 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
         /// Waiting whether the WebSocket is let in.
         case opening
         case webSocket(WebSocketSession)
+        /// One that is passed on.
+        case relay(WebSocketRelay)
     }
 
     private let door: HTTPDoor
@@ -46,8 +48,13 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (state, unwrapInboundIn(data)) {
-        case (.http, .head(let head)):
-            receive(head, data, context)
+        case (.http, .head(var head)):
+            if let refusal = RequestTarget.settle(&head) {
+                // The answers to what came before it are lost: who sends this can't be trusted to cut requests as we do.
+                state = .refused
+                return refusal.send(on: context, closes: true)
+            }
+            receive(head, wrapInboundOut(.head(head)), context)
         case (.http, .body), (.http, .end):
             // The client did not wait for the interim answer.
             cancelInterim()
@@ -63,8 +70,14 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
         // Not before the answers to what came before it.
         if openRequests == 0, head.method == .GET {
             let path = head.uri.prefix { $0 != "?" }
-            if head.asksForWebSocket, let route = door.webSockets.first(where: { $0.path == path }) {
+            if head.asksForWebSocket, let route = door.webSockets.first(where: { $0.path == path }),
+                !door.isForeign(head.headers.first(name: "host") ?? "")
+            {
                 return open(route, head, context)
+            }
+            if head.asksForWebSocket, let gate = door.webSocketGate {
+                let ask = WebSocketAsk(head, context)
+                if gate.claims(ask) { return pass(ask, to: gate, head, context) }
             }
             if let answer = door.quickAnswer(to: head) {
                 state = .answering(answer, closes: !head.isKeepAlive || head.version != .http1_1)
@@ -109,73 +122,143 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
             headers: head.headers.map { ($0.name, $0.value) },
             peerAddress: context.remoteAddress?.ipAddress
         )
-        // NIO's own upgrader checks the key and the version and computes the answer's headers.
-        let upgrader = NIOWebSocketServerUpgrader(
-            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(HTTPHeaders()) },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() }
-        )
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let channel = context.channel
-        upgrader.buildUpgradeResponse(channel: channel, upgradeRequest: head, initialResponseHeaders: [:])
+        handshake(head, channel)
             .flatMap { headers -> EventLoopFuture<HTTPHeaders> in
                 let admitted = channel.eventLoop.makePromise(of: Void.self)
                 admitted.completeWithTask { try await route.admit(request) }
                 return admitted.futureResult.map { headers }
             }
-            .flatMap { headers -> EventLoopFuture<NIOLoopBound<WebSocketSession>> in
+            .flatMap { headers -> EventLoopFuture<Void> in
                 let (handler, context) = bound.value
-                return handler.upgrade(route, headers, context)
-            }
-            .whenComplete { result in
-                let (handler, context) = bound.value
-                switch result {
-                case .success(let session): handler.state = .webSocket(session.value)
-                case .failure(let refusal as WebSocketRefusal): handler.refuse(refusal, context)
-                case .failure(let error):
-                    handler.logger.debug("a WebSocket was not opened", metadata: ["error": "\(error)"])
-                    handler.refuse(.badHandshake, context)
+                return handler.upgrade(headers, maximumFrameBytes: route.limits.messageBytes, context) { channel in
+                    let session = WebSocketSession(route, channel: channel)
+                    handler.state = .webSocket(session)
+                    return session
+                }.flatMapErrorThrowing { error in
+                    if case .opening = bound.value.0.state { route.leave() }
+                    throw error
                 }
+            }
+            .whenFailure { error in
+                let (handler, context) = bound.value
+                handler.notOpened(error, context)
             }
     }
 
-    /// Takes HTTP out of the pipeline and puts the WebSocket in; the connection is admitted already.
-    private func upgrade(
-        _ route: WebSocketRoute,
+    private func notOpened(_ error: any Error, _ context: ChannelHandlerContext) {
+        if let refusal = error as? WebSocketRefusal { return refuse(refusal, context) }
+        logger.debug("a WebSocket was not opened", metadata: ["error": "\(error)"])
+        refuse(.badHandshake, context)
+    }
+
+    /// NIO's own upgrader checks the key and the version and computes the answer's headers.
+    private func handshake(_ head: HTTPRequestHead, _ channel: any Channel) -> EventLoopFuture<HTTPHeaders> {
+        NIOWebSocketServerUpgrader(
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(HTTPHeaders()) },
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() }
+        ).buildUpgradeResponse(channel: channel, upgradeRequest: head, initialResponseHeaders: [:])
+    }
+
+    /// Has another server asked, and passes the frames on where it takes the WebSocket.
+    private func pass(
+        _ ask: WebSocketAsk,
+        to gate: WebSocketGate,
+        _ head: HTTPRequestHead,
+        _ context: ChannelHandlerContext
+    ) {
+        state = .opening
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let channel = context.channel
+        handshake(head, channel)
+            .flatMap { headers -> EventLoopFuture<(HTTPHeaders, WebSocketOpening)> in
+                let opening = channel.eventLoop.makePromise(of: WebSocketOpening.self)
+                opening.completeWithTask { await gate.open(ask) }
+                return opening.futureResult.map { (headers, $0) }
+            }
+            .flatMap { headers, opening -> EventLoopFuture<Void> in
+                let (handler, context) = bound.value
+                switch opening {
+                case .refused(let answer):
+                    handler.state = .refused
+                    answer.send(on: context, closes: true)
+                    return context.eventLoop.makeSucceededVoidFuture()
+                case .opened(let opened):
+                    return handler.relay(opened, headers, context)
+                }
+            }
+            .whenFailure { error in
+                let (handler, context) = bound.value
+                handler.notOpened(error, context)
+            }
+    }
+
+    private func relay(
+        _ opened: OpenedWebSocket,
         _ headers: HTTPHeaders,
         _ context: ChannelHandlerContext
-    ) -> EventLoopFuture<NIOLoopBound<WebSocketSession>> {
+    ) -> EventLoopFuture<Void> {
+        guard context.channel.isActive else {
+            opened.giveUp()
+            return context.eventLoop.makeSucceededVoidFuture()
+        }
+        var headers = headers
+        for (name, value) in opened.headers { headers.add(name: name, value: value) }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let eventLoop = context.eventLoop
+        return upgrade(headers, maximumFrameBytes: opened.limits.frameBytes, context) { channel in
+            let end = WebSocketRelayEnd(isClient: true)
+            bound.value.state = .relay(
+                WebSocketRelay(
+                    client: end,
+                    server: opened.end.value,
+                    limits: opened.limits,
+                    onEnd: opened.onEnd
+                )
+            )
+            return end
+        }.map {
+            if case .relay(let relay) = bound.value.state { relay.begin(on: eventLoop) }
+        }.flatMapErrorThrowing { error in
+            opened.giveUp()
+            throw error
+        }
+    }
+
+    /// Takes HTTP out of the pipeline and puts the WebSocket in.
+    /// - Parameter make: what stands behind the frame decoder.
+    private func upgrade(
+        _ headers: HTTPHeaders,
+        maximumFrameBytes: Int,
+        _ context: ChannelHandlerContext,
+        _ make: @escaping (any Channel) -> any ChannelHandler
+    ) -> EventLoopFuture<Void> {
         let pipeline = context.pipeline.syncOperations
-        let channel = context.channel
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let bound = NIOLoopBound((self, context, make), eventLoop: context.eventLoop)
         let removed: EventLoopFuture<Void>
         do {
             let states = try pipeline.context(handlerType: HTTPConnectionStateHandler.self)
             let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
             removed = pipeline.removeHandler(context: states).and(pipeline.removeHandler(context: decoder)).map { _ in }
         } catch {
-            route.leave()
             return context.eventLoop.makeFailedFuture(error)
         }
         return removed.flatMapThrowing {
-            let (handler, context) = bound.value
+            let (handler, context, make) = bound.value
             let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
             context.writeAndFlush(handler.wrapOutboundOut(.head(head)), promise: nil)
             let pipeline = context.pipeline.syncOperations
             let encoder = try pipeline.context(handlerType: HTTPResponseEncoder.self)
             pipeline.removeHandler(context: encoder, promise: nil)
-            let session = WebSocketSession(route, channel: channel)
             try pipeline.addHandlers(
                 [
                     WebSocketFrameEncoder(),
-                    ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: route.limits.messageBytes)),
-                    session,
+                    ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: maximumFrameBytes)),
+                    make(context.channel),
                 ],
                 position: .before(handler)
             )
-            return NIOLoopBound(session, eventLoop: context.eventLoop)
-        }.flatMapErrorThrowing { error in
-            route.leave()
-            throw error
         }
     }
 
@@ -195,12 +278,12 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard case .webSocket(let session) = state else {
-            context.close(mode: mode, promise: promise)
-            return
-        }
         // The server is stopping.
-        session.goAway()
+        switch state {
+        case .webSocket(let session): session.goAway()
+        case .relay(let relay): relay.goAway()
+        default: return context.close(mode: mode, promise: promise)
+        }
         promise?.succeed()
     }
 }
@@ -209,5 +292,16 @@ extension HTTPRequestHead {
     var asksForWebSocket: Bool {
         headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
             && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+    }
+}
+
+extension WebSocketAsk {
+    init(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        self.init(
+            target: head.uri,
+            headers: head.headers.map { ($0.name, $0.value) },
+            peerAddress: context.remoteAddress?.ipAddress,
+            eventLoop: context.eventLoop
+        )
     }
 }

@@ -16,9 +16,14 @@ public struct HTTPDoor: Sendable {
     public var quickAnswers: [String: @Sendable () -> DoorAnswer?]
     /// Where a WebSocket can be opened.
     public var webSockets: [WebSocketRoute]
+    /// Where WebSockets are passed on; nil where none are.
+    public var webSocketGate: WebSocketGate?
     /// How long the answer to `Expect: 100-continue` waits for the final answer: a request that is refused by its
     /// headers (402, 413) is refused before its body is sent.
     public var continueAfterMilliseconds: Int64
+
+    /// Whether requests to this authority (`Host`) are another's: then the quick answers and WebSockets of here are not theirs.
+    public var isForeign: @Sendable (_ authority: String) -> Bool = { _ in false }
 
     /// How long a connection over the limit has to send its request, in seconds.
     public var overLimitSeconds: Int64 = 5
@@ -37,23 +42,24 @@ public struct HTTPDoor: Sendable {
         self.continueAfterMilliseconds = continueAfterMilliseconds
     }
 
-    /// The builder of an HTTP/1.1 server with this door; put `.tls` around it for TLS.
+    /// The builder of an HTTP/1.1 server with this door.
     public var builder: HTTPServerBuilder {
-        let door = self
         let connections = ConnectionCount()
-        return HTTPServerBuilder { responder in
-            let http = HTTP1Channel(
-                responder: responder,
-                configuration: .init(idleTimeout: .seconds(door.idleTimeoutSeconds))
-            )
-            return DoorChannel(http: http, door: door, connections: connections)
-        }
+        return HTTPServerBuilder { responder in channel(responder, connections: connections) }
+    }
+
+    func channel(_ responder: @escaping HTTPChannelHandler.Responder, connections: ConnectionCount) -> DoorChannel {
+        let http = HTTP1Channel(
+            responder: responder,
+            configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds))
+        )
+        return DoorChannel(http: http, door: self, connections: connections)
     }
 
     /// What is answered at once to a request without a body; nil where it goes the usual way.
     func quickAnswer(to head: HTTPRequestHead) -> DoorAnswer? {
         guard head.method == .GET, !quickAnswers.isEmpty, !head.headers.contains(name: "content-length"),
-            !head.headers.contains(name: "transfer-encoding")
+            !head.headers.contains(name: "transfer-encoding"), !isForeign(head.headers.first(name: "host") ?? "")
         else { return nil }
         return quickAnswers[String(head.uri.prefix { $0 != "?" })]?()
     }
@@ -90,8 +96,17 @@ struct DoorChannel: ServerChildChannel {
     let connections: ConnectionCount
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        let isOverLimit = connections.enter() > door.maximumConnections
+        setup(channel: channel, isOverLimit: enter(channel), logger: logger)
+    }
+
+    /// Counts a connection until it ends.
+    /// - Returns: whether it is one too many.
+    func enter(_ channel: any Channel) -> Bool {
         channel.closeFuture.whenComplete { [connections] _ in connections.leave() }
+        return connections.enter() > door.maximumConnections
+    }
+
+    func setup(channel: any Channel, isOverLimit: Bool, logger: Logger) -> EventLoopFuture<Value> {
         guard !isOverLimit else {
             return channel.eventLoop.makeCompletedFuture {
                 let pipeline = channel.pipeline.syncOperations

@@ -16,6 +16,8 @@ struct ServiceCommand: AsyncParsableCommand {
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402 --pass 100
               mintmark service add weather --upstream … --price 1usd --accept x402-exact,cashu
               mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
+              mintmark service add weather --upstream http://10.0.0.1:9000 --upstream http://10.0.0.2:9000 \\
+                  --health-check /health --price 2sat --host weather.example --cors '*'
               mintmark service add llm --upstream … --price '1sat+2sat/x-tokens,max=100sat'
               mintmark service price llm --request 'POST /chat' --measure x-tokens=7
               mintmark service list
@@ -74,7 +76,9 @@ extension ServiceCommand {
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
-        @Option(help: "Where the service itself listens, such as http://127.0.0.1:9000.") var upstream: String
+        @Option(help: "Where the service listens, such as http://127.0.0.1:9000. May be repeated: calls go in turn.")
+        var upstream: [String]
+        @OptionGroup(title: "The reverse proxy") var proxy: ProxyArguments
         @Option(
             help: ArgumentHelp(
                 "A price: 2sat, or 'GET /path/*=2sat', or by measure: '1sat+2sat/1000B,max=50sat'. May be repeated; 0sat is free."
@@ -115,14 +119,13 @@ extension ServiceCommand {
         )
         var discovery: String?
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
-        @Option(help: "The longest the whole call may take, in seconds.") var timeout: Int64?
-        @Option(help: "The longest request body, in bytes.") var bodyLimit: Int64?
         @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
         @Option(help: "One line for people.") var summary: String?
         @Flag(help: "Change a service of that name that is on sale already.") var replace = false
         @OptionGroup var options: GlobalOptions
 
         func validate() throws {
+            if upstream.isEmpty { throw ValidationError("Say where the service listens: --upstream.") }
             if price.isEmpty { throw ValidationError("Say at least one --price.") }
             if trust.isEmpty, capability != nil || statusMaxAge != nil {
                 throw ValidationError("--capability and --status-max-age need --trust: whose passports count?")
@@ -131,7 +134,7 @@ extension ServiceCommand {
 
         func run(on node: NodeClient) async throws {
             var service: JSONObject = [
-                "name": .string(name), "upstream": .string(upstream), "prices": .array(price.map(\.json)),
+                "name": .string(name), "upstream": .string(upstream[0]), "prices": .array(price.map(\.json)),
                 "idempotent": .bool(idempotent),
             ]
             if !trust.isEmpty {
@@ -154,8 +157,7 @@ extension ServiceCommand {
                 service["discovery"] = try JSONValue.parse([UInt8](data))
             }
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
-            service["timeouts"] = timeout.map { ["totalSeconds": .integer($0)] }
-            service["requestBodyLimitBytes"] = bodyLimit.map { .integer($0) }
+            proxy.write(to: &service, moreUpstreams: Array(upstream.dropFirst()))
             if replace { service["replace"] = true }
             service["sla"] = sla.map { .string($0) }
             service["summary"] = summary.map { .string($0) }
@@ -163,6 +165,7 @@ extension ServiceCommand {
             if options.json { return Output.json(answer) }
             let info = try await node.call(.get, "/api/node")
             Output.line("\(name) is on sale at \(info.shown("publicURL"))/s/\(name)/")
+            for host in proxy.host { Output.line("and at every path of \(host.lowercased())") }
             if node.isTemporary { Output.line("Start the node to sell it: mintmark serve") }
         }
     }

@@ -82,16 +82,23 @@ struct RefundTests {
         }
     }
 
-    @Test("CALL-14: an upstream that can't be reached")
+    @Test("GWY-8: an upstream that can't be reached is found before anything is asked for or taken")
     func unreachable() async throws {
         try await withSeller(service: { service in
             if let nowhere = try? UpstreamAddress("http://127.0.0.1:1") { service.upstream = nowhere }
         }) { node, _, client, port in
+            let unpaid = try await client.call(port)
+            #expect(unpaid.status == 503)
+            #expect(try JSONValue.parse(unpaid.body)["code"]?.stringValue == "upstream-unavailable")
+            #expect(unpaid.header("X-Cashu") == nil)
             let token = try node.payment(2)
             let answer = try await client.call(port, payment: token)
-            #expect(answer.status == 502)
-            try requireSpendable(try #require(answer.header("X-Cashu")), paid: token, node: node)
+            #expect(answer.status == 503)
+            #expect(answer.header("X-Cashu") == nil)
+            #expect(answer.header("Retry-After").flatMap { Int($0) } ?? 0 >= 1)
             #expect(!answer.text.contains("127.0.0.1:1"))
+            let claims = try await node.database.read { try $0.first("SELECT count(*) FROM gateway_claims")?.int(0) }
+            #expect(claims == 0)
         }
     }
 

@@ -93,15 +93,18 @@ struct X402FaultTests {
     func restoredThenServed() async throws {
         try await withTokenSeller { node, facilitator, upstream, client, port in
             let name = "/s/weather/slow"
-            try await node.sell(upstream: 1) { $0.accepts = [.x402Exact] }
-            let payment = try TestPayer().payment(try await client.call(port, name).x402(), now: node.clock.now)
-            let failed = try await client.call(port, name, headers: payment.field())
-            #expect(failed.status == 502)
+            // One that takes connections and answers nothing.
+            let field = try await RawUpstream().whileServing({ _ in RawUpstream.Reply("") }) { dead in
+                try await node.sell(upstream: dead) { $0.accepts = [.x402Exact] }
+                let payment = try TestPayer().payment(try await client.call(port, name).x402(), now: node.clock.now)
+                let failed = try await client.call(port, name, headers: payment.field())
+                #expect(failed.status == 502)
+                return try payment.field()
+            }
             let upstreams = TestUpstream()
             try await withServer(upstreams.router()) { upstreamPort in
                 try await node.sell(upstream: upstreamPort) { $0.accepts = [.x402Exact] }
                 // Sixteen at once: one call.
-                let field = try payment.field()
                 let answers = try await withThrowingTaskGroup(of: Int.self) { group in
                     for _ in 0..<16 { group.addTask { try await client.call(port, name, headers: field).status } }
                     return try await group.reduce(into: []) { $0.append($1) }
