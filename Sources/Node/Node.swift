@@ -48,6 +48,7 @@ public final class Node: Sendable {
     let mint: Mint?
     let wallet: Wallet
     let buyer: Buyer
+    let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
     let logger: Logger
@@ -82,6 +83,7 @@ public final class Node: Sendable {
         mint = services.mint
         wallet = services.wallet
         buyer = services.buyer
+        chains = services.chains
         gateway = services.gateway
         settlement = services.settlement
         self.logger = logger

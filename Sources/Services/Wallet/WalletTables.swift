@@ -14,6 +14,7 @@ public enum WalletTables {
         Migration(id: "wallet-7", sql: "ALTER TABLE wallet_operations ADD COLUMN batch TEXT;"),
         Migration(id: "wallet-8", sql: invoiceParts),
         Migration(id: "wallet-invoices-1", sql: invoices),
+        Migration(id: "wallet-authorizations-1", sql: authorizations),
     ]
 
     /// The last statement of liabilities that was found right, per mint.
