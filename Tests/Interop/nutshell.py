@@ -74,7 +74,7 @@ def nutshell_mint(world):
     os.makedirs(folder)
     process, _ = world.spawn("nutshell-mint-server", [os.path.join(PROGRAMS, "mint")], environment(
         folder, MINT_PRIVATE_KEY=secrets.token_hex(32), MINT_BACKEND_BOLT11_SAT="FakeWallet", FAKEWALLET_BRR="TRUE",
-        FAKEWALLET_DELAY_INCOMING_PAYMENT="0", FAKEWALLET_DELAY_OUTGOING_PAYMENT="0", MINT_LISTEN_HOST="127.0.0.1",
+        FAKEWALLET_DELAY_INCOMING_PAYMENT="1", FAKEWALLET_DELAY_OUTGOING_PAYMENT="0", MINT_LISTEN_HOST="127.0.0.1",
         MINT_LISTEN_PORT=str(port), MINT_DATABASE=os.path.join(folder, "db"), MINT_INPUT_FEE_PPK=str(PPK),
         MINT_RATE_LIMIT="FALSE",
     ))
@@ -197,6 +197,28 @@ def our_wallet_at_their_mint(world, node, mint, lightning):
         check(0 <= swap_fee <= 2, f"{swap_fee} sat of fees to send 100")
         equal(dave.receive(token), after_fee(token), "received")
         equal(dave.balance(), after_fee(token), "nutshell's balance")
+    with world.step("nutshell's mint tells our wallet over its WebSocket (NUT-17) that a token was claimed"):
+        sent = node.run("wallet", "send", "30sat", "--mint", mint)
+
+        def waits():
+            return sent["id"] in [token["id"] for token in node.run("wallet", "sent")["tokens"]]
+
+        check(waits(), "a token that nobody has claimed is not listed")
+        until(lambda: "WebSocket /v1/ws" in world.log("nutshell-mint-server"), "our wallet's WebSocket")
+        dave.receive(sent["token"])
+        # Where a mint tells by itself the wallet asks every five minutes only.
+        until(lambda: not waits(), "news of the claimed token")
+    with world.step("invoices of nutshell's mint that were paid while our node was down come in one batch (NUT-29)"):
+        away = world.node("away", f"lightning.simulatedURL={lightning.url}")
+        for sat in (210, 33, 7):
+            # Paid a second later. Status 4: not paid yet.
+            away.run("wallet", "fund", f"{sat}sat", "--mint", mint, "--invoice", "--wait", "0", status=4)
+        away.stop()
+        time.sleep(1.5)
+        away.start(world)
+        until(lambda: away.balance(mint) == 250, "the coins of the three invoices")
+        check("POST /v1/mint/bolt11/batch HTTP/1.1\" 200" in world.log("nutshell-mint-server"), "not in one batch")
+        away.audit()
     with world.step("nutshell sends, our wallet receives, V4 and V3"):
         invoice, quote = dave.invoice(500)
         dave.mint_paid(500, quote)

@@ -121,6 +121,11 @@ class World:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def log(self, name):
+        """What the process of this name has printed."""
+        with open(self.path(name + ".log")) as lines:
+            return lines.read()
+
     def spawn(self, name, arguments, environment):
         log = self.path(name + ".log")
         with open(log, "w") as output:
@@ -215,13 +220,22 @@ class Node:
         self.folder = world.path(name)
         self.made = self.run("init", *(["--restore"] if words else []), text_in=words)
         self.words = words or self.made["words"]
+        self.name, self.settings = name, settings
         if serve:
-            flags = [flag for setting in settings for flag in ("--set", setting)]
-            self.facts = world.spawn_ready(
-                name, [MINTMARK, "serve", "--port", "0", *flags, "--data", self.folder, "--json"]
-            )
-            self.url = self.facts["publicURL"]
-            self.mint = self.facts.get("mint")
+            self.start(world)
+
+    def start(self, world):
+        flags = [flag for setting in self.settings for flag in ("--set", setting)]
+        self.facts = world.spawn_ready(
+            self.name, [MINTMARK, "serve", "--port", "0", *flags, "--data", self.folder, "--json"]
+        )
+        self.process = world.processes[-1][0]
+        self.url = self.facts["publicURL"]
+        self.mint = self.facts.get("mint")
+
+    def stop(self):
+        self.process.terminate()
+        equal(self.process.wait(PATIENCE_SECONDS), 0, "the exit status on SIGTERM")
 
     def run(self, *arguments, **expected):
         return mintmark(*arguments, "--data", self.folder, **expected)

@@ -29,8 +29,9 @@ public final class Database: Sendable {
     private let queue: WriteQueue
     private let logger: Logger
     private let writerEnded = DispatchSemaphore(value: 0)
-    /// What stands in the way of writes, and the log's checkpoints.
+    /// What stands in the way of writes.
     private let health = DiskHealth()
+    private let checkpointer: Checkpointer
 
     /// Opens or creates the file and brings its schema up to date.
     ///
@@ -70,8 +71,12 @@ public final class Database: Sendable {
                 try database.execute(sql: "PRAGMA cache_size = -16384")
                 try Self.claim(database, path: path)
                 try Self.migrate(database, (Self.ownMigrations + migrations), path: path)
-                health.watchCheckpoints(of: database)
             }
+            let checkpointer = try Checkpointer(path: path) { [health, pool, logger] error in
+                Self.stopWriting(because: error, health, pool, logger)
+            }
+            pool.writeWithoutTransaction { checkpointer.watch($0) }
+            self.checkpointer = checkpointer
         } catch {
             throw StorageError(error, path: path)
         }
@@ -204,6 +209,7 @@ public final class Database: Sendable {
             DispatchQueue.global().async {
                 self.writerEnded.wait()
                 self.writerEnded.signal()
+                self.checkpointer.close()
                 // One file holds everything then, so that a copy of it alone is whole; readers closing last would leave
                 // the log. Where that fails the log stays beside it, which loses nothing. Not on the caller's task: that
                 // may be cancelled, and GRDB would not even try.
@@ -247,7 +253,7 @@ public final class Database: Sendable {
             }
         } catch {
             let error = StorageError(error, path: path)
-            stopWriting(because: error)
+            Self.stopWriting(because: error, health, pool, logger)
             for (index, job) in batch.enumerated() {
                 // A body that had failed by itself keeps its own reason.
                 let own: (any Error)? = index < outcomes.count ? outcomes[index] : nil
@@ -256,8 +262,6 @@ public final class Database: Sendable {
             return
         }
         health.wrote()
-        // The batch is on the disk whatever became of the checkpoint behind it.
-        if let error = health.takeCheckpointError(path: path) { stopWriting(because: error) }
         for (index, job) in batch.enumerated() { job.finish(index < outcomes.count ? outcomes[index] : nil) }
     }
 
@@ -299,7 +303,12 @@ public final class Database: Sendable {
     }
 
     /// Notes a failure of the disk. One that cannot be trusted away keeps the file from being closed, too.
-    private func stopWriting(because error: StorageError) {
+    private static func stopWriting(
+        because error: StorageError,
+        _ health: DiskHealth,
+        _ pool: DatabasePool,
+        _ logger: Logger
+    ) {
         guard health.note(error) else { return }
         if error.endsWriting {
             // The pool's own end would checkpoint: it never comes.

@@ -26,6 +26,10 @@ private struct Refused: Error {}
         try await database.read { try $0.first("SELECT count(*) FROM things")?.int64(0) ?? -1 }
     }
 
+    private static func size(_ path: String) throws -> Int {
+        try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
+    }
+
     @Test("Every commit is flushed: synchronous reads back as FULL after GRDB has opened the pool")
     func durability() async throws {
         let database = try open()
@@ -58,6 +62,37 @@ private struct Refused: Error {}
         #expect(failed == 20)
         #expect(try await count(database) == 180)
         await database.close()
+    }
+
+    @Test("The log is emptied again and again under writes that never pause, and all of them are kept")
+    func boundedLog() async throws {
+        let database = try open()
+        let log = folder.path + "/a.sqlite-wal"
+        // 640 MB in transactions of 2 MB by four writers; the log is due for the first time after 32 MB and bounded by 128.
+        let longest = try await withThrowingTaskGroup(of: Int.self) { group in
+            for writer in 0..<4 {
+                group.addTask {
+                    var longest = 0
+                    for id in 0..<80 {
+                        try await database.write { connection in
+                            try connection.execute(
+                                "INSERT INTO things VALUES (?, zeroblob(2097152))",
+                                .int(4 * id + writer)
+                            )
+                        }
+                        longest = max(longest, try Self.size(log))
+                    }
+                    return longest
+                }
+            }
+            return try await group.reduce(0, max)
+        }
+        #expect(longest < 140 << 20)
+        #expect(try await count(database) == 320)
+        await database.close()
+        // One file holds all of it now.
+        #expect(try Self.size(log) == 0)
+        #expect(try await count(try open()) == 320)
     }
 
     @Test("What write has returned is there after the file is opened anew; values come back as they went in")
