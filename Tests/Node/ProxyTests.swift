@@ -1,8 +1,9 @@
-import AsyncHTTPClient
 import CanonicalJSON
 import Foundation
 import NIOCore
+import NIOHTTP1
 import NIOPosix
+import TestSupport
 import Testing
 
 @testable import Node
@@ -10,29 +11,79 @@ import Testing
 /// `mintmark proxy`, as HTTP clients that know nothing of money use it.
 @Suite("The paying proxy", .serialized)
 struct ProxyTests {
-    /// A proxy process and a client that goes through it.
+    /// A proxy process, and a client that sends it whole addresses, as curl does with `-x`.
     private struct Line {
         var process: ServerProcess
         var port: Int
-        var client: HTTPClient
 
         func get(_ url: String, key: String? = nil, headers: [(String, String)] = []) async throws -> PlainAnswer {
             try await call(.GET, url, headers: headers + (key.map { [("Idempotency-Key", $0)] } ?? []))
         }
 
         func call(
-            _ method: NIOHTTPMethod,
+            _ method: HTTPMethod,
             _ url: String,
             headers: [(String, String)] = [],
-            body: [UInt8]? = nil
+            body: [UInt8] = []
         ) async throws -> PlainAnswer {
-            var request = HTTPClientRequest(url: url)
-            request.method = .init(rawValue: method.rawValue)
-            for (name, value) in headers { request.headers.add(name: name, value: value) }
-            if let body { request.body = .bytes(body) }
-            let response = try await client.execute(request, timeout: .seconds(60))
-            let bytes = [UInt8](buffer: try await response.body.collect(upTo: 16 << 20))
-            return PlainAnswer(status: Int(response.status.code), headers: response.headers, body: bytes)
+            var text = "\(method.rawValue) \(url) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            for (name, value) in headers { text += "\(name): \(value)\r\n" }
+            if !body.isEmpty { text += "Content-Length: \(body.count)\r\n" }
+            return try Self.read(await exchange(Array((text + "\r\n").utf8) + body))
+        }
+
+        /// Sends bytes and reads until the other side closes, for twenty seconds at most.
+        func exchange(_ bytes: [UInt8]) async throws -> [UInt8] {
+            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connect(host: "127.0.0.1", port: port) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+                    }
+                }
+            return try await channel.executeThenClose { inbound, outbound in
+                try await outbound.write(ByteBuffer(bytes: bytes))
+                let inner = channel.channel
+                let end = inner.eventLoop.scheduleTask(in: .seconds(20)) { inner.close(promise: nil) }
+                var read: [UInt8] = []
+                for try await piece in inbound { read += piece.readableBytesView }
+                end.cancel()
+                return read
+            }
+        }
+
+        func exchange(_ text: String) async throws -> String {
+            String(decoding: try await exchange(Array(text.utf8)), as: UTF8.self)
+        }
+
+        private static func read(_ bytes: [UInt8]) throws -> PlainAnswer {
+            let data = Data(bytes)
+            guard let end = data.range(of: Data("\r\n\r\n".utf8)) else {
+                throw ServerProcess.NotReady(description: "no answer: \(String(decoding: bytes.prefix(300), as: UTF8.self))")
+            }
+            let lines = String(decoding: data[..<end.lowerBound], as: UTF8.self).components(separatedBy: "\r\n")
+            var headers = HTTPHeaders()
+            for line in lines.dropFirst() {
+                let parts = line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+                headers.add(name: parts[0], value: parts.count > 1 ? parts[1] : "")
+            }
+            var body = Array(data[end.upperBound...])
+            if headers["transfer-encoding"] == ["chunked"] { body = unchunked(body) }
+            return PlainAnswer(
+                status: lines[0].split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0,
+                headers: headers,
+                body: body
+            )
+        }
+
+        private static func unchunked(_ bytes: [UInt8]) -> [UInt8] {
+            var (rest, body) = (bytes[...], [UInt8]())
+            while let line = rest.firstIndex(of: 0x0A), line > rest.startIndex {
+                let size = Int(String(decoding: rest[rest.startIndex..<(line - 1)], as: UTF8.self), radix: 16) ?? 0
+                guard size > 0, rest.count > size else { break }
+                body += rest[(line + 1)..<(line + 1 + size)]
+                rest = rest[(line + 1 + size + 2)...]
+            }
+            return body
         }
 
         /// The calls that it told of, once there are as many.
@@ -47,8 +98,6 @@ struct ProxyTests {
             return lines
         }
     }
-
-    enum NIOHTTPMethod: String { case GET, POST, HEAD }
 
     private func run(
         _ arguments: [String],
@@ -74,36 +123,13 @@ struct ProxyTests {
             let ready = try await process.start()
             let address = try #require(ready["listening"]?.stringValue)
             let port = try #require(Int(address.split(separator: ":").last ?? ""))
-            var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-            configuration.proxy = .server(host: "127.0.0.1", port: port)
-            let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
             do {
-                try await body(world, Line(process: process, port: port, client: client))
+                try await body(world, Line(process: process, port: port))
             } catch {
-                try? await client.shutdown()
                 await process.kill()
                 throw error
             }
-            try await client.shutdown()
             #expect(await process.stop() == 0)
-        }
-    }
-
-    /// Sends bytes to a port and reads until the other side closes, or for two seconds.
-    private func exchange(_ text: String, port: Int) async throws -> String {
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .connect(host: "127.0.0.1", port: port) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-                }
-            }
-        return try await channel.executeThenClose { inbound, outbound in
-            try await outbound.write(ByteBuffer(string: text))
-            let end = channel.channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.channel.close(promise: nil) }
-            var read = ""
-            for try await piece in inbound { read += String(buffer: piece) }
-            end.cancel()
-            return read
         }
     }
 
@@ -148,15 +174,14 @@ struct ProxyTests {
     @Test("What it cannot do it says: tunnels, its own paths, payments of the client's, smuggled requests")
     func refuses() async throws {
         try await run(["--max", "5sat"]) { world, line in
-            let tunnel = try await exchange("CONNECT api.example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", port: line.port)
+            let tunnel = try await line.exchange("CONNECT api.example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(tunnel.hasPrefix("HTTP/1.1 501") && tunnel.contains("http://HOST/PATH"), "\(tunnel)")
             // As a page in a browser would ask.
-            let direct = try await exchange("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", port: line.port)
+            let direct = try await line.exchange("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
             #expect(direct.hasPrefix("HTTP/1.1 400") && direct.contains("forward proxy"), "\(direct)")
-            let named = try await exchange(
+            let named = try await line.exchange(
                 "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nMintmark-Proxy-Target: \(world.seller.url)/s/weather/now/1\r\n"
-                    + "Connection: close\r\n\r\n",
-                port: line.port
+                    + "Connection: close\r\n\r\n"
             )
             #expect(named.hasPrefix("HTTP/1.1 400"), "\(named)")
             let url = world.seller.url + "/s/weather/now/1"
@@ -164,15 +189,13 @@ struct ProxyTests {
                 let answer = try await line.get(url, headers: [(header, "abc")])
                 #expect(answer.status == 400 && answer.text.contains("leave it out"), "\(header): \(answer.text)")
             }
-            let keys = try await exchange(
-                "GET \(url) HTTP/1.1\r\nHost: a\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\nConnection: close\r\n\r\n",
-                port: line.port
+            let keys = try await line.exchange(
+                "GET \(url) HTTP/1.1\r\nHost: a\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\nConnection: close\r\n\r\n"
             )
             #expect(keys.hasPrefix("HTTP/1.1 400"), "\(keys)")
-            let both = try await exchange(
+            let both = try await line.exchange(
                 "POST \(url) HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n"
-                    + "Connection: close\r\n\r\n0\r\n\r\n",
-                port: line.port
+                    + "Connection: close\r\n\r\n0\r\n\r\n"
             )
             #expect(!both.hasPrefix("HTTP/1.1 200"), "\(both)")
             #expect(try await world.buyer.call(.GET, "/api/payments").json.array("payments").isEmpty)
@@ -189,9 +212,8 @@ struct ProxyTests {
             func ask(_ token: String?) async throws -> String {
                 let basic = token.map { Data("x:\($0)".utf8).base64EncodedString() }
                 let header = basic.map { "Proxy-Authorization: Basic \($0)\r\n" } ?? ""
-                return try await exchange(
-                    "GET \(url) HTTP/1.1\r\nHost: a\r\n\(header)Connection: close\r\n\r\n",
-                    port: line.port
+                return try await line.exchange(
+                    "GET \(url) HTTP/1.1\r\nHost: a\r\n\(header)Connection: close\r\n\r\n"
                 )
             }
             #expect(try await ask(nil).hasPrefix("HTTP/1.1 407"))

@@ -52,15 +52,15 @@ struct WalletEVMSettings: Sendable {
 
     private static func chains(_ entries: [String]) throws(ConfigurationError) -> [(chainID: UInt256, url: String)] {
         var chains: [(chainID: UInt256, url: String)] = []
-        for entry in entries {
+        for (place, entry) in entries.enumerated() {
             let parts = entry.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2, let chainID = X402.Network.chainID(of: parts[0], version: .v2),
                 parts[1].hasPrefix("http://") || parts[1].hasPrefix("https://"),
                 !chains.contains(where: { $0.chainID == chainID })
             else {
-                // Not the whole entry: an address may hold an access key.
+                // Not the entry itself: an address may hold an access key.
                 throw ConfigurationError(
-                    "wallet.evmRPC: \(parts.first ?? "") must be a chain and a JSON-RPC node's address, once, such as"
+                    "wallet.evmRPC: entry \(place + 1) must be a chain and a JSON-RPC node's address, once, such as"
                         + " eip155:8453=https://node.example"
                 )
             }

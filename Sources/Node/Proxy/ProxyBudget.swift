@@ -77,7 +77,7 @@ actor ProxyBudget {
             fresh = spent > before ? spent - before : 0
             remember(payment, max(spent, before))
         }
-        all.reserved -= allowance.amount
+        all.reserved -= min(all.reserved, allowance.amount)
         all.spent = Self.sum(all.spent, fresh)
         all.calls += 1
         if perHost != nil {

@@ -91,6 +91,7 @@ public final class Buyer: Sendable {
         guard call.request.via == nil || call.request.via == .cashu,
             let known = try await prices.terms(for: call.priceKey)
         else { return nil }
+        try await requireNoneOpen(call)
         do {
             let offer = EcashOffer(way: .cashu, terms: known)
             return try await deliver(call, try await reserve(call, offer), isFresh: true)

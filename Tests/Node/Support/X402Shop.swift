@@ -88,7 +88,7 @@ final class X402Shop: Sendable {
     static func configure(_ node: TestedNode) throws {
         let file = URL(filePath: node.directory + "/config.json")
         guard case .object(var settings) = try JSONValue.parse([UInt8](Data(contentsOf: file))) else { return }
-        settings["wallet"] = ["evmAssets": ["eip155:84532/\(asset)=usd:6"], "rates": ["usd=10400"]]
+        settings["wallet"] = ["evmAssets": [.string("eip155:84532/\(asset)=usd:6")], "rates": ["usd=10400"]]
         try Data(JSONValue.object(settings).serialized()).write(to: file)
     }
 }

@@ -89,7 +89,8 @@ struct X402CallTests {
             #expect(payment.paymentReceipt?.contains("0xabcd") == true)
             #expect(try await buyer.authorizationSummary(payment.id)?.state == "used")
             #expect(try await alice.wallet.limits().first?.spentToday == 11)
-            #expect(try await alice.wallet.history().first?.change == -11)
+            let entry = try #require(try await alice.wallet.history().first)
+            #expect(entry.change == -11 && entry.isOnChain)
             let paid = try #require(try X402.PaymentPayload.payment(headerValues: line.seller.shown))
             if version == .v2 {
                 #expect(try X402.PaymentIdentifier.identifier(of: paid, isRequired: true) == payment.id)
