@@ -66,6 +66,7 @@ let package = Package(
         .library(name: "Lightning", targets: ["Lightning"]),
         .library(name: "Ledger", targets: ["Ledger"]),
         .library(name: "Liabilities", targets: ["Liabilities"]),
+        .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
         .library(name: "Ethereum", targets: ["Ethereum"]),
         .library(name: "Paywall", targets: ["Paywall"]),
     ],
@@ -114,6 +115,7 @@ let package = Package(
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
         room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
+        room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
@@ -247,6 +249,7 @@ let package = Package(
         tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
+        tests(of: "TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
