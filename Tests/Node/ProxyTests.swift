@@ -58,7 +58,8 @@ struct ProxyTests {
         private static func read(_ bytes: [UInt8]) throws -> PlainAnswer {
             let data = Data(bytes)
             guard let end = data.range(of: Data("\r\n\r\n".utf8)) else {
-                throw ServerProcess.NotReady(description: "no answer: \(String(decoding: bytes.prefix(300), as: UTF8.self))")
+                let start = String(decoding: bytes.prefix(300), as: UTF8.self)
+                throw ServerProcess.NotReady(description: "no answer: \(start)")
             }
             let lines = String(decoding: data[..<end.lowerBound], as: UTF8.self).components(separatedBy: "\r\n")
             var headers = HTTPHeaders()
