@@ -177,7 +177,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "Identity",
-                "Wallet", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix, logging, metrics,
+                "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, nioPosix,
+                logging, metrics,
             ]
         ),
 
@@ -209,7 +210,8 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
-                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", httpClient, hummingbird,
+                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall", "Ethereum",
+                "Settlement", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -318,7 +320,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
+                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", hummingbird, httpTypes, httpClient, nioCore,
+                nioHTTP1, nioPosix, logging,
             ]
         ),
         tests(

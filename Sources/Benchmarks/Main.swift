@@ -39,6 +39,13 @@ enum Main {
         ) {
             try await PaidCallBenchmark().run()
         },
+        Benchmark(
+            "x402",
+            "Calls a second paid over x402's exact, 16 clients: verified, reserved and served; beside the official Python"
+                + " server where the interop checks installed it."
+        ) {
+            try await X402Benchmark().run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },

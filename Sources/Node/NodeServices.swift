@@ -106,6 +106,7 @@ struct NodeServices: Sendable {
                 rates: configuration.walletEVM.rates
             )
         )
+        let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
         let gateway = Gateway(
             database: database,
             purse: WalletPurse(
@@ -121,7 +122,7 @@ struct NodeServices: Sendable {
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: try gatewayConfiguration(configuration),
+            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale),
             logger: logger
         )
         return NodeServices(
@@ -132,7 +133,7 @@ struct NodeServices: Sendable {
             buyer: buyer,
             chains: chains,
             gateway: gateway,
-            settlement: try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
+            settlement: settlement
         )
     }
 
@@ -198,8 +199,13 @@ struct NodeServices: Sendable {
         )
     }
 
-    private static func gatewayConfiguration(_ configuration: NodeConfiguration) throws -> GatewayConfiguration {
+    private static func gatewayConfiguration(
+        _ configuration: NodeConfiguration,
+        sale: ExactSale?
+    ) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
+        gateway.exact = sale
+        gateway.lightningNetwork = LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]
         gateway.redeemWithinSeconds = configuration.redeemWithinSeconds

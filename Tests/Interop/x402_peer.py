@@ -1,27 +1,35 @@
-"""x402's reference implementation (PyPI `x402`) at our facilitator, which settles on a real EVM (py-evm).
+"""x402's reference implementation (PyPI `x402`) and our node, on a real EVM (py-evm) where balances really move.
 
-An EIP-3009 token stands at Base Sepolia's USDC address. The official client signs, the official HTTP client of facilitators
-asks ours, and the money must have moved, once. Needs Python 3.12 with `x402[all]`, `eth-tester[py-evm]`, `web3` and `vyper`, and
-the tests built (`swift build --build-tests`).
+An EIP-3009 token stands at Base Sepolia's USDC address. The official client pays our gateway with versions 2 and 1, which we
+settle ourselves, or the official facilitator does for us; the official HTTP client of facilitators asks ours; the official
+FastAPI server sells through our facilitator. Needs Python 3.12 with `x402[all]`, `eth-tester[py-evm]`, `web3` and `vyper`.
 """
 
+import asyncio
 import json
-import os
-import subprocess
-import sys
-import tempfile
+import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+import uvicorn
+import world as checks
 from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_utils import decode_hex, encode_hex, to_canonical_address, to_checksum_address
+from fastapi import FastAPI
 from vyper import compile_code
-from x402.http import FacilitatorConfig, HTTPFacilitatorClientSync
+from x402 import x402Client, x402FacilitatorSync, x402ResourceServer
+from x402.http import FacilitatorConfig, HTTPFacilitatorClient, HTTPFacilitatorClientSync
+from x402.http.clients.httpx import x402AsyncTransport
+from x402.http.middleware.fastapi import payment_middleware
+from x402.http.utils import decode_payment_response_header
 from x402.mechanisms.evm.exact.client import ExactEvmScheme
+from x402.mechanisms.evm.exact.register import (
+    register_exact_evm_client, register_exact_evm_facilitator, register_exact_evm_server,
+)
 from x402.mechanisms.evm.exact.v1.client import ExactEvmSchemeV1
-from x402.mechanisms.evm.signers import EthAccountSigner
+from x402.mechanisms.evm.signers import EthAccountSigner, FacilitatorWeb3Signer
 from x402.schemas.payments import PaymentPayload, PaymentRequirements, ResourceInfo
 from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
@@ -104,6 +112,12 @@ class Chain:
     def eth_chainId(self):
         return hex(CHAIN_ID)
 
+    def eth_gasPrice(self):
+        return hex(2 * 10**9)
+
+    def net_version(self):
+        return str(CHAIN_ID)
+
     def eth_blockNumber(self):
         return hex(self.tester.get_block_by_number("latest")["number"])
 
@@ -124,7 +138,8 @@ class Chain:
 
     @staticmethod
     def transaction(call):
-        return {"from": call["from"], "to": call["to"], "data": call["data"], "gas": 1_000_000, "gas_price": 10**10}
+        sender = call.get("from", OPERATOR.address)
+        return {"from": sender, "to": call["to"], "data": call["data"], "gas": 1_000_000, "gas_price": 10**10}
 
     def eth_call(self, call, block):
         return self.tester.call(self.transaction(call))
@@ -145,7 +160,9 @@ class Chain:
             return None
         return {
             "transactionHash": hash_, "blockNumber": hex(receipt["block_number"]), "status": hex(receipt["status"]),
-            "logs": [self.log(entry) for entry in receipt["logs"]],
+            "logs": [self.log(entry) for entry in receipt["logs"]], "logsBloom": "0x" + "00" * 256,
+            "transactionIndex": "0x0", "blockHash": encode_hex(b"\0" * 32), "gasUsed": hex(receipt["gas_used"]),
+            "cumulativeGasUsed": hex(receipt["gas_used"]), "from": OPERATOR.address, "to": TOKEN,
         }
 
     def eth_getLogs(self, query):
@@ -158,12 +175,15 @@ class Chain:
         return {
             "address": to_checksum_address(entry["address"]), "topics": list(entry["topics"]),
             "transactionHash": entry["transaction_hash"], "blockNumber": hex(entry["block_number"]),
+            "logIndex": "0x0", "transactionIndex": "0x0", "blockHash": encode_hex(b"\0" * 32),
+            "data": entry["data"] if isinstance(entry["data"], str) else encode_hex(entry["data"]), "removed": False,
         }
 
 
 def serve(chain):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, *arguments):
             pass
@@ -193,9 +213,7 @@ def balance(chain, holder):
 
 
 def check(name, condition, found=None):
-    print(("ok   " if condition else "FAIL ") + name + ("" if condition else f": {found}"), flush=True)
-    if not condition:
-        raise SystemExit(1)
+    checks.check(condition, f"{name}: {found}")
 
 
 def payment(requirements, resource="https://api.example.com/premium-data"):
@@ -257,36 +275,172 @@ def talk(chain, url):
     check("and each has moved its money once", balance(chain, PAYEE) == 90007, balance(chain, PAYEE))
 
 
-def main():
+def official_facilitator(rpc):
+    """The reference facilitator behind HTTP, with an account of its own. Returns its address and what it was asked."""
+    facilitator = x402FacilitatorSync()
+    signer = FacilitatorWeb3Signer(OPERATOR.key.hex(), rpc)
+    register_exact_evm_facilitator(facilitator, signer, f"eip155:{CHAIN_ID}")
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, *arguments):
+            pass
+
+        def answer(self, json_text):
+            body = json_text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.answer(facilitator.get_supported().model_dump_json(by_alias=True, exclude_none=True))
+
+        def do_POST(self):
+            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(self.path)
+            kinds = (PaymentPayload, PaymentRequirements)
+            if question["x402Version"] == 1:
+                kinds = (PaymentPayloadV1, PaymentRequirementsV1)
+            parts = (
+                kinds[0].model_validate(question["paymentPayload"]), kinds[1].model_validate(question["paymentRequirements"])
+            )
+            told = facilitator.verify(*parts) if self.path == "/verify" else facilitator.settle(*parts)
+            self.answer(told.model_dump_json(by_alias=True, exclude_none=True))
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}", asked
+
+
+class OnlyBody(httpx.AsyncHTTPTransport):
+    """A connection that loses the header of version 2: what a client of version 1 sees."""
+
+    async def handle_async_request(self, request):
+        response = await super().handle_async_request(request)
+        response.headers.pop("PAYMENT-REQUIRED", None)
+        return response
+
+
+def buy(url, older=False, method="GET", headers=None):
+    """The official client buys. Returns the answer and the settlement that it was told."""
+    client = x402Client()
+    client.set_spend_controls(False)
+    register_exact_evm_client(client, EthAccountSigner(PAYER))
+
+    async def go():
+        transport = x402AsyncTransport(client, OnlyBody() if older else None)
+        async with httpx.AsyncClient(transport=transport, timeout=60) as http:
+            return await http.request(method, url, headers=headers)
+
+    answer = asyncio.run(go())
+    told = answer.headers.get("X-PAYMENT-RESPONSE" if older else "PAYMENT-RESPONSE")
+    return answer, told and decode_payment_response_header(told)
+
+
+def settings(chain_url, *more):
+    return [
+        f"x402.chainURL={chain_url}", f"x402.chainID={CHAIN_ID}", f"x402.assets=usdc:{TOKEN}:USDC:2:usd=10000",
+        f"x402.payTo={PAYEE}", *more,
+    ]
+
+
+def fastapi_server(facilitator_url):
+    """The official FastAPI server, which sells through a facilitator. Returns its address."""
+    server = x402ResourceServer(HTTPFacilitatorClient(FacilitatorConfig(url=facilitator_url)))
+    register_exact_evm_server(server, f"eip155:{CHAIN_ID}")
+    app = FastAPI()
+    routes = {
+        "GET /weather": {
+            "accepts": {"scheme": "exact", "payTo": PAYEE, "price": "$0.02", "network": f"eip155:{CHAIN_ID}"}
+        }
+    }
+    app.middleware("http")(payment_middleware(routes, server))
+
+    @app.get("/weather")
+    async def weather():
+        return {"weather": "fair"}
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    runner = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    threading.Thread(target=runner.run, daemon=True).start()
+    checks.until(lambda: runner.started, "the official server")
+    return f"http://127.0.0.1:{port}"
+
+
+def run(world):
     chain = Chain()
+    bank = chain.tester.get_accounts()[0]
     mint = "0x40c10f19" + "00" * 12 + PAYER.address[2:].lower() + (1_000_000).to_bytes(32, "big").hex()
-    chain.tester.send_transaction(
-        {"from": chain.tester.get_accounts()[0], "to": TOKEN, "data": mint, "gas": 200_000, "gas_price": 10**10}
-    )
-    check("the payer holds the token", balance(chain, PAYER.address) == 1_000_000)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "address")
-        environment = dict(os.environ, MINTMARK_PEER_RPC=serve(chain), MINTMARK_PEER_PORT_FILE=path)
-        command = ["swift", "test", "--skip-build", "--filter", "^SettlementTests.PeerTests"]
-        ours = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            for _ in range(1200):
-                if os.path.exists(path):
-                    break
-                if ours.poll() is not None:
-                    raise SystemExit(ours.stdout.read())
-                time.sleep(0.1)
-            with open(path) as file:
-                talk(chain, file.read())
-        finally:
-            if os.path.exists(path):
-                os.unlink(path)
-            try:
-                ours.wait(30)
-            except subprocess.TimeoutExpired:
-                ours.kill()
-    print("x402_peer: all as it should be")
+    chain.tester.send_transaction({"from": bank, "to": TOKEN, "data": mint, "gas": 200_000, "gas_price": 10**10})
+    rpc = serve(chain)
+    upstream, asked = world.upstream()
+
+    def earned(work):
+        before = balance(chain, PAYEE)
+        found = work()
+        return balance(chain, PAYEE) - before, found
+
+    with world.step("a node of ours is a facilitator and sells a service at 1 cent"):
+        ours = world.node("ours", *settings(rpc))
+        account = ours.run("status")["settlementAccount"]
+        chain.tester.send_transaction({"from": bank, "to": account, "value": 10**20, "gas": 21_000, "gas_price": 10**10})
+        ours.run(
+            "service", "add", "weather", "--upstream", upstream, "--price", "/*=1usd", "--price", "/two=2usd",
+            "--accept", "x402-exact", "--summary", "The weather",
+        )
+    with world.step("the official client of facilitators at ours: verified, settled, replayed, changed, in both versions"):
+        talk(chain, ours.url + "/x402")
+    for older in (False, True):
+        with world.step(f"the official client pays our gateway with version {1 if older else 2}; we settle"):
+            moved, (answer, told) = earned(lambda: buy(ours.url + "/s/weather/today?city=Bern", older))
+            check("it is served", answer.status_code == 200 and answer.json()["weather"] == "fair", answer.text)
+            check("the settlement is told", told.success and told.payer == PAYER.address, told)
+            check("1 cent has moved", moved == 10_000, moved)
+            check("our receipt is there", "Agent-Receipt" in answer.headers, answer.headers)
+    with world.step("a dearer path costs its own price, a body is taken, and the query is part of what is bought"):
+        moved, (answer, told) = earned(lambda: buy(ours.url + "/s/weather/two"))
+        check("2 cents have moved", answer.status_code == 200 and moved == 20_000, (answer.text, moved))
+    with world.step("what is for sale is listed, page by page"):
+        listed = httpx.get(ours.url + "/x402/discovery/resources?type=http&limit=1&offset=1").json()
+        check("two priced paths", listed["pagination"] == {"limit": 1, "offset": 1, "total": 2}, listed)
+        check("with ways to pay", listed["items"][0]["accepts"][0]["network"] == f"eip155:{CHAIN_ID}", listed)
+    with world.step("a second node sells through the official facilitator, and holds its word against the chain"):
+        facilitator, questions = official_facilitator(rpc)
+        theirs = world.node("theirs", *settings(rpc, f"x402.facilitator={facilitator}", "mint.enabled=false"))
+        theirs.run("service", "add", "weather", "--upstream", upstream, "--price", "1usd", "--accept", "x402-exact")
+        for older in (False, True):
+            moved, (answer, told) = earned(lambda: buy(theirs.url + "/s/weather/today", older))
+            check("it is served", answer.status_code == 200 and told.success, (answer.text, told))
+            check("1 cent has moved", moved == 10_000, moved)
+        check("the official facilitator settled", questions.count("/settle") == 2, questions)
+    with world.step("reserve, then serve: answered at once, settled right after"):
+        quick = world.node("quick", *settings(rpc, "x402.reserveCaps=usdc=50000", "mint.enabled=false"))
+        account = quick.run("status")["settlementAccount"]
+        chain.tester.send_transaction({"from": bank, "to": account, "value": 10**20, "gas": 21_000, "gas_price": 10**10})
+        quick.run(
+            "service", "add", "weather", "--upstream", upstream, "--price", "1usd", "--accept", "x402-exact",
+            "--reserve-x402",
+        )
+        before = balance(chain, PAYEE)
+        answer, told = buy(quick.url + "/s/weather/today")
+        check("it is served", answer.status_code == 200 and told.error_reason == "settlement_pending", (answer.text, told))
+        checks.until(lambda: balance(chain, PAYEE) == before + 10_000, "the settlement")
+    with world.step("the official FastAPI server sells through our facilitator"):
+        seller = fastapi_server(ours.url + "/x402")
+        moved, (answer, told) = earned(lambda: buy(seller + "/weather"))
+        check("it is served", answer.status_code == 200 and told.success, (answer.text, told))
+        check("2 cents have moved", moved == 20_000, moved)
+    check("the upstream was asked once for each call", len(asked) == 6, asked)
+    for node in (ours, theirs, quick):
+        node.audit()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    checks.run(run, limit_seconds=230)

@@ -44,6 +44,8 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
         // 409: the same call was made before.
         public static let callRunning = Code(rawValue: "call-running")
         public static let alreadyServed = Code(rawValue: "already-served")
+        /// The payment's identifier names another payment or request.
+        public static let identifierReused = Code(rawValue: "payment-identifier-reused")
         // 413, 422, 429
         public static let bodyTooLarge = Code(rawValue: "body-too-large")
         public static let keyReused = Code(rawValue: "idempotency-key-reused")
@@ -66,6 +68,8 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
     public var retryAfterSeconds: Int?
     /// The receipt of the earlier call, where there is one.
     public var receiptID: String?
+    /// What an x402 payment was refused for, in that protocol's words.
+    public var x402: X402Refusal?
 
     public init(
         _ code: Code,
@@ -98,7 +102,7 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
             .credentialInsufficient, .credentialUsedUp, .sessionUnknown, .sessionClosed, .returnInvoiceInvalid:
             402
         case .unknownService, .notForSale, .unknownReceipt: 404
-        case .callRunning, .alreadyServed: 409
+        case .callRunning, .alreadyServed, .identifierReused: 409
         case .bodyTooLarge: 413
         case .keyReused: 422
         case .tooManyRequests: 429
@@ -107,5 +111,22 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
         case .paymentPending, .overloaded, .mintUnavailable, .storageFailed: 503
         default: 400
         }
+    }
+}
+
+extension CallRefusal {
+    /// The refusal of an x402 payment ([XEX-5]): 400 where it can't be read, else 402 with a fresh challenge. Nothing was taken.
+    public init(_ refusal: X402Refusal) {
+        switch refusal.code {
+        case .invalidVersion, .invalidPayload, .identifierRequired:
+            self.init(.paymentMalformed, "\(refusal.message) Nothing was taken.")
+        case .unsupportedScheme:
+            self.init(.methodUnsupported, "\(refusal.message) Nothing was taken.")
+        case .identifierConflict:
+            self.init(.identifierReused, refusal.message)
+        default:
+            self.init(.credentialInvalid, "The payment does not count: \(refusal.message)")
+        }
+        x402 = refusal
     }
 }

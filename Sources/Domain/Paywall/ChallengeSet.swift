@@ -14,15 +14,24 @@ public enum PaymentDialect: String, Sendable, Hashable, CaseIterable {
     case paymentSession = "payment-session"
     /// Ecash under the `Payment` scheme.
     case paymentCashu = "payment-cashu"
-    /// `PAYMENT-REQUIRED` and `PAYMENT-SIGNATURE`.
+    /// `PAYMENT-REQUIRED` and `PAYMENT-SIGNATURE`, whatever stands in them: a line of a 402, no way that a service takes.
     case x402
+    /// A signed token transfer on an EVM chain, over x402.
+    case x402Exact = "x402-exact"
+    /// Ecash over x402 (`Specs/x402-cashu.md`).
+    case x402Cashu = "x402-cashu"
+    /// Lightning over x402 (`Specs/x402-lightning.md`).
+    case x402Lightning = "x402-lightning"
+
+    /// The ways that come over x402.
+    public static let overX402: Set<PaymentDialect> = [.x402Exact, .x402Cashu, .x402Lightning]
 
     /// Whether a call can be sold whose price is a maximum: what was taken too much must go back, or not be taken ([PRC-5]).
     /// Ecash goes back as ecash, a session is charged afterwards; one Lightning payment can't be taken in part.
     public var givesDifferenceBack: Bool {
         switch self {
         case .cashu, .paymentCashu, .paymentSession: true
-        case .l402, .paymentLightning, .x402: false
+        case .l402, .paymentLightning, .x402, .x402Exact, .x402Cashu, .x402Lightning: false
         }
     }
 
@@ -32,7 +41,7 @@ public enum PaymentDialect: String, Sendable, Hashable, CaseIterable {
         case .paymentLightning: (LightningCharge.method, LightningCharge.intent)
         case .paymentSession: (LightningSessionWire.method, LightningSessionWire.intent)
         case .paymentCashu: (CashuCharge.method, CashuCharge.intent)
-        case .cashu, .l402, .x402: nil
+        case .cashu, .l402, .x402, .x402Exact, .x402Cashu, .x402Lightning: nil
         }
     }
 }
@@ -52,6 +61,8 @@ public struct ChallengeTerms: Sendable {
     public var session: SessionOffer?
     /// The value of `PAYMENT-REQUIRED`, made elsewhere.
     public var x402: String?
+    /// The same with less in it, the richest first: taken where all lines together would be too long.
+    public var x402Leaner: [String] = []
     public var realm: String
     public var secrets: PaymentSecrets
     public var scope: PaymentScope
@@ -159,6 +170,10 @@ public struct ChallengeSet: Sendable {
                 omitted.append((dialect, error.reason))
             }
         }
+        for leaner in terms.x402Leaner where byteCount > Self.maximumBytes {
+            guard let index = lines.firstIndex(where: { $0.dialect == .x402 }) else { break }
+            lines[index].value = leaner
+        }
         for dialect in Self.spared where byteCount > Self.maximumBytes {
             guard let index = lines.firstIndex(where: { $0.dialect == dialect }) else { continue }
             lines.remove(at: index)
@@ -180,6 +195,9 @@ public struct ChallengeSet: Sendable {
 
     /// L402 before `Payment`: clients that know only the first line of `WWW-Authenticate` are those of L402.
     private static func order(_ accepted: Set<PaymentDialect>, _ preference: AcceptPayment?) -> [PaymentDialect] {
+        var accepted = accepted
+        if !accepted.isDisjoint(with: PaymentDialect.overX402) { accepted.insert(.x402) }
+        accepted.subtract(PaymentDialect.overX402)
         let offered = PaymentDialect.allCases.filter { accepted.contains($0) }
         guard let preference else { return offered }
         let chosen = preference.chosen(offered.filter { $0.methodAndIntent != nil })
@@ -189,7 +207,7 @@ public struct ChallengeSet: Sendable {
     private static func headerName(_ dialect: PaymentDialect) -> String {
         switch dialect {
         case .cashu: NUT24.headerName
-        case .x402: x402HeaderName
+        case .x402, .x402Exact, .x402Cashu, .x402Lightning: x402HeaderName
         case .l402, .paymentLightning, .paymentSession, .paymentCashu: "WWW-Authenticate"
         }
     }
@@ -211,6 +229,8 @@ private struct ChallengeMaker {
             switch dialect {
             case .cashu: return try present(terms.cashu, "no ecash can be taken")
             case .x402: return try x402()
+            case .x402Exact, .x402Cashu, .x402Lightning:
+                throw Omission(reason: "it stands in the line of x402")
             case .l402: return try l402()
             case .paymentLightning:
                 // A charge buys one call: an invoice for several is L402's alone.

@@ -1,3 +1,4 @@
+internal import CanonicalJSON
 internal import Cryptography
 internal import Encodings
 
@@ -27,6 +28,17 @@ public struct PaymentDigest: Sendable, Hashable, CustomStringConvertible {
         bytes = Hashing.sha256(
             Array("mintmark-lightning-call-1".utf8) + [0] + paymentHash + Array(callID.utf8)
         )
+    }
+
+    /// The digest of a payment of x402's `exact`: SHA-256 of a label and the canonical JSON (RFC 8785) of the whole payment as it
+    /// was sent ([XEX-4]). An authorisation is public once it is settled; what the buyer wrote beside it, such as a
+    /// payment identifier, is not.
+    /// - Throws: ``X402Refusal`` `invalid_payload` where it has no canonical form.
+    public init(x402 payment: X402.PaymentPayload) throws(X402Refusal) {
+        let text = try X402.reading(.invalidPayload, "The payment has no canonical form") {
+            try payment.json.canonicalized()
+        }
+        bytes = Hashing.sha256(Array("mintmark-x402-payment-1".utf8) + [0] + text)
     }
 
     /// A digest read back from storage; nil where it isn't 32 bytes.

@@ -9,11 +9,13 @@ public enum RefundTable {
         case freshToken = "fresh-token"
         /// The call is counted back: what was shown as payment is good for it once more. Nothing moves over Lightning.
         case callRestored = "call-restored"
+        /// The signed authorisation is dropped: it was not settled and will not be, so that nothing moves.
+        case authorizationDropped = "authorization-dropped"
 
         /// The state of the claim once the refund is decided: a fresh token has yet to be made.
         public var startState: CallState {
             switch self {
-            case .sameProofsSigned, .callRestored: .refunded
+            case .sameProofsSigned, .callRestored, .authorizationDropped: .refunded
             case .freshToken: .refunding
             }
         }
@@ -48,7 +50,19 @@ public enum RefundTable {
         Rule(
             dialect: "lightning",
             form: .callRestored,
-            claimKey: "the same credential, over L402 or Payment",
+            claimKey: "the same credential, over L402, Payment or x402",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "x402-exact-settled",
+            form: .callRestored,
+            claimKey: "the same payment for the same service, method and target",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "x402-exact-reserved",
+            form: .authorizationDropped,
+            claimKey: "nothing to fetch: nothing moved",
             lifetimeSeconds: lifetimeSeconds
         ),
     ]

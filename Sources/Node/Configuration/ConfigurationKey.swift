@@ -48,6 +48,10 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case x402Payees = "x402.payees"
     case x402MaximumFeeGwei = "x402.maximumFeeGwei"
     case x402Confirmations = "x402.confirmations"
+    case x402Assets = "x402.assets"
+    case x402PayTo = "x402.payTo"
+    case x402Facilitator = "x402.facilitator"
+    case x402ReserveCaps = "x402.reserveCaps"
     case logLevel = "log.level"
     case logFormat = "log.format"
 

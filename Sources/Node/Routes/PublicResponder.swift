@@ -38,7 +38,10 @@ struct PublicResponder: HTTPResponder {
         GatewayRoutes(node.gateway).addPublic(to: router)
         WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
         if let settlement = node.settlement {
-            FacilitatorRoutes(settlement.settler, logger: node.logger).add(to: router.group("x402"))
+            FacilitatorRoutes(settlement.settler, logger: node.logger) { [gateway] in await gateway.x402Catalogue() }
+                .add(to: router.group("x402"))
+        } else {
+            FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))

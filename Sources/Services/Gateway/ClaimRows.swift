@@ -19,6 +19,7 @@ enum ClaimRows {
         }
         let id = try row.text(0)
         let settledAt = try row.optionalInt64(19).map { Timestamp(millisecondsSince1970: $0) }
+        let dialect = try dialect(row.optionalText(21))
         return ClaimRecord(
             call: StoredCall(
                 id: id,
@@ -36,8 +37,8 @@ enum ClaimRows {
             caller: try row.optionalText(8).map { did in
                 CallerIdentity(did: did, agentID: try row.optionalText(9), passportID: try row.optionalText(10))
             },
-            source: try row.optionalBlob(22).map { .grant(paymentHash: $0) } ?? .ecash(MintURL(row.text(11))),
-            dialect: try dialect(row.optionalText(21)),
+            source: try source(row, dialect: dialect),
+            dialect: dialect,
             unit: try CurrencyUnit(row.text(12)),
             total: try row.uint64(13),
             fee: try row.uint64(14),
@@ -46,6 +47,12 @@ enum ClaimRows {
             at: Timestamp(millisecondsSince1970: try row.int64(18)),
             settledAt: settledAt
         )
+    }
+
+    /// A token's name stands where of ecash its mint does.
+    private static func source(_ row: Row, dialect: PaymentDialect) throws -> PaymentSource {
+        if dialect == .x402Exact { return .exact(asset: try row.text(11)) }
+        return try row.optionalBlob(22).map { .grant(paymentHash: $0) } ?? .ecash(MintURL(row.text(11)))
     }
 
     /// Claims of before the column was there are ecash in `X-Cashu`; so are those that leave it empty.

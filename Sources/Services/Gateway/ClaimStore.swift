@@ -38,6 +38,8 @@ public struct NewClaim: Sendable {
     /// Whether the proofs must be redeemed at the mint before the call. False for a grant's call.
     public var isOnline: Bool
     public var at: Timestamp
+    /// The client's own name for the payment (x402's `payment-identifier`), if any.
+    public var paymentIdentifier: String?
 
     public init(
         id: String,

@@ -7,11 +7,14 @@ public enum ClaimedPayment: Sendable {
     case ecash(AssessedPayment)
     /// One call of what a Lightning payment bought.
     case grant(GrantUse)
+    /// A signed token transfer over x402.
+    case exact(ExactPayment)
 
     public var digest: PaymentDigest {
         switch self {
         case .ecash(let payment): payment.digest
         case .grant(let use): use.digest
+        case .exact(let payment): payment.digest
         }
     }
 
@@ -19,6 +22,7 @@ public enum ClaimedPayment: Sendable {
         switch self {
         case .ecash(let payment): .ecash(payment.mint)
         case .grant(let use): .grant(paymentHash: use.allowed.identifier.paymentHash)
+        case .exact(let payment): .exact(asset: payment.asset)
         }
     }
 
@@ -27,6 +31,7 @@ public enum ClaimedPayment: Sendable {
         switch self {
         case .ecash(let payment): payment.unit
         case .grant: .msat
+        case .exact(let payment): payment.unit
         }
     }
 
@@ -35,27 +40,38 @@ public enum ClaimedPayment: Sendable {
         switch self {
         case .ecash(let payment): payment.total
         case .grant(let use): use.callMsat
+        case .exact(let payment): payment.amount
         }
     }
 
     var fee: UInt64 {
         switch self {
         case .ecash(let payment): payment.fee
-        case .grant: 0
+        case .grant, .exact: 0
         }
+    }
+
+    /// What a payment of x402's `exact` is known by in the store.
+    var exactKey: [UInt8]? {
+        if case .exact(let payment) = self { payment.key } else { nil }
+    }
+
+    /// Whether it was settled for an earlier call that was given back.
+    var isCredit: Bool {
+        if case .exact(let payment) = self { payment.way == .credit } else { false }
     }
 
     package var proofs: [Proof] {
         switch self {
         case .ecash(let payment): payment.proofs
-        case .grant: []
+        case .grant, .exact: []
         }
     }
 
     package var ys: [[UInt8]] {
         switch self {
         case .ecash(let payment): payment.ys
-        case .grant: []
+        case .grant, .exact: []
         }
     }
 }
@@ -64,11 +80,14 @@ public enum ClaimedPayment: Sendable {
 public enum PaymentSource: Sendable, Equatable {
     case ecash(MintURL)
     case grant(paymentHash: [UInt8])
+    /// A token over x402, such as `eip155:84532/0x…`.
+    case exact(asset: String)
 
     func refundForm(redeemedOnline: Bool) -> RefundTable.Form {
         switch self {
         case .ecash: RefundTable.form(redeemedOnline: redeemedOnline)
         case .grant: .callRestored
+        case .exact: redeemedOnline ? .callRestored : .authorizationDropped
         }
     }
 }

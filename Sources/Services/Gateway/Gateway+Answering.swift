@@ -58,8 +58,15 @@ extension Gateway {
                 return try await answerL402(call, credential: credential, key: key, caller: caller, body: body)
             case .payment(let credential):
                 return try await answerPayment(call, credential: credential, key: key, caller: caller, body: body)
-            case .x402:
-                throw CallRefusal(.methodUnsupported, "This service does not take x402. Nothing was taken.")
+            case .x402(let name, let value):
+                return try await answerX402(
+                    call,
+                    headerName: name,
+                    value: value,
+                    key: key,
+                    caller: caller,
+                    body: body
+                )
             }
         } catch {
             await body.abandon()
@@ -75,7 +82,9 @@ extension Gateway {
             for value in call.headers[values: name] { fields.append((name.canonicalName, value)) }
         }
         guard !fields.isEmpty, let payment = try IncomingPayment.read(headers: fields) else { return nil }
-        try payment.require(among: call.service.accepts ?? ServiceDefinition.takenDialects)
+        var accepted = call.service.accepts ?? ServiceDefinition.takenDialects
+        if !offeredOverX402(by: call.service).isEmpty { accepted.insert(.x402) }
+        try payment.require(among: accepted)
         return payment
     }
 
@@ -234,7 +243,7 @@ extension Gateway {
         }
         // At most twice: over the cap the same claim is made anew, to be redeemed first.
         while true {
-            let claim = NewClaim(
+            var claim = NewClaim(
                 id: UUIDVersion7.make(at: call.at),
                 scope: scope,
                 payment: .ecash(assessment.payment),
@@ -248,6 +257,7 @@ extension Gateway {
                 isOnline: isOnline,
                 at: clock.now()
             )
+            claim.paymentIdentifier = call.paymentIdentifier
             switch try await store.claim(claim, cap: configuration.unredeemedCap) {
             case .claimed:
                 let active = ActiveClaim(claim)

@@ -21,8 +21,9 @@ extension Gateway {
     /// The ways in which a call of the service can be paid for here.
     func offered(by service: ServiceDefinition) -> Set<PaymentDialect> {
         if let accepts = service.accepts { return accepts }
-        guard invoiceDesk != nil else { return [.cashu, .paymentCashu] }
-        return service.pass == nil ? ServiceDefinition.takenDialects : [.cashu, .paymentCashu, .l402]
+        let over = offeredOverX402(by: service)
+        guard invoiceDesk != nil else { return over.union([.cashu, .paymentCashu]) }
+        return over.union(service.pass == nil ? ServiceDefinition.takenDialects : [.cashu, .paymentCashu, .l402])
     }
 
     /// Refuses to sell what can't be sold as it is described.
@@ -34,7 +35,8 @@ extension Gateway {
                     + " be fixed."
             )
         }
-        let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning])
+        try requireSellableOverX402(service)
+        let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning, .x402Lightning])
         guard isExplicit || service.pass != nil else { return }
         guard let invoiceDesk else {
             throw GatewayError(
@@ -71,6 +73,9 @@ extension Gateway {
             }
         }
         if !offered.isDisjoint(with: [.l402, .paymentLightning]) { await addInvoice(to: &terms, call: call) }
+        let x402 = await x402Challenge(call, because: refusal)
+        terms.x402 = x402.headers.first
+        terms.x402Leaner = Array(x402.headers.dropFirst())
         let set: ChallengeSet
         do {
             set = try ChallengeSet(
@@ -93,8 +98,11 @@ extension Gateway {
         var response = Problem.response(
             problem,
             type: speaksPayment ? problem.paymentSchemeType : nil,
-            extensions: try extensions(call, set: set)
+            extensions: try extensions(call, set: set, x402: x402.body)
         )
+        if let found = problem.x402, let line = Self.refusedSettlement(found, of: call) {
+            response.headers[line.name] = line.value
+        }
         for line in set.lines {
             if let name = HTTPField.Name(line.name) {
                 response.headers.append(HTTPField(name: name, value: line.value))
@@ -162,17 +170,31 @@ extension Gateway {
         if !dialects.isDisjoint(with: [.paymentCashu, .paymentLightning]) {
             ways.append("Or answer a challenge of WWW-Authenticate: Payment.")
         }
+        if dialects.contains(.x402) {
+            ways.append("Or sign what PAYMENT-REQUIRED (x402) asks for and show it in PAYMENT-SIGNATURE.")
+        }
         return ways.joined(separator: " ")
     }
 
-    private func extensions(_ call: IncomingCall, set: ChallengeSet) throws -> JSONObject {
+    /// What the lines of a 402 offer, by the names that services accept it under.
+    private func ways(_ set: ChallengeSet, of service: ServiceDefinition) -> [PaymentDialect] {
+        set.lines.flatMap { line in
+            guard line.dialect == .x402 else { return [line.dialect] }
+            let over = offeredOverX402(by: service)
+            return PaymentDialect.allCases.filter { over.contains($0) }
+        }
+    }
+
+    private func extensions(_ call: IncomingCall, set: ChallengeSet, x402: JSONObject?) throws -> JSONObject {
         var extensions: JSONObject = [
             "price": .object([
                 "amount": .string(String(call.price.amount)), "unit": .string(try unit(of: call.price).name),
             ]),
             "service": .string(call.service.name),
-            "accepts": .array(set.lines.map { .string($0.dialect.rawValue) }),
+            "ways": .array(ways(set, of: call.service).map { .string($0.rawValue) }),
         ]
+        // Where clients of x402's version 1 look for it.
+        for (name, value) in x402 ?? [:] { extensions[name] = value }
         if let passport = call.service.passport {
             var required: JSONObject = ["trustedIssuers": .array(passport.trustedIssuers.map { .string($0) })]
             required["capability"] = passport.capability.map { .string($0) }

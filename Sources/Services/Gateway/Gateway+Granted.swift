@@ -155,6 +155,38 @@ extension Gateway {
         )
     }
 
+    /// One call for a preimage over x402.
+    func answerLightningOverX402(
+        _ call: IncomingCall,
+        paymentHash: [UInt8],
+        grant: StoredGrant,
+        lateness: CallRefusal?,
+        key: String?,
+        caller: CallerIdentity?,
+        body: IntakeBody
+    ) async throws -> (Response, outcome: String) {
+        guard let identifier = L402Identifier(paymentHash: paymentHash, tokenID: [UInt8](repeating: 0, count: 32))
+        else {
+            throw SQLiteClaimStore.unknownGrant
+        }
+        let use = GrantUse(
+            allowed: L402Allowance(identifier: identifier),
+            request: request(of: call),
+            callMsat: grant.callMsat,
+            keepsPrice: true,
+            lateness: lateness
+        )
+        return try await answerGranted(
+            call,
+            use: use,
+            grant: grant,
+            dialect: .x402Lightning,
+            key: key,
+            caller: caller,
+            body: body
+        )
+    }
+
     // MARK: The claim
 
     /// Claims one call of a grant, then makes it.
@@ -184,7 +216,7 @@ extension Gateway {
                 body: body.digest
             )
         else { throw CallRefusal(.paymentMalformed, "The payment has no identity.") }
-        let claim = NewClaim(
+        var claim = NewClaim(
             id: id,
             scope: scope,
             payment: .grant(use),
@@ -198,6 +230,7 @@ extension Gateway {
             isOnline: false,
             at: clock.now()
         )
+        claim.paymentIdentifier = call.paymentIdentifier
         switch try await store.claim(claim, cap: configuration.unredeemedCap) {
         case .claimed:
             return try await serve(ActiveClaim(claim), call: call, body: body)

@@ -85,6 +85,8 @@ extension Gateway {
         await attempt("pending payments") { try await self.resolvePending() }
         await attempt("interrupted calls") { try await self.refundInterrupted() }
         await attempt("redemption") { try await self.redeemDue() }
+        await attempt("reserved payments") { try await self.settleReserved() }
+        await attempt("calls given back") { try await self.endExactCredits() }
         await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }

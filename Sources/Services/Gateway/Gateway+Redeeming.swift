@@ -56,6 +56,10 @@ extension Gateway {
         var claim = claim
         switch try await redeem(&claim) {
         case .running:
+            var call = call
+            if call.x402 != nil, case .exact = claim.source {
+                call.x402?.transaction = try await store.exact(claimID: claim.id)?.transaction
+            }
             return try await serve(claim, call: call, body: body)
         case .refused(let refusal):
             throw refusal
@@ -76,6 +80,7 @@ extension Gateway {
     /// Asks the mint, and moves the claim to what came of it.
     /// - Throws: `payment-pending` where it is not known.
     func redeem(_ claim: inout ActiveClaim) async throws -> Redeemed {
+        if case .exact = claim.source { return try await settleFirst(&claim) }
         let batch = try claim.batch()
         let redeemed: [[UInt8]]
         var message = ""

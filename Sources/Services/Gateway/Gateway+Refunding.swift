@@ -91,15 +91,24 @@ extension Gateway {
         return response(
             CallRefusal(
                 refund.reason,
-                record.refundForm == .callRestored
-                    ? "The call was not charged: the service failed. What was shown as payment is good for it once more."
-                    : "The call was not charged: the service failed. The refund is in the X-Cashu header."
+                Self.message(of: record.refundForm)
             ),
             refund: refund,
             form: record.refundForm,
             claimID: claimID,
             receipt: receipt
         )
+    }
+
+    private static func message(of form: RefundTable.Form) -> String {
+        switch form {
+        case .callRestored:
+            "The call was not charged: the service failed. What was shown as payment is good for it once more."
+        case .authorizationDropped:
+            "The call was not charged: the service failed. The authorisation was not used and will not be; sign a new one."
+        case .sameProofsSigned, .freshToken:
+            "The call was not charged: the service failed. The refund is in the X-Cashu header."
+        }
     }
 
     private func response(

@@ -47,7 +47,8 @@ extension Gateway {
             return (stream(answer, claim: claim, lease: lease, call: call, body: body), "served")
         } catch let failure as UpstreamFailure {
             await body.abandon()
-            let response = try await refund(claim, because: failure.refusal)
+            var response = try await refund(claim, because: failure.refusal)
+            if claim.isOnline { addPaymentFields(to: &response.headers, of: call) }
             lease.close()
             return (response, "refunded")
         }
@@ -133,7 +134,7 @@ extension Gateway {
         let receipt = try await settle(claim, answer: kept, status: answer.status, digest: Hashing.sha256(bytes))
         headers[.agentReceiptID] = claim.id
         headers[.agentReceipt] = Base64URL.encode(receipt)
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        addPaymentFields(to: &headers, of: call)
         return Response(
             status: HTTPResponse.Status(code: answer.status),
             headers: headers,
@@ -198,10 +199,9 @@ extension Gateway {
     ) -> Response {
         var headers = HeaderRules.returned(answer.headers)
         headers[.agentReceiptID] = claim.id
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        let storedHeaders = headers.filter { $0.name != .agentReceiptID }.map { ($0.name.rawName, $0.value) }
+        addPaymentFields(to: &headers, of: call)
         headers[.trailer] = HTTPField.Name.agentReceipt.rawName
-        let storedHeaders = headers.filter { ![.trailer, .agentReceiptID, .paymentReceipt].contains($0.name) }
-            .map { ($0.name.rawName, $0.value) }
         let slot = call.slot
         let gateway = self
         return Response(
@@ -300,7 +300,7 @@ extension Gateway {
             if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
         }
         headers[.idempotentReplayed] = "true"
-        headers[.paymentReceipt] = call.presented?.receipt(at: clock.now())
+        addPaymentFields(to: &headers, of: call)
         headers[.agentReceiptID] = stored.id
         if let receipt = try await store.receipt(id: stored.id) { headers[.agentReceipt] = Base64URL.encode(receipt) }
         return Response(

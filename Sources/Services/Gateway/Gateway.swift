@@ -2,6 +2,7 @@ public import Cryptography
 public import Encodings
 internal import HTTPTypes
 public import Hummingbird
+public import Lightning
 public import Logging
 public import NIOCore
 public import Paywall
@@ -34,6 +35,10 @@ public struct GatewayConfiguration: Sendable {
     /// What units are worth in millisatoshis: a price in another unit than sat and msat is asked over Lightning only with one.
     public var rates = PriceRates()
     public var invoiceLimits = InvoiceLimits()
+    /// What is needed to sell over x402's `exact`; nil where that is not done.
+    public var exact: ExactSale?
+    /// The network of the invoices, as x402 names it.
+    public var lightningNetwork = LightningNetwork.simulated
     /// Answers up to this are read whole, so that the receipt can be a header.
     public var bufferedAnswerLimitBytes = 64 << 10
 
@@ -48,7 +53,7 @@ public final class Gateway: Sendable {
     public static let mountPath = "/s/"
 
     let configuration: GatewayConfiguration
-    let store: any ClaimStore
+    let store: any ClaimStore & ExactStore
     let grants: any GrantStore
     /// The secrets of credentials.
     public let keys: PaywallKeys
@@ -74,6 +79,9 @@ public final class Gateway: Sendable {
     let keptAnswerBytes = Mutex<Int64>(0)
     /// Claims whose task went away without an end.
     let abandoned = Mutex<[String]>([])
+    /// Claims whose payment a request is settling just now.
+    let settling = Mutex<Set<String>>([])
+    let isSettlingReserved = Atomic(false)
 
     /// - Parameters:
     ///   - database: opened with ``GatewayTables/migrations``.
@@ -94,7 +102,7 @@ public final class Gateway: Sendable {
         group: any EventLoopGroup,
         clock: WallClock,
         configuration: GatewayConfiguration = GatewayConfiguration(),
-        store: (any ClaimStore)? = nil,
+        store: (any ClaimStore & ExactStore)? = nil,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -274,6 +282,10 @@ struct IncomingCall: Sendable {
     var rule: PriceRule
     /// What was shown as payment under the `Payment` scheme; its answer has a `Payment-Receipt`.
     var presented: PresentedPayment?
+    /// What was shown as payment over x402; its answer tells how it was settled.
+    var x402: PresentedX402?
+    /// The client's own name for its payment, if any.
+    var paymentIdentifier: String?
     /// Held until the answer is sent.
     var slot: CallSlot
     var at: Timestamp

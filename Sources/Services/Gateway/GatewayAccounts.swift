@@ -124,6 +124,7 @@ enum GatewayAccounts {
             switch record.source {
             case .ecash(let mint): record.isOnline ? wallet : unredeemed(mint)
             case .grant: prepaid
+            case .exact: record.isOnline ? exactPrepaid : exactReserved
             }
         return Transfer(
             id: "call:\(record.call.id):returned",

@@ -101,6 +101,11 @@ public struct GatewayRoutes: Sendable {
                 return Problem.json(try await totals())
             }
         }
+        router.post("/gateway/x402/forgive") { _, _ in
+            await answering {
+                Problem.json(.object(["forgiven": .integer(Int64(try await gateway.store.forgiveLostExact()))]))
+            }
+        }
         router.post("/gateway/offline/resume") { _, _ in
             await answering {
                 try await gateway.resumeOfflineAcceptance()
@@ -203,6 +208,9 @@ public struct GatewayRoutes: Sendable {
             object["redeemedFirst"] = .bool(record.isOnline)
         case .grant(let hash):
             object["paymentHash"] = .string(Hex.encode(hash))
+        case .exact(let asset):
+            object["asset"] = .string(asset)
+            object["settledFirst"] = .bool(record.isOnline)
         }
         object["settledAt"] = record.settledAt.map { .string($0.rfc3339) }
         object["caller"] = record.caller.map { .string($0.did) }

@@ -22,6 +22,7 @@ public enum HeaderRules {
     /// What an upstream may not tell the buyer in the gateway's name.
     static let neverReturned: Set<String> = [
         "x-cashu", "payment-receipt", "agent-receipt", "agent-receipt-id", "idempotent-replayed", "date", "server",
+        "payment-required", "payment-response", "x-payment-response",
     ]
 
     /// The names that `Connection` lists besides its own (RFC 9110 section 7.6.1): they too stay on their connection.

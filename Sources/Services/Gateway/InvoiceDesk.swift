@@ -22,6 +22,8 @@ final class InvoiceDesk: Sendable {
     private let clock: WallClock
     private let logger: Logger
     private let limiter = RateLimiter()
+    /// The Lightning node's key, once it is known.
+    private let payee = Mutex<[UInt8]?>(nil)
     /// Invoices being made, by asker: who asks meanwhile waits for the same one.
     private let making = Mutex<[[UInt8]: Task<StoredGrant?, Never>]>([:])
 
@@ -52,16 +54,17 @@ final class InvoiceDesk: Sendable {
     }
 
     /// The grant whose invoice a call is asked to pay; nil where there is none to be had now.
-    func grant(for call: IncomingCall) async -> StoredGrant? {
-        guard let terms = terms(call.price, pass: call.service.pass) else { return nil }
+    /// - Parameter tie: what the invoice is tied to, for Lightning over x402.
+    func grant(for call: IncomingCall, over tie: X402Tie? = nil) async -> StoredGrant? {
+        guard let terms = terms(call.price, pass: tie == nil ? call.service.pass : nil) else { return nil }
         let group = RateLimiter.group(address: call.peerAddress ?? "?")
-        let asker = Self.asker(of: call, group: group, terms: terms)
+        let asker = Self.asker(of: call, group: group, terms: terms, tie: tie)
         let task = making.withLock { table in
             if let task = table[asker] { return task }
             guard table.count < limits.atOnce else { return Task { nil } }
             let task = Task { [self] in
                 defer { _ = making.withLock { $0.removeValue(forKey: asker) } }
-                return await make(asker, group: group, terms: terms, for: call)
+                return await make(asker, group: group, terms: terms, for: call, over: tie)
             }
             table[asker] = task
             return task
@@ -73,7 +76,8 @@ final class InvoiceDesk: Sendable {
         _ asker: [UInt8],
         group: String,
         terms: PassTerms,
-        for call: IncomingCall
+        for call: IncomingCall,
+        over tie: X402Tie?
     ) async -> StoredGrant? {
         do {
             let now = clock.now()
@@ -84,11 +88,8 @@ final class InvoiceDesk: Sendable {
                 limiter.take(group, limit: limits.perAddress, now: moment) == nil,
                 try await store.unpaidCount() < limits.open
             else { return nil }
-            let invoice = try await invoices.invoice(
-                amountMsat: terms.msat,
-                description: "\(call.service.name) \(call.method)",
-                expirySeconds: Self.expirySeconds
-            )
+            let text = "\(call.service.name) \(call.method)"
+            let invoice = try await invoice(terms.msat, text, over: tie)
             guard invoice.amountMsat == terms.msat else { return nil }
             let grant = StoredGrant(
                 terms: L402Grant(
@@ -115,14 +116,39 @@ final class InvoiceDesk: Sendable {
         }
     }
 
+    private func invoice(_ msat: UInt64, _ text: String, over tie: X402Tie?) async throws -> BOLT11Invoice {
+        func make(_ description: String) async throws -> BOLT11Invoice {
+            let invoice = try await invoices.invoice(
+                amountMsat: msat,
+                description: description,
+                expirySeconds: Self.expirySeconds
+            )
+            payee.withLock { $0 = invoice.payeeNodeID }
+            return invoice
+        }
+        guard let tie else { return try await make(text) }
+        // The terms name the payee, whose key any of its invoices tells; one that only told it is never shown.
+        if payee.withLock({ $0 }) == nil { _ = try await make(text) }
+        guard let key = payee.withLock({ $0 }) else { return try await make(text) }
+        let invoice = try await make(try tie.description(text, amountMsat: msat, payee: key))
+        guard tie.requirements(invoice) == nil else { return invoice }
+        return try await make(try tie.description(text, amountMsat: msat, payee: invoice.payeeNodeID))
+    }
+
     /// Who asks for what: the address's group, the service, the method and target, the price and what is sold for it.
-    private static func asker(of call: IncomingCall, group: String, terms: PassTerms) -> [UInt8] {
+    private static func asker(
+        of call: IncomingCall,
+        group: String,
+        terms: PassTerms,
+        tie: X402Tie?
+    ) -> [UInt8] {
         var input = Array("mintmark-asker-1".utf8) + [0]
+        let over = tie.map { ["x402", $0.resource.url, "\($0.maxTimeoutSeconds)"] } ?? []
         let parts = [
             group, call.service.name, call.method, call.target, call.price.description,
             "\(terms.msat)/\(terms.calls)/\(terms.seconds)",
         ]
-        for part in parts {
+        for part in parts + over {
             input += Array("\(part.utf8.count):".utf8)
             input += Array(part.utf8)
         }

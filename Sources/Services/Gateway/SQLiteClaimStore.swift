@@ -24,10 +24,12 @@ public struct SQLiteClaimStore: ClaimStore {
                 let decision = try Self.decide(
                     scope: claim.scope,
                     ys: claim.payment.ys,
+                    exact: claim.payment.exactKey,
                     now: claim.at,
                     in: connection
                 )
                 guard decision == .proceed else { return .existing(decision) }
+                if let refusal = try Self.refusal(ofName: claim, in: connection) { return .existing(.refuse(refusal)) }
                 switch claim.payment {
                 case .ecash(let payment):
                     try Self.insert(claim, in: connection)
@@ -37,7 +39,13 @@ public struct SQLiteClaimStore: ClaimStore {
                         return .existing(.refuse(refusal))
                     }
                     try Self.insert(claim, in: connection)
+                case .exact(let payment):
+                    if let refusal = try Self.take(exact: payment, for: claim, in: connection) {
+                        return .existing(.refuse(refusal))
+                    }
+                    try Self.insert(claim, in: connection)
                 }
+                try Self.keep(nameOf: claim, in: connection)
                 return .claimed
             }
         } catch let error as GatewayError where error.code == .overCap {
@@ -67,9 +75,10 @@ public struct SQLiteClaimStore: ClaimStore {
         try await database.read { try Self.decide(scope: scope, ys: ys, now: now, in: $0) }
     }
 
-    private static func decide(
+    static func decide(
         scope: IdempotencyScope,
         ys: [[UInt8]],
+        exact key: [UInt8]? = nil,
         now: Timestamp,
         in connection: Connection
     ) throws -> CallDecision {
@@ -88,6 +97,10 @@ public struct SQLiteClaimStore: ClaimStore {
                 throw GatewayError(.corrupt, "a proof belongs to a claim that does not exist")
             }
         }
+        if byScope == nil, let key, let holder = try holder(ofExact: key, now: now, in: connection) {
+            if holder.hasCredit { return .proceed }
+            byPayment = holder.call
+        }
         return CallDecision.decide(asked: scope, byScope: byScope, byPayment: byPayment, now: now)
     }
 
@@ -98,6 +111,7 @@ public struct SQLiteClaimStore: ClaimStore {
         switch payment.source {
         case .ecash(let url): (mint, grantHash) = (url.string, nil)
         case .grant(let hash): (mint, grantHash) = ("", hash)
+        case .exact(let asset): (mint, grantHash) = (asset, nil)
         }
         try connection.execute(
             """
@@ -121,7 +135,7 @@ public struct SQLiteClaimStore: ClaimStore {
             try .amount(payment.total),
             try .amount(payment.fee),
             try .amount(claim.price),
-            .bool(claim.isOnline || grantHash != nil),
+            .bool(claim.isOnline || grantHash != nil || payment.isCredit),
             .text(claim.isOnline ? CallState.redeeming.rawValue : CallState.running.rawValue),
             .integer(claim.at.millisecondsSince1970),
             .optional(claim.dialect == .cashu ? nil : claim.dialect.rawValue),
@@ -196,6 +210,7 @@ public struct SQLiteClaimStore: ClaimStore {
             guard let record = try Self.record(claimID, in: connection), record.call.state == .redeeming else {
                 throw GatewayError(.stateChanged, "only a claim that is being redeemed can be released")
             }
+            try Self.forget(exactOf: claimID, in: connection)
             try connection.execute("DELETE FROM gateway_proofs WHERE claim = ?", .text(claimID))
             try connection.execute("DELETE FROM gateway_claims WHERE id = ?", .text(claimID))
         }
@@ -264,7 +279,7 @@ public struct SQLiteClaimStore: ClaimStore {
                 throw GatewayError(.stateChanged, "the claim \(refund.claimID) is gone")
             }
             let next: CallState =
-                found.refundForm == .callRestored ? .refunded : refund.token == nil ? .refunding : .refunded
+                found.refundForm.startState == .refunded || refund.token != nil ? .refunded : .refunding
             let record = try Self.move(
                 refund.claimID,
                 from: [.running, .interrupted],
@@ -274,6 +289,9 @@ public struct SQLiteClaimStore: ClaimStore {
             if case .grant(let hash) = record.source {
                 try Self.restore(record, paymentHash: hash, at: refund.at, in: connection)
                 if !refund.isUnattended { try Self.freeName(of: record, in: connection) }
+            }
+            if case .exact = record.source {
+                try Self.giveBack(exact: record, at: refund.at, tells: !refund.isUnattended, in: connection)
             }
             try connection.execute(
                 "UPDATE gateway_claims SET settled_at = ?, refund = ?, refund_reason = ? WHERE id = ?",
@@ -298,6 +316,7 @@ public struct SQLiteClaimStore: ClaimStore {
             guard let record = try Self.record(claimID, in: connection), record.call.state == .refunded,
                 record.refundForm == .callRestored
             else { return }
+            if case .exact = record.source { return try Self.freeExactName(of: record, in: connection) }
             try Self.freeName(of: record, in: connection)
         }
     }

@@ -22,6 +22,10 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var accepts: Set<PaymentDialect>?
     /// What one payment over L402 buys, where that is more than one call.
     public var pass: CallPass?
+    /// Whether payments of x402's `exact` are settled after the call, as long as what is at risk stays under the node's cap.
+    public var reservesX402 = false
+    /// How it is called, for catalogues.
+    public var discovery: ServiceDiscovery?
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// For people, at most 512 bytes.
@@ -92,10 +96,12 @@ public struct ServiceDefinition: Sendable, Equatable {
     /// The ways of paying that the gateway takes.
     public static let takenDialects: Set<PaymentDialect> = [.cashu, .paymentCashu, .l402, .paymentLightning]
 
-    private func validateAccepted() throws(GatewayError) {
+    func validateAccepted() throws(GatewayError) {
         try pass?.validate()
+        try discovery?.validate()
         guard let accepts else { return }
-        let untaken = accepts.subtracting(Self.takenDialects).map(\.rawValue).sorted()
+        let untaken = accepts.subtracting(Self.takenDialects).subtracting(PaymentDialect.overX402).map(\.rawValue)
+            .sorted()
         guard untaken.isEmpty else {
             throw GatewayError(
                 .invalidService,

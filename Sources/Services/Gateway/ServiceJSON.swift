@@ -26,6 +26,9 @@ extension ServiceDefinition {
                 sla: object.optionalString("sla"),
                 summary: object.optionalString("summary")
             )
+            reservesX402 = try object.optionalBool("reserveX402") ?? false
+            discovery = try object.optionalObject("discovery").map(ServiceDiscovery.init(json:))
+            try validateAccepted()
         } catch let error as GatewayError {
             throw error
         } catch let error as PriceError {
@@ -71,6 +74,8 @@ extension ServiceDefinition {
         case .calls(let calls): object["pass"] = .object(["calls": .string(String(calls))])
         case .seconds(let seconds): object["pass"] = .object(["seconds": .integer(seconds)])
         }
+        if reservesX402 { object["reserveX402"] = true }
+        object["discovery"] = discovery.map { .object($0.json) }
         object["sla"] = sla.map { .string($0) }
         object["summary"] = summary.map { .string($0) }
         return .object(object)
@@ -79,7 +84,7 @@ extension ServiceDefinition {
     private static let members: Set<String> = [
         "name", "upstream", "prices", "passport", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
-        "rateLimit", "accept", "pass", "sla", "summary",
+        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery",
     ]
 
     static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {

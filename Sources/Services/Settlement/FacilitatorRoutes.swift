@@ -38,7 +38,15 @@ public struct FacilitatorRoutes: Sendable {
                 return unavailable(error, X402.Supported(kinds: [], extensions: [], signers: [:]).json)
             }
         }
-        group.get("discovery/resources") { [self] request, _ in
+        Self.addCatalogue(to: group, catalogue)
+    }
+
+    /// Adds `discovery/resources` alone, for a node that sells over x402 and is no facilitator.
+    public static func addCatalogue<Context: RequestContext>(
+        to group: RouterGroup<Context>,
+        _ catalogue: @escaping @Sendable () async -> [X402.DiscoveredResource]
+    ) {
+        group.get("discovery/resources") { request, _ in
             let query = request.uri.queryParameters
             let page = X402.DiscoveryPage(
                 of: await catalogue(),

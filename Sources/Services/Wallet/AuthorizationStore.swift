@@ -1,5 +1,4 @@
 internal import CanonicalJSON
-internal import Cryptography
 internal import Encodings
 internal import Ethereum
 internal import Paywall
@@ -39,12 +38,9 @@ struct Authorization: Sendable {
     /// As the seller names it.
     var transaction: String?
 
-    /// What names the payment in a receipt: SHA-256 over chain, contract, payer and nonce, which the contract takes once.
-    var digest: [UInt8] {
-        let id =
-            "eip155:\(chainID)/\(EthereumHex.text(contract.bytes))/\(EthereumHex.text(payer.bytes))"
-            + "/\(EthereumHex.text(nonce))"
-        return Hashing.sha256(Array("mintmark-x402-exact-1".utf8) + [0] + Array(id.utf8))
+    /// What names the payment in a receipt ([XEX-4]): of the whole payment, as it is sent.
+    func digest() throws -> [UInt8] {
+        try PaymentDigest(x402: X402.PaymentPayload(json: X402.object(header: header))).bytes
     }
 }
 

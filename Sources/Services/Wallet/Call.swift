@@ -132,10 +132,15 @@ struct Call: Sendable {
 
     /// The intent of a call that a signed authorisation pays for.
     /// - Parameter amount: what it is worth in the call's unit.
-    func record(_ id: String, of authorization: Authorization, amount: UInt64, at now: Timestamp) -> PaymentRecord {
+    func record(
+        _ id: String,
+        of authorization: Authorization,
+        amount: UInt64,
+        at now: Timestamp
+    ) throws -> PaymentRecord {
         var record = record(id, amount: amount, unit: request.unit, at: now)
         record.way = .x402Exact
-        record.paymentDigest = authorization.digest
+        record.paymentDigest = try authorization.digest()
         return record
     }
 

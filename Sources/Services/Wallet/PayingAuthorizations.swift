@@ -33,7 +33,7 @@ extension Buyer {
                 try self.requireNoneOpen(call, in: connection)
                 try Self.requireRoom(call, amount: cost, fee: 0, at: now, in: connection)
                 let authorization = try Self.sign(offer, payment: id, by: account, lifetime: lifetime, at: now)
-                let payment = call.record(id, of: authorization, amount: cost, at: now)
+                let payment = try call.record(id, of: authorization, amount: cost, at: now)
                 try SpendingLimits.charge(payment.spend, in: connection)
                 try PaymentStore.insert(payment, in: connection)
                 try AuthorizationStore.insert(authorization, in: connection)

@@ -14,6 +14,7 @@ struct ServiceCommand: AsyncParsableCommand {
                   --price 'GET /tiles/*=1sat' --price 'POST /route=5sat' --price 'GET /about=0sat'
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402 --pass 100
+              mintmark service add weather --upstream … --price 1usd --accept x402-exact,cashu
               mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
               mintmark service list
               mintmark service remove weather
@@ -80,6 +81,9 @@ extension ServiceCommand {
                   mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
                   mintmark service add weather --upstream … --price 2sat --accept l402 --pass 100
                   mintmark service add weather --upstream … --price 50sat --accept cashu,l402 --pass 1h
+                Over x402 it is paid for with a token on an EVM chain (x402-exact, settled before the call, or after it with \
+                --reserve-x402), with ecash (x402-cashu) or over Lightning (x402-lightning).
+                  mintmark service add weather --upstream … --price 1usd --accept x402-exact,x402-cashu
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
@@ -93,8 +97,9 @@ extension ServiceCommand {
         var idempotent = false
         @Option(
             help: ArgumentHelp(
-                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, with commas between.",
-                discussion: "Default: every way that the node has.",
+                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, x402-exact, x402-cashu, x402-lightning.",
+                discussion:
+                    "With commas between. Default: every way that the node has but x402-cashu and x402-lightning.",
                 valueName: "ways"
             )
         )
@@ -106,6 +111,17 @@ extension ServiceCommand {
             )
         )
         var pass: PassArgument?
+        @Flag(
+            help: "Settle x402-exact payments after the call, up to the node's x402.reserveCaps, instead of before it."
+        )
+        var reserveX402 = false
+        @Option(
+            help: ArgumentHelp(
+                "A JSON file with examples for catalogues: query, body, bodyType, output, mimeType.",
+                valueName: "file"
+            )
+        )
+        var discovery: String?
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
         @Option(help: "The longest the whole call may take, in seconds.") var timeout: Int64?
         @Option(help: "The longest request body, in bytes.") var bodyLimit: Int64?
@@ -138,6 +154,13 @@ extension ServiceCommand {
                 )
             }
             service["pass"] = pass?.json
+            if reserveX402 { service["reserveX402"] = true }
+            if let discovery {
+                guard let data = FileManager.default.contents(atPath: discovery), data.count <= 65_536 else {
+                    throw ValidationError("\(discovery) can't be read, or is longer than 64 KiB.")
+                }
+                service["discovery"] = try JSONValue.parse([UInt8](data))
+            }
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             service["timeouts"] = timeout.map { ["totalSeconds": .integer($0)] }
             service["requestBodyLimitBytes"] = bodyLimit.map { .integer($0) }

@@ -56,7 +56,7 @@ struct ChallengeSetTests {
         let terms = try terms(shop)
         let set = try ChallengeSet(terms, accepted: Set(PaymentDialect.allCases))
         #expect(set.omitted.isEmpty)
-        #expect(set.lines.map(\.dialect) == PaymentDialect.allCases)
+        #expect(set.lines.map(\.dialect) == PaymentDialect.allCases.filter { !PaymentDialect.overX402.contains($0) })
         #expect(
             set.headers.map(\.name) == ["Cache-Control", "X-Cashu"] + Array(repeating: "WWW-Authenticate", count: 4)
                 + ["PAYMENT-REQUIRED"]
@@ -233,5 +233,29 @@ struct IncomingPaymentTests {
         )
         #expect(payment.dialect == nil)
         #expect(refusalCode { try payment.require(among: Set(PaymentDialect.allCases)) } == .methodUnsupported)
+    }
+}
+
+@Suite("One line of a 402 for every way over x402")
+struct X402LineTests {
+    @Test("CHS-2, XEX-1: the line gives up what it can spare before any other line goes", arguments: [100, 3000])
+    func leaner(bytes: Int) throws {
+        let shop = try Shop()
+        var terms = ChallengeTerms(
+            cashu: String(repeating: "c", count: 4500),
+            x402: String(repeating: "A", count: 6000),
+            realm: "node.example",
+            secrets: shop.secrets,
+            scope: shop.scope,
+            expires: Shop.now.adding(seconds: 60)
+        )
+        terms.x402Leaner = [String(repeating: "B", count: 5000), String(repeating: "C", count: bytes)]
+        let set = try ChallengeSet(terms, accepted: [.cashu, .x402Exact, .x402Cashu])
+        #expect(set.lines.map(\.dialect) == [.cashu, .x402])
+        #expect(set.lines[1].value == String(repeating: "C", count: bytes))
+        #expect(set.byteCount <= ChallengeSet.maximumBytes)
+        // Where there is room, nothing is spared.
+        terms.cashu = "c"
+        #expect(try ChallengeSet(terms, accepted: [.cashu, .x402Exact]).lines[1].value.count == 6000)
     }
 }

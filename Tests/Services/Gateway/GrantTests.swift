@@ -24,7 +24,7 @@ struct GrantTests {
             #expect(asked.status == 402)
             #expect(asked.header("X-Cashu") != nil)
             #expect(asked.headers.filter { $0.name.lowercased() == "cache-control" }.map(\.value) == ["no-store"])
-            let accepts = try asked.problem()["accepts"]?.arrayValue?.compactMap(\.stringValue)
+            let accepts = try asked.problem()["ways"]?.arrayValue?.compactMap(\.stringValue)
             #expect(accepts == ["cashu", "l402", "payment-lightning", "payment-cashu"])
 
             #expect(try await client.call(port, payment: try node.payment(2)).status == 200)

@@ -170,7 +170,9 @@ extension X402 {
             return AuthorizedToken(contract: contract, chainID: chainID, name: name, version: version)
         }
 
-        private static func checkTime(of authorization: TransferAuthorization, now: Timestamp) throws(X402Refusal) {
+        /// Whether there is time to settle an authorisation, and it has begun.
+        /// - Throws: ``X402Refusal``.
+        public static func checkTime(of authorization: TransferAuthorization, now: Timestamp) throws(X402Refusal) {
             let seconds = UInt64(max(0, now.secondsSince1970))
             guard authorization.validBefore >= UInt256(seconds + settlingSeconds) else {
                 throw X402Refusal(

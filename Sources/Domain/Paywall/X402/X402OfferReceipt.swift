@@ -239,3 +239,21 @@ extension X402 {
         }
     }
 }
+
+extension X402.OfferReceipt {
+    /// What a challenge says of the extension: the signed offers, each with the place of its way to pay in `accepts`.
+    public static func challenge(_ offers: [(offer: Artifact, acceptIndex: Int)]) -> JSONObject {
+        [
+            "info": ["offers": .array(offers.map { .object($0.offer.json(acceptIndex: $0.acceptIndex)) })],
+            "schema": [
+                "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+                "properties": ["offers": ["type": "array", "items": ["type": "object"]]], "required": ["offers"],
+            ],
+        ]
+    }
+
+    /// What a settlement says of the extension: the signed receipt.
+    public static func settlement(_ receipt: Artifact) -> JSONObject {
+        ["info": ["receipt": .object(receipt.json())]]
+    }
+}

@@ -1,0 +1,46 @@
+internal import CanonicalJSON
+internal import Cashu
+internal import Encodings
+public import Paywall
+
+/// What is sold over x402, for catalogues ([XEX-11]).
+extension Gateway {
+    /// Every priced path of every service that is sold over x402, by service and in the order of its prices.
+    public func x402Catalogue() async -> [X402.DiscoveredResource] {
+        var found: [X402.DiscoveredResource] = []
+        let origin = configuration.publicOrigins.first ?? ""
+        for service in services where !offeredOverX402(by: service).isEmpty {
+            for rule in service.prices.rules where !rule.priceBeforehand.isFree {
+                // A price that is a maximum can't be asked for over x402 ([PRC-5]).
+                guard rule.metering == nil else { continue }
+                let accepts = await ways(to: service, at: rule.priceBeforehand)
+                guard !accepts.isEmpty else { continue }
+                let method = rule.methods.contains("GET") ? "GET" : rule.methods.min() ?? "GET"
+                var metadata = service.bazaar(method: method).json["info"]?.objectValue ?? [:]
+                metadata["serviceName"] = .string(String(service.name.prefix(32)))
+                metadata["description"] = service.summary.map { .string($0) }
+                if !rule.methods.isEmpty {
+                    metadata["methods"] = .array(rule.methods.sorted().map { .string($0) })
+                }
+                found.append(
+                    X402.DiscoveredResource(
+                        resource: origin + Self.mountPath + service.name + rule.pathPattern,
+                        accepts: accepts,
+                        lastUpdated: clock.now().secondsSince1970,
+                        metadata: metadata
+                    )
+                )
+            }
+        }
+        return found
+    }
+
+    /// The ways to pay of which something can be said before a call: an invoice is made for one alone.
+    private func ways(to service: ServiceDefinition, at price: Price) async -> [X402.Requirements] {
+        let offered = offeredOverX402(by: service)
+        var ways: [X402.Requirements] = []
+        if offered.contains(.x402Exact) { ways += exactRequirements(for: service, price: price, .v2, details: nil) }
+        if offered.contains(.x402Cashu) { ways += (try? await cashuRequirements(for: service, price: price)) ?? [] }
+        return ways
+    }
+}
