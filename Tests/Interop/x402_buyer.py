@@ -25,6 +25,7 @@ from x402_peer import CHAIN_ID, OPERATOR, PAYEE, TOKEN, Chain, balance, serve
 
 ASSET = f"eip155:{CHAIN_ID}/{TOKEN}=usd:6"
 CENT = 10_000
+SELLER = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 
 
 class BuyerChain(Chain):
@@ -188,6 +189,22 @@ def checks(world):
         equal(len(payments), 1, "payments for the call")
         equal(payments[0]["authorization"]["state"], "used", "the authorisation")
 
+    with world.step("our own gateway is paid over x402 too, once, and the receipt fits the payment"):
+        upstream, asked = world.upstream()
+        seller = world.node(
+            "seller", *settings, f"x402.chainURL={rpc}", f"x402.chainID={CHAIN_ID}",
+            f"x402.assets=usdc:{TOKEN}:USDC:2:usd={CENT}", f"x402.payTo={SELLER}",
+        )
+        chain.send({"to": seller.facts["settlementAccount"], "value": 10**20, "gas": 21_000})
+        seller.run("service", "add", "weather", "--upstream", upstream, "--price", "1usd", "--accept", "x402-exact")
+        call_of = ["pay", seller.url + "/s/weather/today", "--max", "20sat", "--via", "x402", "--idempotency-key", "own"]
+        first = buyer.run(*call_of)
+        equal((first["payment"]["way"], first["payment"]["amount"]), ("x402-exact", "11"), "the payment")
+        equal(first["payment"]["receiptState"], "verified", "the receipt")
+        again = buyer.run(*call_of)
+        equal(again["body"], first["body"], "the answer under the same key")
+        equal((balance(chain, SELLER), len(asked)), (CENT, 1), "what the seller has, and how often the service was called")
+
     with world.step("a client that knows nothing of money pays through `mintmark proxy`"):
         process, log = world.spawn(
             "proxy",
@@ -212,7 +229,7 @@ def checks(world):
         buyer.run("pay", "--resume")
         payment = next(one for one in payments_of(buyer) if one["idempotencyKey"] == "held")
         equal((payment["state"], payment["authorization"]["state"]), ("refused", "lapsed"), "the payment after it lapsed")
-        equal(balance(chain, account), 95 * CENT, "the account")
+        equal(balance(chain, account), 94 * CENT, "the account")
 
 
 def payments_of(node):
