@@ -46,6 +46,12 @@ enum Main {
         ) {
             try await X402Benchmark().run()
         },
+        Benchmark(
+            "l402-return",
+            "Calls a second of a returning L402 credential through the gateway, 32 clients, beside unpriced ones."
+        ) {
+            try await ReturningBenchmark().run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },

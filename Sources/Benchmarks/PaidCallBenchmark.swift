@@ -144,7 +144,7 @@ struct PaidCallBenchmark {
 }
 
 /// Another node's mint, as far as a seller sees it: its keys are known, its ecash is at hand, nothing is redeemed.
-private struct ForeignMint: SellerPurse {
+struct ForeignMint: SellerPurse {
     let url: MintURL
     let keys: MintKeyset
 
@@ -203,7 +203,7 @@ private struct ForeignMint: SellerPurse {
 }
 
 /// The services measured ask nobody who calls.
-private struct NobodySigns: CallerCheck {
+struct NobodySigns: CallerCheck {
     func check(_ facts: CallFacts, requirement: PassportRequirement?) async -> CallerVerdict { .anonymous }
 }
 

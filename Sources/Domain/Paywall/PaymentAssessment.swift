@@ -15,6 +15,8 @@ public struct AssessedPayment: Sendable {
     /// What the mint takes for redeeming them.
     public var fee: UInt64
     public var digest: PaymentDigest
+    /// What was paid beyond what was asked: it is given back ([CHG-1]).
+    public var overpaid: UInt64
 
     public init(
         mint: MintURL,
@@ -23,7 +25,8 @@ public struct AssessedPayment: Sendable {
         ys: [[UInt8]],
         total: UInt64,
         fee: UInt64,
-        digest: PaymentDigest
+        digest: PaymentDigest,
+        overpaid: UInt64 = 0
     ) {
         self.mint = mint
         self.unit = unit
@@ -32,6 +35,7 @@ public struct AssessedPayment: Sendable {
         self.total = total
         self.fee = fee
         self.digest = digest
+        self.overpaid = overpaid
     }
 }
 
@@ -68,8 +72,7 @@ public enum PaymentAssessment: Sendable {
 public struct PaymentTerms: Sendable {
     public var price: UInt64
     public var unit: CurrencyUnit
-    /// What the challenge asked for: the price with the fees of its own split. A token above it is refused, so that no
-    /// buyer overpays by mistake.
+    /// What the challenge asked for: the price with the fees of its own split. What a token is worth above it is given back.
     public var askedAmount: UInt64
     /// How long the call may take at most, in seconds.
     public var callSeconds: Int64
@@ -149,7 +152,8 @@ extension OfflineAcceptance {
             ys: identity.ys,
             total: total,
             fee: fee,
-            digest: identity.digest
+            digest: identity.digest,
+            overpaid: total > asked.askedAmount ? total - asked.askedAmount : 0
         )
         let found = obstacles(
             proofs: proofs,
@@ -216,11 +220,10 @@ extension OfflineAcceptance {
                     + " the price is \(asked.price). Nothing was taken."
             )
         }
-        guard total <= asked.askedAmount else {
+        guard total <= Price.maximumAmount else {
             throw CallRefusal(
                 .amountTooHigh,
-                "The token is worth \(total) \(asked.unit); \(asked.askedAmount) was asked for, and no change is given."
-                    + " Nothing was taken."
+                "The token is worth \(total) \(asked.unit), more than any call costs. Nothing was taken."
             )
         }
         return (total, fee)

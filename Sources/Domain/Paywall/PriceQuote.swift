@@ -36,7 +36,8 @@ public struct MeasuredCall: Sendable, Equatable {
         return UInt64(text)
     }
 
-    func quantity(_ measure: PriceMeasure) -> UInt64 {
+    /// How much of a measure the call was.
+    public func quantity(_ measure: PriceMeasure) -> UInt64 {
         switch measure {
         case .calls: 1
         case .requestBytes: requestBytes
@@ -118,6 +119,29 @@ extension PriceRule {
             charge.isCapped = true
         }
         return charge
+    }
+
+    /// The same where of the quote only its amount is at hand, as after a restart.
+    /// - Parameter quoted: the maximum that was quoted; the charge is never above it.
+    public func charge(
+        quoted: UInt64,
+        measured: MeasuredCall,
+        used: [PriceMeasure: UInt64] = [:]
+    ) -> PriceQuote {
+        let quote = PriceQuote(
+            unit: price.unit,
+            amount: quoted,
+            isMaximum: true,
+            isFreeByQuota: false,
+            isCapped: false,
+            lines: []
+        )
+        return charge(quote, measured: measured, used: used)
+    }
+
+    /// Whether a quote depends on who asks: free calls, or tiers by what was used in a period.
+    public var dependsOnCaller: Bool {
+        freeCallsPerDay != nil || metering?.meters.contains { $0.period != nil } == true
     }
 
     private func quote(

@@ -9,13 +9,15 @@ public enum RefundTable {
         case freshToken = "fresh-token"
         /// The call is counted back: what was shown as payment is good for it once more. Nothing moves over Lightning.
         case callRestored = "call-restored"
+        /// What a call did not use of a credit is there for the next.
+        case creditKept = "credit-kept"
         /// The signed authorisation is dropped: it was not settled and will not be, so that nothing moves.
         case authorizationDropped = "authorization-dropped"
 
         /// The state of the claim once the refund is decided: a fresh token has yet to be made.
         public var startState: CallState {
             switch self {
-            case .sameProofsSigned, .callRestored, .authorizationDropped: .refunded
+            case .sameProofsSigned, .callRestored, .creditKept, .authorizationDropped: .refunded
             case .freshToken: .refunding
             }
         }
@@ -34,6 +36,9 @@ public enum RefundTable {
     /// Refunds stay fetchable for 30 days; later ones are the operator's to give.
     public static let lifetimeSeconds: Int64 = 30 * 24 * 3600
 
+    /// Change of a payment that was more than the call cost comes as a new token, whichever way it was taken ([CHG-1]).
+    public static let change = Form.freshToken
+
     public static let rules: [Rule] = [
         Rule(
             dialect: "cashu-offline",
@@ -45,6 +50,18 @@ public enum RefundTable {
             dialect: "cashu-online",
             form: .freshToken,
             claimKey: "the Idempotency-Key with the same signer, or the payment itself",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "ecash-change",
+            form: .freshToken,
+            claimKey: "the Idempotency-Key with the same signer, or the payment itself",
+            lifetimeSeconds: lifetimeSeconds
+        ),
+        Rule(
+            dialect: "l402-credit",
+            form: .creditKept,
+            claimKey: "the same credential",
             lifetimeSeconds: lifetimeSeconds
         ),
         Rule(

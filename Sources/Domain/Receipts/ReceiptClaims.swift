@@ -26,6 +26,27 @@ public enum ReceiptOutcome: String, Sendable, CaseIterable {
     case refunded
 }
 
+/// What of a payment the call did not cost, and how the price came about ([RCPT-9]).
+public struct ReceiptSettlement: Hashable, Sendable {
+    /// What was quoted beforehand, in the receipt's unit; nil where the price was fixed.
+    public var quoted: UInt64?
+    /// What was measured, by the measure's name; at most ``maximumMeasures``.
+    public var measures: [String: UInt64]
+    /// What goes back, in the receipt's unit; 0 for nothing.
+    public var returned: UInt64
+    /// How it goes back, a form of the refund table; nil for nothing.
+    public var form: String?
+
+    public static let maximumMeasures = 8
+
+    public init(quoted: UInt64? = nil, measures: [String: UInt64] = [:], returned: UInt64 = 0, form: String? = nil) {
+        self.quoted = quoted
+        self.measures = measures
+        self.returned = returned
+        self.form = form
+    }
+}
+
 /// What a seller says of one paid call.
 public struct ReceiptClaims: Hashable, Sendable {
     /// A random UUID in lower case; whoever knows it may fetch the receipt.
@@ -56,6 +77,8 @@ public struct ReceiptClaims: Hashable, Sendable {
     public var requestedAt: Timestamp
     public var respondedAt: Timestamp
     public var outcome: ReceiptOutcome
+    /// What was given back or measured; nil where neither was.
+    public var settlement: ReceiptSettlement?
 
     public init(
         id: String,
@@ -73,7 +96,8 @@ public struct ReceiptClaims: Hashable, Sendable {
         dialect: String,
         requestedAt: Timestamp,
         respondedAt: Timestamp,
-        outcome: ReceiptOutcome
+        outcome: ReceiptOutcome,
+        settlement: ReceiptSettlement? = nil
     ) {
         self.id = id
         self.seller = seller
@@ -91,6 +115,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         self.requestedAt = requestedAt
         self.respondedAt = respondedAt
         self.outcome = outcome
+        self.settlement = settlement
     }
 
     /// The document without its proof.
@@ -119,11 +144,26 @@ public struct ReceiptClaims: Hashable, Sendable {
         payment["unit"] = .string(unit)
         payment["dialect"] = .string(dialect)
         payment["digest"] = .string(MultihashDigest.encode(paymentDigest))
+        if let settlement { Self.add(settlement, to: &payment) }
         document["payment"] = .object(payment)
         document["requestedAt"] = .string(requestedAt.rfc3339)
         document["respondedAt"] = .string(respondedAt.rfc3339)
         document["outcome"] = .string(outcome.rawValue)
         return document
+    }
+
+    private static func add(_ settlement: ReceiptSettlement, to payment: inout JSONObject) {
+        payment["quoted"] = settlement.quoted.map { .string(String($0)) }
+        if !settlement.measures.isEmpty {
+            var measures = JSONObject()
+            for (name, quantity) in settlement.measures.sorted(by: { $0.key < $1.key }) {
+                measures[name] = .string(String(quantity))
+            }
+            payment["measures"] = .object(measures)
+        }
+        if let form = settlement.form {
+            payment["returned"] = ["amount": .string(String(settlement.returned)), "form": .string(form)]
+        }
     }
 
     private static func party(_ party: ReceiptParty) -> JSONValue {

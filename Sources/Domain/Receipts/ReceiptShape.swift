@@ -45,7 +45,8 @@ enum ReceiptShape {
             dialect: try text(payment["dialect"], "payment.dialect"),
             requestedAt: try instant(document["requestedAt"], "requestedAt"),
             respondedAt: try instant(document["respondedAt"], "respondedAt"),
-            outcome: outcome
+            outcome: outcome,
+            settlement: try settlement(payment)
         )
         try check(claims)
         return claims
@@ -66,6 +67,7 @@ enum ReceiptShape {
         try check(claims.target, "request.target", limit: 2048)
         try check(claims.unit, "payment.unit", limit: 16)
         try check(claims.dialect, "payment.dialect", limit: 32)
+        if let settlement = claims.settlement { try check(settlement) }
         try check(claims.seller, "seller")
         if let buyer = claims.buyer { try check(buyer, "buyer") }
     }
@@ -137,11 +139,38 @@ enum ReceiptShape {
         }
     }
 
-    private static func amount(_ value: JSONValue?) throws(ReceiptReason) -> UInt64 {
+    private static func check(_ settlement: ReceiptSettlement) throws(ReceiptReason) {
+        guard settlement.measures.count <= ReceiptSettlement.maximumMeasures else {
+            throw refuse("`payment.measures` has at most \(ReceiptSettlement.maximumMeasures) members")
+        }
+        for name in settlement.measures.keys { try check(name, "payment.measures", limit: 80) }
+        if let form = settlement.form { try check(form, "payment.returned.form", limit: 32) }
+    }
+
+    /// What was quoted, measured and given back; nil where the receipt says nothing of it.
+    private static func settlement(_ payment: JSONValue) throws(ReceiptReason) -> ReceiptSettlement? {
+        guard payment["quoted"] != nil || payment["measures"] != nil || payment["returned"] != nil else { return nil }
+        var settlement = ReceiptSettlement()
+        if let quoted = payment["quoted"] { settlement.quoted = try amount(quoted, "payment.quoted") }
+        if let measures = payment["measures"] {
+            guard let object = measures.objectValue else { throw refuse("`payment.measures` must be an object") }
+            for (name, value) in object { settlement.measures[name] = try amount(value, "payment.measures") }
+        }
+        if let returned = payment["returned"] {
+            settlement.returned = try amount(returned["amount"], "payment.returned.amount")
+            settlement.form = try text(returned["form"], "payment.returned.form")
+        }
+        return settlement
+    }
+
+    private static func amount(
+        _ value: JSONValue?,
+        _ name: String = "payment.amount"
+    ) throws(ReceiptReason) -> UInt64 {
         guard let text = value?.stringValue, (1...20).contains(text.utf8.count), let amount = UInt64(text),
             String(amount) == text
         else {
-            throw refuse("`payment.amount` must be a decimal string")
+            throw refuse("`\(name)` must be a decimal string")
         }
         return amount
     }

@@ -20,6 +20,9 @@ struct ActiveClaim: Sendable {
     var price: UInt64
     var payment: PaymentDigest
     var isOnline: Bool
+    var fee: UInt64
+    /// nil where the price is fixed and exactly paid.
+    var quote: ClaimQuote?
     var at: Timestamp
 
     init(_ claim: NewClaim) {
@@ -37,6 +40,8 @@ struct ActiveClaim: Sendable {
         price = claim.price
         payment = claim.payment.digest
         isOnline = claim.isOnline
+        fee = claim.payment.fee
+        quote = claim.quote
         at = claim.at
     }
 
@@ -56,6 +61,8 @@ struct ActiveClaim: Sendable {
         price = record.price
         payment = record.call.payment
         isOnline = record.isOnline
+        fee = record.fee
+        quote = open.quote
         at = record.at
     }
 

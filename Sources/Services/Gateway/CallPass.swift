@@ -1,4 +1,4 @@
-internal import Paywall
+public import Paywall
 
 /// What one payment over L402 buys where that is more than one call ([GRA-1]).
 public enum CallPass: Sendable, Equatable {
@@ -6,6 +6,8 @@ public enum CallPass: Sendable, Equatable {
     case calls(UInt64)
     /// Every call for so many seconds from the payment, at the price of one: 60 to ``maximumSeconds``.
     case seconds(Int64)
+    /// A credit that each call takes its price from, in the unit of the price list: for prices by measure, whose calls differ.
+    case credit(Price)
 
     public static let maximumCalls: UInt64 = 1_000_000
     /// 31 days.
@@ -23,6 +25,10 @@ public enum CallPass: Sendable, Equatable {
             guard (60...Self.maximumSeconds).contains(seconds) else {
                 throw GatewayError(.invalidService, "A pass is for a minute to 31 days.")
             }
+        case .credit(let credit):
+            guard (2...Price.maximumAmount).contains(credit.amount) else {
+                throw GatewayError(.invalidService, "A credit is 2 to \(Price.maximumAmount) of the price's unit.")
+            }
         }
     }
 }
@@ -34,6 +40,8 @@ struct PassTerms: Sendable, Equatable {
     var calls: UInt64
     /// What one call counts: what is left of the sum after all of them is earned when the grant ends.
     var callMsat: UInt64
+    /// Whether `calls` are units of a credit, of which a call takes as many as its price has.
+    var isCredit = false
     /// How long after the invoice's end the calls can be made.
     var seconds: Int64
 
@@ -54,7 +62,20 @@ struct PassTerms: Sendable, Equatable {
         case .seconds(let length):
             let count = min(price, CallPass.maximumCallsInTime)
             (msat, calls, callMsat, seconds) = (price, count, price / max(count, 1), length)
+        case .credit:
+            return nil
         }
         guard msat > 0, callMsat > 0, msat <= Price.maximumAmount else { return nil }
+    }
+
+    /// A credit of so many units of the price.
+    /// - Parameters:
+    ///   - units: what it buys.
+    ///   - unitMsat: what one of them is worth, at least 1.
+    ///   - price: what one call costs at most, in units; a credit that is not enough for one is none.
+    init?(units: UInt64, unitMsat: UInt64, price: UInt64) {
+        let (sum, overflow) = units.multipliedReportingOverflow(by: unitMsat)
+        guard !overflow, sum > 0, sum <= Price.maximumAmount, price <= units else { return nil }
+        (msat, calls, callMsat, seconds, isCredit) = (sum, units, unitMsat, Self.callsSeconds, true)
     }
 }

@@ -37,6 +37,8 @@ public struct NewClaim: Sendable {
     public var price: UInt64
     /// Whether the proofs must be redeemed at the mint before the call. False for a grant's call.
     public var isOnline: Bool
+    /// nil where the price is fixed and exactly paid.
+    public var quote: ClaimQuote?
     public var at: Timestamp
     /// The client's own name for the payment (x402's `payment-identifier`), if any.
     public var paymentIdentifier: String?
@@ -53,6 +55,7 @@ public struct NewClaim: Sendable {
         caller: CallerIdentity?,
         price: UInt64,
         isOnline: Bool,
+        quote: ClaimQuote? = nil,
         at: Timestamp
     ) {
         self.id = id
@@ -66,6 +69,7 @@ public struct NewClaim: Sendable {
         self.caller = caller
         self.price = price
         self.isOnline = isOnline
+        self.quote = quote
         self.at = at
     }
 }
@@ -128,13 +132,23 @@ public struct Settlement: Sendable {
     /// The answer to keep, and until when; nil where it is too long to keep.
     public var answer: StoredAnswer?
     public var answerKeptUntil: Timestamp?
+    /// What it cost, of a claim with a quote; nil: all that was paid.
+    public var charge: SettledCharge?
     public var at: Timestamp
 
-    public init(claimID: String, receipt: [UInt8], answer: StoredAnswer?, answerKeptUntil: Timestamp?, at: Timestamp) {
+    public init(
+        claimID: String,
+        receipt: [UInt8],
+        answer: StoredAnswer?,
+        answerKeptUntil: Timestamp?,
+        charge: SettledCharge? = nil,
+        at: Timestamp
+    ) {
         self.claimID = claimID
         self.receipt = receipt
         self.answer = answer
         self.answerKeptUntil = answerKeptUntil
+        self.charge = charge
         self.at = at
     }
 }
@@ -190,10 +204,12 @@ public struct OpenClaim: Sendable {
     public var record: ClaimRecord
     /// The proofs as they were paid, without witnesses.
     public var proofs: [Proof]
+    public var quote: ClaimQuote?
 
-    public init(record: ClaimRecord, proofs: [Proof]) {
+    public init(record: ClaimRecord, proofs: [Proof], quote: ClaimQuote? = nil) {
         self.record = record
         self.proofs = proofs
+        self.quote = quote
     }
 }
 
@@ -270,6 +286,13 @@ public protocol ClaimStore: Sendable {
     func toldRestored(claimID: String) async throws
     /// `refunding` → `refunded`.
     func completeRefund(claimID: String, token: String, at: Timestamp) async throws
+    /// The change that a served call leaves in ecash; nil where there is none.
+    func change(claimID: String) async throws -> StoredChange?
+    /// Change whose token is not made yet, oldest first.
+    func dueChanges(limit: Int) async throws -> [StoredChange]
+    /// The token of a call's change is made: it goes out of escrow.
+    /// - Throws: ``GatewayError`` `state-changed` where that was done, or none is due.
+    func changeMade(claimID: String, token: String, at: Timestamp) async throws
     /// `running` → `interrupted`, at start.
     func interrupt(claimID: String) async throws
 

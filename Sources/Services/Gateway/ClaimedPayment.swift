@@ -39,7 +39,7 @@ public enum ClaimedPayment: Sendable {
     var total: UInt64 {
         switch self {
         case .ecash(let payment): payment.total
-        case .grant(let use): use.callMsat
+        case .grant(let use): use.msat
         case .exact(let payment): payment.amount
         }
     }
@@ -99,6 +99,8 @@ public struct GrantUse: Sendable {
     public var request: L402Request
     /// What one call of the grant counts, in msat; the store holds it against the grant's.
     public var callMsat: UInt64
+    /// How many of them the call takes: of a bundle, as many units as it may cost.
+    public var units: UInt64
     /// Whether the grant's price stands, whatever the call costs now: a `Payment` challenge keeps the price it was made with.
     public var keepsPrice: Bool
     /// Why the credential is not taken any more, save for a call that was restored after a refund ([GRA-5]).
@@ -108,14 +110,22 @@ public struct GrantUse: Sendable {
         allowed: L402Allowance,
         request: L402Request,
         callMsat: UInt64,
+        units: UInt64 = 1,
         keepsPrice: Bool = false,
         lateness: CallRefusal? = nil
     ) {
         self.allowed = allowed
         self.request = request
         self.callMsat = callMsat
+        self.units = units
         self.keepsPrice = keepsPrice
         self.lateness = lateness
+    }
+
+    /// What the call takes in all, at most `UInt64.max`, which no grant has.
+    public var msat: UInt64 {
+        let (msat, overflow) = callMsat.multipliedReportingOverflow(by: units)
+        return overflow ? .max : msat
     }
 
     public var digest: PaymentDigest { PaymentDigest(paymentHash: allowed.identifier.paymentHash) }

@@ -22,13 +22,19 @@ extension Gateway {
     }
 
     private func answerOnce(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
-        if call.price.isFree {
+        let needsHolder = call.rule.dependsOnCaller && call.isSigned
+        if call.price.isFree, !needsHolder {
             let body = try await readBody(of: call, request: request)
             let caller = try await checkCaller(call, body: body.fact)
             return (try await passThrough(call, body: body, caller: caller), "free")
         }
         let payment = try incomingPayment(of: call)
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
+        if needsHolder, payment == nil, key == nil {
+            let body = try await readBody(of: call, request: request)
+            let caller = try await checkCaller(call, body: body.fact)
+            return try await answerHolder(call, key: key, body: body, caller: caller)
+        }
         guard payment != nil || (key != nil && call.isSigned) else {
             // Who will not be served is told so before it is asked for money.
             if call.isSigned, call.service.passport != nil, !call.hasBody {
@@ -49,6 +55,7 @@ extension Gateway {
                 )
             }
             let caller = try await checkCaller(call, body: body.fact)
+            let call = try await quoted(call, body: body, caller: caller)
             switch payment {
             case nil:
                 return try await answerByKey(call, key: key, caller: caller, body: body)
@@ -82,9 +89,7 @@ extension Gateway {
             for value in call.headers[values: name] { fields.append((name.canonicalName, value)) }
         }
         guard !fields.isEmpty, let payment = try IncomingPayment.read(headers: fields) else { return nil }
-        var accepted = call.service.accepts ?? ServiceDefinition.takenDialects
-        if !offeredOverX402(by: call.service).isEmpty { accepted.insert(.x402) }
-        try payment.require(among: accepted)
+        try payment.require(among: taken(for: call))
         return payment
     }
 
@@ -196,6 +201,7 @@ extension Gateway {
         else { return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue) }
         let decision = try await store.decide(scope: scope, ys: [], now: clock.now())
         if decision == .proceed {
+            if call.rule.dependsOnCaller { return try await answerHolder(call, key: key, body: body, caller: caller) }
             await body.abandon()
             return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
         }
@@ -253,8 +259,10 @@ extension Gateway {
                 target: call.target,
                 bodyDigest: body.knownDigest,
                 caller: caller,
-                price: call.price.amount,
+                // A price that came to nothing since is given back whole.
+                price: max(1, call.price.amount),
                 isOnline: isOnline,
+                quote: claimQuote(call, payment: assessment.payment),
                 at: clock.now()
             )
             claim.paymentIdentifier = call.paymentIdentifier

@@ -28,13 +28,7 @@ extension Gateway {
 
     /// Refuses to sell what can't be sold as it is described.
     func requireSellable(_ service: ServiceDefinition) throws(GatewayError) {
-        for rule in service.prices.rules where rule.metering != nil || rule.freeCallsPerDay != nil {
-            throw GatewayError(
-                .invalidService,
-                "The gateway does not charge by measure yet, and gives no free calls: the price of \(rule.pathPattern) must"
-                    + " be fixed."
-            )
-        }
+        for rule in service.prices.rules { try requireSellable(rule, of: service) }
         try requireSellableOverX402(service)
         let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning, .x402Lightning])
         guard isExplicit || service.pass != nil else { return }
@@ -45,7 +39,7 @@ extension Gateway {
             )
         }
         for rule in service.prices.rules where !rule.priceBeforehand.isFree {
-            guard invoiceDesk.canSell(rule.priceBeforehand, pass: service.pass) else {
+            guard invoiceDesk.canSell(rule, pass: service.pass) else {
                 throw GatewayError(
                     .invalidService,
                     "\(rule.priceBeforehand) for \(rule.pathPattern) can't be asked for over Lightning: it needs a price in sat or"
@@ -55,9 +49,34 @@ extension Gateway {
         }
     }
 
+    /// What a rule needs of its service besides ([PRC-4], [PRC-5]).
+    private func requireSellable(_ rule: PriceRule, of service: ServiceDefinition) throws(GatewayError) {
+        func refuse(_ message: String) -> GatewayError {
+            GatewayError(.invalidService, "The price of \(rule.pathPattern): \(message)")
+        }
+        if rule.freeCallsPerDay != nil, service.passport == nil {
+            throw refuse("free calls are counted by passport, so the service must say whose it trusts (--trust).")
+        }
+        guard let metering = rule.metering else { return }
+        let isFreeAtFirst = metering.meters.contains { $0.period != nil && $0.tiers[0].amount == 0 }
+        if isFreeAtFirst, service.passport == nil {
+            throw refuse(
+                "a first tier of 0 would stay free for whoever shows no passport; say whose to trust (--trust)."
+            )
+        }
+        guard rule.quote().isMaximum else { return }
+        let ways = able(offered(by: service), at: rule, isMaximum: true, of: service)
+        guard !ways.isEmpty else {
+            throw refuse(
+                "a metered call pays its maximum and gets the rest back, which takes cashu, payment-cashu, or l402 with a"
+                    + " pass of calls or credit."
+            )
+        }
+    }
+
     /// - Parameter refusal: why what was shown as payment does not count; nil where nothing was shown.
     func challenge(_ call: IncomingCall, because refusal: CallRefusal? = nil) async throws -> Response {
-        let offered = offered(by: call.service)
+        let offered = offered(for: call)
         var terms = ChallengeTerms(
             realm: realm,
             secrets: try secrets(),
@@ -90,7 +109,8 @@ extension Gateway {
             refusal
             ?? CallRefusal(
                 .paymentRequired,
-                "This call costs \(call.price). \(Self.ways(set, pass: call.service.pass))"
+                "This call costs \(call.quote?.isMaximum == true ? "at most " : "")\(call.price)."
+                    + " \(Self.ways(set, pass: call.service.pass))"
             )
         problem.status = 402
         // Who speaks the scheme is told the reason in its words ([PAY-5]); our code stands beside it.
@@ -164,6 +184,7 @@ extension Gateway {
                 case nil: "the invoice"
                 case .calls(let calls): "the invoice, which buys \(calls) calls,"
                 case .seconds(let seconds): "the invoice, which buys calls for \(seconds) seconds,"
+                case .credit(let credit): "the invoice, which buys a credit of \(credit),"
                 }
             ways.append("Or pay \(what) of WWW-Authenticate: L402 and show the credential in Authorization.")
         }
@@ -193,6 +214,12 @@ extension Gateway {
             "service": .string(call.service.name),
             "ways": .array(ways(set, of: call.service).map { .string($0.rawValue) }),
         ]
+        if let quote = call.quote {
+            extensions["quote"] = .object([
+                "maximum": .bool(quote.isMaximum),
+                "explanation": .array(quote.explanation.map { .string($0) }),
+            ])
+        }
         // Where clients of x402's version 1 look for it.
         for (name, value) in x402 ?? [:] { extensions[name] = value }
         if let passport = call.service.passport {

@@ -39,7 +39,14 @@ extension Gateway {
         case .refused(let refusal):
             throw refusal
         case .accepted(let allowed):
-            let use = GrantUse(allowed: allowed, request: request, callMsat: grant.callMsat, lateness: lateness)
+            try requireDifference(call, of: grant)
+            let use = GrantUse(
+                allowed: allowed,
+                request: request,
+                callMsat: grant.callMsat,
+                units: grant.isCredit ? max(1, call.price.amount) : 1,
+                lateness: lateness
+            )
             return try await answerGranted(
                 call,
                 use: use,
@@ -135,6 +142,7 @@ extension Gateway {
                 tokenID: [UInt8](repeating: 0, count: 32)
             )
         else { throw SQLiteClaimStore.unknownGrant }
+        try requireDifference(call, of: grant)
         var call = call
         call.presented?.reference = Hex.encode(accepted.paymentHash)
         let use = GrantUse(
@@ -152,6 +160,29 @@ extension Gateway {
             key: key,
             caller: caller,
             body: body
+        )
+    }
+
+    /// A payment for one call can't be taken in part: where it was for another rule's price, it is not taken for this one.
+    private func requireDifference(_ call: IncomingCall, of grant: StoredGrant) throws(CallRefusal) {
+        guard call.quote?.isMaximum != true || grant.isCredit else {
+            throw CallRefusal(
+                .credentialInsufficient,
+                "This call is paid for by its measure, and what was paid is the price of another; pay anew."
+            )
+        }
+    }
+
+    /// What of a grant's call may come back: of a credit what the call does not use.
+    private func claimQuote(_ call: IncomingCall, of grant: StoredGrant) -> ClaimQuote? {
+        guard call.isMeasured else { return nil }
+        return ClaimQuote(
+            quoted: call.price.amount,
+            isMaximum: call.quote?.isMaximum ?? false,
+            // Of what is no credit the whole is the price.
+            perUnit: grant.isCredit ? grant.callMsat : grant.msat,
+            used: call.used,
+            holder: call.holder
         )
     }
 
@@ -202,7 +233,7 @@ extension Gateway {
         let id = UUIDVersion7.make(at: call.at)
         // One call: the payment names it, and the same request gets the same answer. Of several each is a new one, unless the
         // client names it itself ([GRA-4]).
-        let isOneCall = grant.terms.calls == 1
+        let isOneCall = grant.terms.calls == 1 && !grant.isCredit
         let name =
             isOneCall || key != nil ? use.digest : PaymentDigest(paymentHash: grant.terms.paymentHash, callID: id)
         guard
@@ -226,8 +257,9 @@ extension Gateway {
             target: call.target,
             bodyDigest: body.knownDigest,
             caller: caller,
-            price: grant.callMsat,
+            price: use.msat,
             isOnline: false,
+            quote: claimQuote(call, of: grant),
             at: clock.now()
         )
         claim.paymentIdentifier = call.paymentIdentifier

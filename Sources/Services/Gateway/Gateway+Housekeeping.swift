@@ -20,6 +20,7 @@ extension Gateway {
     /// Reads what is on disk and ends what a crash left open. Call it before the first request.
     public func start() async throws {
         try await load()
+        try await usage.recover()
         var recovered = 0
         while true {
             let open = try await store.open(states: [.running], olderThan: clock.now().adding(seconds: 1), limit: 500)
@@ -103,7 +104,9 @@ extension Gateway {
         await attempt("abandoned calls") { try await self.endAbandoned() }
         await attempt("pending payments") { try await self.resolvePending() }
         await attempt("interrupted calls") { try await self.refundInterrupted() }
-        await attempt("redemption") { try await self.redeemDue() }
+        await attempt("redemption") { await self.redeemNow() }
+        await attempt("change") { try await self.makeDueChanges() }
+        await attempt("usage") { try await self.usage.prune(now: self.clock.now()) }
         await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }

@@ -111,6 +111,7 @@ extension Gateway {
             throw CallRefusal(.callRunning, "This call is being made by another request.", retryAfterSeconds: 1)
         }
         claim.total = worth
+        claim.fee = 0
         guard worth >= claim.price else {
             return .refund(
                 CallRefusal(

@@ -22,6 +22,7 @@ extension Gateway {
             status: refusal.status,
             responseDigest: nil,
             outcome: .refunded,
+            settlement: ReceiptSettlement(returned: claim.total, form: claim.refundForm.rawValue),
             at: now
         )
         let token = claim.refundForm == .sameProofsSigned ? try signedToken(of: claim) : nil
@@ -102,7 +103,7 @@ extension Gateway {
 
     private static func message(of form: RefundTable.Form) -> String {
         switch form {
-        case .callRestored:
+        case .callRestored, .creditKept:
             "The call was not charged: the service failed. What was shown as payment is good for it once more."
         case .authorizationDropped:
             "The call was not charged: the service failed. The authorisation was not used and will not be; sign a new one."

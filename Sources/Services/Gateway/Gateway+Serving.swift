@@ -30,6 +30,7 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         do {
+            let began = NIODeadline.now()
             let answer = try await call.upstream.call(proxied(call, body: body, caller: claim.caller))
             if call.service.refundsServerErrors, answer.status >= 500 {
                 throw UpstreamFailure.failed("it answered \(answer.status).")
@@ -40,11 +41,19 @@ extension Gateway {
                     throw UpstreamFailure.failed("its answer is shorter than it announced.")
                 }
                 await body.abandon()
-                let response = try await settle(claim, answer: answer, body: collected, call: call)
+                let facts = measured(
+                    call,
+                    isNeeded: claim.quote != nil,
+                    body: body,
+                    answer: answer,
+                    sentBytes: length,
+                    began: began
+                )
+                let response = try await settle(claim, answer: answer, body: collected, call: call, measured: facts)
                 lease.close()
                 return (response, "served")
             }
-            return (stream(answer, claim: claim, lease: lease, call: call, body: body), "served")
+            return (stream(answer, claim: claim, lease: lease, call: call, body: body, began: began), "served")
         } catch let failure as UpstreamFailure {
             await body.abandon()
             var response = try await refund(claim, because: failure.refusal)
@@ -55,13 +64,26 @@ extension Gateway {
     }
 
     /// A call that costs nothing: passed on as it is.
-    func passThrough(_ call: IncomingCall, body: IntakeBody, caller: CallerIdentity?) async throws -> Response {
+    /// - Parameter free: where it is counted.
+    func passThrough(
+        _ call: IncomingCall,
+        body: IntakeBody,
+        caller: CallerIdentity?,
+        free: FreeCall? = nil
+    ) async throws -> Response {
+        let began = NIODeadline.now()
         let answer: UpstreamAnswer
         do {
             answer = try await call.upstream.call(proxied(call, body: body, caller: caller))
         } catch {
+            await end(free, call: call, isServed: false, measured: nil)
             await body.abandon()
             throw error.refusal
+        }
+        if free != nil, call.service.refundsServerErrors, answer.status >= 500 {
+            await end(free, call: call, isServed: false, measured: nil)
+            await body.abandon()
+            throw UpstreamFailure.failed("it answered \(answer.status).").refusal
         }
         var headers = HeaderRules.returned(answer.headers)
         addLength(to: &headers, answer: answer)
@@ -71,17 +93,35 @@ extension Gateway {
             headers: headers,
             body: ResponseBody(contentLength: answer.length) { writer in
                 defer { withExtendedLifetime(slot) {} }
+                var sent = 0
+                var isDelivered = true
+                func facts() -> MeasuredCall? {
+                    self.measured(
+                        call,
+                        isNeeded: free != nil,
+                        body: body,
+                        answer: answer,
+                        sentBytes: sent,
+                        began: began
+                    )
+                }
                 do {
                     for try await piece in answer.body {
                         guard NIODeadline.now() < answer.deadline else {
                             throw UpstreamFailure.timedOut("the call's time is over.")
                         }
+                        isDelivered = false
                         try await writer.write(piece)
+                        isDelivered = true
+                        sent += piece.readableBytes
                     }
                 } catch {
+                    // Where the client went away, the call counts.
+                    await self.end(free, call: call, isServed: !isDelivered, measured: facts())
                     await body.abandon()
                     throw error
                 }
+                await self.end(free, call: call, isServed: true, measured: facts())
                 await body.abandon()
                 try await writer.finish(nil)
             }
@@ -121,7 +161,8 @@ extension Gateway {
         _ claim: ActiveClaim,
         answer: UpstreamAnswer,
         body: ByteBuffer,
-        call: IncomingCall
+        call: IncomingCall,
+        measured: MeasuredCall?
     ) async throws -> Response {
         var headers = HeaderRules.returned(answer.headers)
         if call.method == "HEAD" || answer.status == 304 { addLength(to: &headers, answer: answer) }
@@ -131,7 +172,16 @@ extension Gateway {
             headers: headers.map { ($0.name.rawName, $0.value) },
             body: bytes
         )
-        let receipt = try await settle(claim, answer: kept, status: answer.status, digest: Hashing.sha256(bytes))
+        let charge = charge(claim, call: call, measured: measured)
+        let receipt = try await settle(
+            claim,
+            answer: kept,
+            status: answer.status,
+            digest: Hashing.sha256(bytes),
+            charge: charge,
+            settlement: Self.settlement(charge, of: claim, call: call, measured: measured)
+        )
+        if let charge { headers[.xCashu] = await change(of: claim, amount: charge.change) }
         headers[.agentReceiptID] = claim.id
         headers[.agentReceipt] = Base64URL.encode(receipt)
         addPaymentFields(to: &headers, of: call)
@@ -149,11 +199,20 @@ extension Gateway {
         _ claim: ActiveClaim,
         answer: StoredAnswer?,
         status: Int,
-        digest: [UInt8]
+        digest: [UInt8]?,
+        charge: SettledCharge?,
+        settlement: ReceiptSettlement?
     ) async throws -> [UInt8] {
         let now = clock.now()
-        let receipt = try desk.receipt(of: claim, status: status, responseDigest: digest, outcome: .served, at: now)
-            .bytes
+        let receipt = try desk.receipt(
+            of: claim,
+            status: status,
+            responseDigest: digest,
+            outcome: .served,
+            charged: charge?.charged,
+            settlement: settlement,
+            at: now
+        ).bytes
         let kept = answer.flatMap { reserve($0) ? $0 : nil }
         do {
             try await store.settle(
@@ -162,6 +221,7 @@ extension Gateway {
                     receipt: receipt,
                     answer: kept,
                     answerKeptUntil: kept == nil ? nil : now.adding(seconds: configuration.answerKeepSeconds),
+                    charge: charge,
                     at: now
                 )
             )
@@ -195,13 +255,14 @@ extension Gateway {
         claim: ActiveClaim,
         lease: CallLease,
         call: IncomingCall,
-        body: IntakeBody
+        body: IntakeBody,
+        began: NIODeadline
     ) -> Response {
         var headers = HeaderRules.returned(answer.headers)
         headers[.agentReceiptID] = claim.id
         let storedHeaders = headers.filter { $0.name != .agentReceiptID }.map { ($0.name.rawName, $0.value) }
         addPaymentFields(to: &headers, of: call)
-        headers[.trailer] = HTTPField.Name.agentReceipt.rawName
+        headers[.trailer] = HTTPField.Name.agentReceipt.rawName + (claim.quote == nil ? "" : ", X-Cashu")
         let slot = call.slot
         let gateway = self
         return Response(
@@ -210,23 +271,39 @@ extension Gateway {
             body: ResponseBody { writer in
                 defer { withExtendedLifetime(slot) {} }
                 let passed: Passed
+                func facts(_ sent: Int) -> MeasuredCall? {
+                    gateway.measured(
+                        call,
+                        isNeeded: claim.quote != nil,
+                        body: body,
+                        answer: answer,
+                        sentBytes: sent,
+                        began: began
+                    )
+                }
                 do {
-                    passed = try await gateway.pass(answer, of: claim, lease: lease, to: &writer)
+                    passed = try await gateway.pass(answer, of: claim, call: call, lease: lease, to: &writer, facts)
                 } catch {
                     await body.abandon()
                     throw error
                 }
                 await body.abandon()
                 let kept = passed.copy.map { StoredAnswer(status: answer.status, headers: storedHeaders, body: $0) }
+                let measured = facts(passed.sent)
+                let charge = gateway.charge(claim, call: call, measured: measured)
                 let receipt = try await gateway.settle(
                     claim,
                     answer: kept,
                     status: answer.status,
-                    digest: passed.digest
+                    digest: passed.digest,
+                    charge: charge,
+                    settlement: Self.settlement(charge, of: claim, call: call, measured: measured)
                 )
                 lease.close()
                 guard passed.isDelivered else { throw CancellationError() }
-                try await writer.finish([.agentReceipt: Base64URL.encode(receipt)])
+                var trailers: HTTPFields = [.agentReceipt: Base64URL.encode(receipt)]
+                if let charge { trailers[.xCashu] = await gateway.change(of: claim, amount: charge.change) }
+                try await writer.finish(trailers)
             }
         )
     }
@@ -235,6 +312,8 @@ extension Gateway {
         var digest: [UInt8]
         /// The whole body, where it is short enough to keep.
         var copy: [UInt8]?
+        /// Bytes that the client was sent.
+        var sent: Int
         /// False where the client went away.
         var isDelivered: Bool
     }
@@ -245,13 +324,16 @@ extension Gateway {
     private func pass(
         _ answer: UpstreamAnswer,
         of claim: ActiveClaim,
+        call: IncomingCall,
         lease: CallLease,
-        to writer: inout any ResponseBodyWriter
+        to writer: inout any ResponseBodyWriter,
+        _ facts: (Int) -> MeasuredCall?
     ) async throws -> Passed {
         var hash = SHA256Stream()
         var copy: [UInt8]? = []
         var isDelivered = true
         var count = 0
+        var sent = 0
         do {
             for try await piece in answer.body {
                 piece.withUnsafeReadableBytes { hash.update($0) }
@@ -267,6 +349,7 @@ extension Gateway {
                 if isDelivered {
                     do {
                         try await writer.write(piece)
+                        sent += piece.readableBytes
                     } catch {
                         isDelivered = false
                     }
@@ -278,11 +361,33 @@ extension Gateway {
             }
         } catch {
             let failure = UpstreamFailure(error)
-            _ = try await refund(claim, because: failure.refusal)
+            if sent > 0, claim.quote?.isMaximum == true {
+                try await settleCut(claim, call: call, status: answer.status, measured: facts(sent))
+            } else {
+                _ = try await refund(claim, because: failure.refusal)
+            }
             lease.close()
             throw failure
         }
-        return Passed(digest: hash.finalize(), copy: copy, isDelivered: isDelivered)
+        return Passed(digest: hash.finalize(), copy: copy, sent: sent, isDelivered: isDelivered)
+    }
+
+    /// A metered answer that broke off is charged for what was passed on of it; the rest is change, to be fetched ([PRC-7]).
+    private func settleCut(
+        _ claim: ActiveClaim,
+        call: IncomingCall,
+        status: Int,
+        measured: MeasuredCall?
+    ) async throws {
+        let charge = charge(claim, call: call, measured: measured)
+        _ = try await settle(
+            claim,
+            answer: nil,
+            status: status,
+            digest: nil,
+            charge: charge,
+            settlement: Self.settlement(charge, of: claim, call: call, measured: measured)
+        )
     }
 
     // MARK: Giving again
@@ -302,6 +407,7 @@ extension Gateway {
         headers[.idempotentReplayed] = "true"
         addPaymentFields(to: &headers, of: call)
         headers[.agentReceiptID] = stored.id
+        headers[.xCashu] = try await storedChange(claimID: stored.id)
         if let receipt = try await store.receipt(id: stored.id) { headers[.agentReceipt] = Base64URL.encode(receipt) }
         return Response(
             status: HTTPResponse.Status(code: answer.status),

@@ -40,7 +40,8 @@ extension Gateway {
 
     /// - Parameter invoice: of Lightning over x402, where it was made.
     func x402Challenge(_ call: IncomingCall, because refusal: CallRefusal?) async -> X402Challenge {
-        let ways = offeredOverX402(by: call.service)
+        // A price by measure is not asked for over x402 ([PRC-5]).
+        let ways = call.rule.metering == nil ? offeredOverX402(by: call.service) : []
         guard !ways.isEmpty else { return X402Challenge() }
         var resource = X402.Resource(url: resourceURL(of: call), serviceName: String(call.service.name.prefix(32)))
         // A paid invoice is tied to what stands here: nothing of it may change before it is shown.

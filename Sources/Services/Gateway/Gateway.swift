@@ -70,6 +70,9 @@ public final class Gateway: Sendable {
     let clock: WallClock
     let logger: Logger
     let terms: TermsBook
+    let usage: SQLiteUsageStore
+    /// One redemption at a time.
+    let redemption = Turnstile()
     let limiter = RateLimiter()
     let slots: CallCount
     let keyTables = KeyTables()
@@ -109,6 +112,7 @@ public final class Gateway: Sendable {
         self.store = store ?? SQLiteClaimStore(database: database)
         let grants = SQLiteGrantStore(database: database)
         self.grants = grants
+        usage = SQLiteUsageStore(database: database)
         keys = PaywallKeys(database: database, sealingKey: sealingKey, clock: clock)
         invoiceDesk = invoices.map {
             InvoiceDesk(
@@ -205,6 +209,10 @@ public final class Gateway: Sendable {
         if let id = refusal.receiptID, let receipt = try? await store.receipt(id: id) {
             response.headers[.agentReceipt] = Base64URL.encode(receipt)
         }
+        // The same call, asked by who made it: its change can be fetched for as long as a refund ([CHG-2]).
+        if refusal.code == .alreadyServed, let id = refusal.receiptID {
+            response.headers[.xCashu] = try? await storedChange(claimID: id)
+        }
         return response
     }
 
@@ -248,7 +256,7 @@ public final class Gateway: Sendable {
                 "\(method) on this path is not for sale; the seller's price list does not name it."
             )
         }
-        return IncomingCall(
+        var call = IncomingCall(
             service: entry.definition,
             upstream: entry.upstream,
             method: method,
@@ -262,6 +270,8 @@ public final class Gateway: Sendable {
             slot: slot,
             at: clock.now()
         )
+        Self.firstQuote(&call)
+        return call
     }
 }
 
@@ -290,7 +300,14 @@ struct IncomingCall: Sendable {
     var slot: CallSlot
     var at: Timestamp
 
-    var price: Price { rule.priceBeforehand }
+    /// What it costs, as far as that is known; nil where the price is fixed.
+    var quote: PriceQuote?
+    /// What its holder used in the periods of the rule's meters.
+    var used: [PriceMeasure: UInt64] = [:]
+    /// Whose use is counted; nil where nobody's is.
+    var holder: String?
+
+    var price: Price { quote?.price ?? rule.price }
 
     /// Whether the client sends a body.
     var hasBody: Bool {

@@ -36,7 +36,7 @@ enum GatewayAccounts {
             id: "call:\(claim.id):taken",
             debit: prepaid,
             credit: escrow,
-            amount: grant.callMsat,
+            amount: claim.payment.total,
             unit: grantUnit,
             kind: "call-taken-grant",
             reference: claim.id,
@@ -133,6 +133,35 @@ enum GatewayAccounts {
             amount: held(record),
             unit: record.unit.name,
             kind: "call-returned",
+            reference: record.call.id,
+            at: at
+        )
+    }
+
+    /// What a call that cost less than was taken leaves of a payment in ecash: it goes out as a token.
+    static func change(_ amount: UInt64, of record: ClaimRecord, at: Timestamp) -> Transfer {
+        left(amount, "change", to: wallet, of: record, at: at)
+    }
+
+    /// The same of a credit: it is there for the next call.
+    static func unused(_ amount: UInt64, of record: ClaimRecord, at: Timestamp) -> Transfer {
+        left(amount, "unused", to: prepaid, of: record, at: at)
+    }
+
+    private static func left(
+        _ amount: UInt64,
+        _ event: String,
+        to account: Account,
+        of record: ClaimRecord,
+        at: Timestamp
+    ) -> Transfer {
+        Transfer(
+            id: "call:\(record.call.id):\(event)",
+            debit: escrow,
+            credit: account,
+            amount: amount,
+            unit: record.unit.name,
+            kind: "call-\(event)",
             reference: record.call.id,
             at: at
         )

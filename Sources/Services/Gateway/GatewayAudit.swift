@@ -27,7 +27,12 @@ extension GatewayTables {
         var open: [String: UInt64] = [:]
         for row in try connection.rows(
             """
-            SELECT unit, sum(total) FROM gateway_claims WHERE state IN ('running', 'interrupted', 'refunding') GROUP BY unit
+            SELECT unit, sum(amount) FROM (
+                SELECT unit, total AS amount FROM gateway_claims WHERE state IN ('running', 'interrupted', 'refunding')
+                UNION ALL
+                SELECT unit, change FROM gateway_quotes, gateway_claims
+                WHERE gateway_quotes.state = 'due' AND gateway_claims.id = gateway_quotes.claim
+            ) GROUP BY unit
             """
         ) {
             open[try row.text(0)] = try row.uint64(1)
@@ -91,7 +96,10 @@ extension GatewayTables {
         let miscounted = try connection.rows(
             """
             SELECT hex(payment_hash), used, (
-                SELECT count(*) FROM gateway_claims WHERE grant_hash = payment_hash AND state <> 'refunded'
+                SELECT CASE WHEN credit THEN
+                        coalesce(sum(total - coalesce((SELECT change FROM gateway_quotes WHERE claim = id), 0)), 0) / call_msat
+                    ELSE count(*) END
+                FROM gateway_claims WHERE grant_hash = payment_hash AND state <> 'refunded'
             ) AS claimed
             FROM gateway_grants WHERE paid_at IS NOT NULL AND used <> claimed LIMIT 100
             """

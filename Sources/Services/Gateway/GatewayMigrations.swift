@@ -150,5 +150,5 @@ public enum GatewayTables {
                     ) STRICT;
                     """
             ),
-        ] + x402Migrations
+        ] + x402Migrations + quoteMigrations
 }

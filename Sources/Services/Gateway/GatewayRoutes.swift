@@ -67,6 +67,12 @@ public struct GatewayRoutes: Sendable {
         router.get("/services/:name") { _, context in
             await answering { Problem.json(try service(context.parameters.get("name")).json) }
         }
+        router.post("/services/:name/price") { request, context in
+            await answering {
+                let found = try service(context.parameters.get("name"))
+                return Problem.json(.object(try await gateway.priced(PriceTrial(json: Self.body(request)), at: found)))
+            }
+        }
         router.delete("/services/:name") { _, context in
             await answering {
                 let found = try service(context.parameters.get("name"))

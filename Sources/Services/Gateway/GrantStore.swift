@@ -13,6 +13,8 @@ public struct StoredGrant: Sendable, Equatable {
     public var msat: UInt64
     /// What one call counts, at least 1; what the calls leave of the sum is earned when the grant ends.
     public var callMsat: UInt64
+    /// Whether it is a credit: `calls` of the terms are units of the price, and a call takes as many as it costs.
+    public var isCredit: Bool
     /// Calls counted so far.
     public var used: UInt64
     /// Paid and not used, in msat.
@@ -33,6 +35,7 @@ public struct StoredGrant: Sendable, Equatable {
         invoice: String,
         msat: UInt64,
         callMsat: UInt64,
+        isCredit: Bool = false,
         used: UInt64 = 0,
         prepaid: UInt64 = 0,
         madeAt: Timestamp,
@@ -46,6 +49,7 @@ public struct StoredGrant: Sendable, Equatable {
         self.invoice = invoice
         self.msat = msat
         self.callMsat = callMsat
+        self.isCredit = isCredit
         self.used = used
         self.prepaid = prepaid
         self.madeAt = madeAt

@@ -44,10 +44,32 @@ final class InvoiceDesk: Sendable {
     }
 
     /// Whether a price can be asked for over Lightning at all.
-    func canSell(_ price: Price, pass: CallPass?) -> Bool { terms(price, pass: pass) != nil }
+    func canSell(_ rule: PriceRule, pass: CallPass?) -> Bool {
+        // Ecash may be the only way for what is paid by its maximum.
+        if rule.quote().isMaximum, pass == nil { return true }
+        return terms(rule.priceBeforehand, pass: pass, isMetered: rule.metering != nil) != nil
+    }
 
-    private func terms(_ price: Price, pass: CallPass?) -> PassTerms? {
-        guard !price.isFree, let msat = try? rates.msat(price), let terms = PassTerms(pass, msat: msat),
+    private func passTerms(_ price: Price, pass: CallPass?, isMetered: Bool) -> PassTerms? {
+        let units: UInt64
+        switch pass {
+        case .credit(let credit) where credit.unit == price.unit:
+            units = credit.amount
+        case .calls(let count) where isMetered:
+            // So many calls at their maximum: what a call does not use is there for more.
+            let (sum, overflow) = price.amount.multipliedReportingOverflow(by: count)
+            guard !overflow else { return nil }
+            units = sum
+        case .seconds where isMetered: return nil
+        default: return (try? rates.msat(price)).flatMap { PassTerms(pass, msat: $0) }
+        }
+        guard let unitMsat = try? rates.msat(Price(amount: 1, unit: price.unit)) else { return nil }
+        return PassTerms(units: units, unitMsat: unitMsat, price: price.amount)
+    }
+
+    /// What would be asked for a call, or for a pass of many; nil where it can't be asked for.
+    func terms(_ price: Price, pass: CallPass?, isMetered: Bool) -> PassTerms? {
+        guard !price.isFree, let terms = passTerms(price, pass: pass, isMetered: isMetered),
             terms.msat.isMultiple(of: max(invoices.amountStepMsat, 1)), terms.msat <= LightningLimits.maximumAmountMsat
         else { return nil }
         return terms
@@ -56,7 +78,9 @@ final class InvoiceDesk: Sendable {
     /// The grant whose invoice a call is asked to pay; nil where there is none to be had now.
     /// - Parameter tie: what the invoice is tied to, for Lightning over x402.
     func grant(for call: IncomingCall, over tie: X402Tie? = nil) async -> StoredGrant? {
-        guard let terms = terms(call.price, pass: tie == nil ? call.service.pass : nil) else { return nil }
+        let isMetered = call.rule.metering != nil
+        let pass = tie == nil ? call.service.pass : nil
+        guard let terms = terms(call.price, pass: pass, isMetered: isMetered) else { return nil }
         let group = RateLimiter.group(address: call.peerAddress ?? "?")
         let asker = Self.asker(of: call, group: group, terms: terms, tie: tie)
         let task = making.withLock { table in
@@ -69,7 +93,7 @@ final class InvoiceDesk: Sendable {
             table[asker] = task
             return task
         }
-        return await Self.value(of: task)
+        return await Patience.value(of: task, milliseconds: Self.waitMilliseconds)
     }
 
     private func make(
@@ -105,6 +129,7 @@ final class InvoiceDesk: Sendable {
                 invoice: invoice.text,
                 msat: terms.msat,
                 callMsat: terms.callMsat,
+                isCredit: terms.isCredit,
                 madeAt: now,
                 invoiceUntil: invoice.expiresAt
             )
@@ -153,25 +178,6 @@ final class InvoiceDesk: Sendable {
             input += Array(part.utf8)
         }
         return Hashing.sha256(input)
-    }
-
-    /// The task's value, or nil where it takes longer than a 402 may wait. The task goes on: who asks next finds its invoice.
-    private static func value(of task: Task<StoredGrant?, Never>) async -> StoredGrant? {
-        let (answers, continuation) = AsyncStream<StoredGrant?>.makeStream()
-        let waiting = Task {
-            continuation.yield(await task.value)
-            continuation.finish()
-        }
-        let impatience = Task {
-            try await Task.sleep(for: .milliseconds(waitMilliseconds))
-            continuation.finish()
-        }
-        defer {
-            waiting.cancel()
-            impatience.cancel()
-        }
-        for await answer in answers { return answer }
-        return nil
     }
 }
 

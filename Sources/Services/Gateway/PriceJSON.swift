@@ -154,7 +154,7 @@ enum PriceJSON {
     }
 
     /// A number travels as a string of digits; a plain JSON integer is read too.
-    private static func number(_ name: String, _ object: JSONObject) throws -> UInt64 {
+    static func number(_ name: String, _ object: JSONObject) throws -> UInt64 {
         if let text = object[name]?.stringValue {
             guard text.utf8.count <= 20, text.utf8.allSatisfy({ (48...57).contains($0) }), let value = UInt64(text)
             else {

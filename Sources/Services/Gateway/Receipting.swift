@@ -14,12 +14,15 @@ struct ReceiptDesk: Sendable {
     /// A receipt of a call, served or refunded.
     /// - Parameters:
     ///   - responseDigest: SHA-256 of the body; nil where no whole answer was given.
-    ///   - requestDigest: of the body, where it was read or promised; else of no bytes.
+    ///   - charged: what the call cost, where that is not the claim's price.
+    ///   - settlement: what was measured and given back.
     func receipt(
         of claim: ActiveClaim,
         status: Int,
         responseDigest: [UInt8]?,
         outcome: ReceiptOutcome,
+        charged: UInt64? = nil,
+        settlement: ReceiptSettlement? = nil,
         at now: Timestamp
     ) throws -> Receipt {
         let buyer = try claim.caller.map { caller in
@@ -39,13 +42,14 @@ struct ReceiptDesk: Sendable {
             requestDigest: claim.bodyDigest ?? IntakeBody.emptyDigest,
             responseDigest: responseDigest,
             status: status,
-            amount: claim.price,
+            amount: charged ?? claim.price,
             unit: claim.unit.name,
             paymentDigest: claim.payment.bytes,
             dialect: Self.name(claim.dialect),
             requestedAt: claim.at,
             respondedAt: max(now, claim.at),
-            outcome: outcome
+            outcome: outcome,
+            settlement: settlement
         )
         return try Receipt.issue(claims, by: signer, now: now)
     }

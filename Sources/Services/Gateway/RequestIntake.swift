@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Paywall
+import Synchronization
 
 /// A request's body as the gateway holds it: whole where it is short, else a stream in bounded memory.
 enum IntakeBody: Sendable {
@@ -36,10 +37,25 @@ enum IntakeBody: Sendable {
         }
     }
 
+    /// How much of it has come so far, in bytes.
+    var receivedBytes: Int64 {
+        switch self {
+        case .none: 0
+        case .whole(let buffer, _): Int64(buffer.readableBytes)
+        case .long(let body): body.received.withLock { $0 }
+        }
+    }
+
     /// Stops reading, and waits until nothing reads any more: the connection's next request must find it free.
     func abandon() async {
         if case .long(let body) = self { await body.abandon() }
     }
+}
+
+/// A number that one task counts and another reads.
+final class SharedCount: Sendable {
+    private let count = Mutex<Int64>(0)
+    func withLock<T: Sendable>(_ body: (inout sending Int64) -> sending T) -> T { count.withLock(body) }
 }
 
 /// A body that is passed on while it is read. A task reads it from the client, counts and hashes, and hands it over piece
@@ -52,6 +68,8 @@ struct LongBody: Sendable {
     let declaredLength: Int64?
     /// From `Content-Digest`.
     let promisedDigest: [UInt8]?
+    /// How much was read.
+    let received: SharedCount
 
     /// Wants no more of it. A client that is still sending would not see an answer on a connection that is closed in
     /// its face, so a rest of moderate size is read and dropped, for a moderate time.
@@ -137,6 +155,8 @@ struct RequestIntake: Sendable {
         let limitBytes = limitBytes
         let promised = promisedDigest
         let tooLarge = tooLarge
+        let received = SharedCount()
+        received.withLock { $0 = Int64(head.readableBytes) }
         let pump = Task {
             var iterator = iterator
             var count = Int64(head.readableBytes)
@@ -152,6 +172,8 @@ struct RequestIntake: Sendable {
                     }
                     count += Int64(piece.readableBytes)
                     guard count <= limitBytes else { throw tooLarge }
+                    let sum = count
+                    received.withLock { $0 = sum }
                     if promised != nil { piece.withUnsafeReadableBytes { hash.update($0) } }
                     isWanted = await channel.send(piece)
                 }
@@ -163,6 +185,12 @@ struct RequestIntake: Sendable {
                 channel.finish(error)
             }
         }
-        return LongBody(stream: channel, pump: pump, declaredLength: declared, promisedDigest: promised)
+        return LongBody(
+            stream: channel,
+            pump: pump,
+            declaredLength: declared,
+            promisedDigest: promised,
+            received: received
+        )
     }
 }

@@ -30,15 +30,19 @@ extension SQLiteClaimStore {
             transfers.append(GatewayAccounts.paid(grant, at: claim.at))
         }
         // What was lapsed is earned already: a call that is restored afterwards brings its own back.
-        guard grant.prepaid >= grant.callMsat else { return Self.usedUp }
+        guard use.units >= 1, grant.prepaid >= use.msat else { return Self.usedUp }
+        // Of a bundle a call takes as many units as it may cost; a holder may have narrowed it to fewer.
+        let most = min(terms.calls, use.allowed.calls ?? terms.calls)
+        guard most >= use.units, grant.used <= most - use.units else { return Self.usedUp }
         transfers.append(GatewayAccounts.taken(claim, of: grant))
         try connection.execute(
             """
-            UPDATE gateway_grants SET used = used + 1, prepaid = ?, paid_at = ?, restored = max(restored - 1, 0),
+            UPDATE gateway_grants SET used = used + ?, prepaid = ?, paid_at = ?, restored = max(restored - 1, 0),
                 restored_until = CASE WHEN restored > 1 THEN restored_until END
             WHERE payment_hash = ?
             """,
-            try .amount(grant.prepaid - grant.callMsat),
+            try .amount(use.units),
+            try .amount(grant.prepaid - use.msat),
             .optional(grant.paidAt?.millisecondsSince1970),
             .blob(hash)
         )
@@ -57,9 +61,10 @@ extension SQLiteClaimStore {
     static func restore(_ record: ClaimRecord, paymentHash: [UInt8], at: Timestamp, in connection: Connection) throws {
         try connection.execute(
             """
-            UPDATE gateway_grants SET used = used - 1, prepaid = prepaid + ?, restored = restored + 1, restored_until = ?
+            UPDATE gateway_grants SET used = used - ? / call_msat, prepaid = prepaid + ?, restored = restored + 1, restored_until = ?
             WHERE payment_hash = ?
             """,
+            try .amount(record.total),
             try .amount(record.total),
             .integer(at.adding(seconds: RefundTable.lifetimeSeconds).millisecondsSince1970),
             .blob(paymentHash)

@@ -17,7 +17,11 @@ extension SQLiteClaimStore {
     public func claim(id: String) async throws -> OpenClaim? {
         try await database.read { connection in
             try Self.record(id, in: connection).map {
-                OpenClaim(record: $0, proofs: try Self.proofs(of: id, in: connection))
+                OpenClaim(
+                    record: $0,
+                    proofs: try Self.proofs(of: id, in: connection),
+                    quote: try Self.quote(of: id, in: connection)
+                )
             }
         }
     }
@@ -77,7 +81,11 @@ extension SQLiteClaimStore {
             )
             return try rows.map { row in
                 let record = try ClaimRows.record(row)
-                return OpenClaim(record: record, proofs: try Self.proofs(of: record.call.id, in: connection))
+                return OpenClaim(
+                    record: record,
+                    proofs: try Self.proofs(of: record.call.id, in: connection),
+                    quote: try Self.quote(of: record.call.id, in: connection)
+                )
             }
         }
     }

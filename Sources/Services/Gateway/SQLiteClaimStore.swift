@@ -33,12 +33,14 @@ public struct SQLiteClaimStore: ClaimStore {
                 switch claim.payment {
                 case .ecash(let payment):
                     try Self.insert(claim, in: connection)
+                    if let quote = claim.quote { try Self.insert(quote, of: claim, in: connection) }
                     if !claim.isOnline { try Self.book(payment, of: claim, cap: cap, in: connection) }
                 case .grant(let use):
                     if let refusal = try Self.take(use, for: claim, in: connection) {
                         return .existing(.refuse(refusal))
                     }
                     try Self.insert(claim, in: connection)
+                    if let quote = claim.quote { try Self.insert(quote, of: claim, in: connection) }
                 case .exact(let payment):
                     if let refusal = try Self.take(exact: payment, for: claim, in: connection) {
                         return .existing(.refuse(refusal))
@@ -210,6 +212,7 @@ public struct SQLiteClaimStore: ClaimStore {
             guard let record = try Self.record(claimID, in: connection), record.call.state == .redeeming else {
                 throw GatewayError(.stateChanged, "only a claim that is being redeemed can be released")
             }
+            try connection.execute("DELETE FROM gateway_quotes WHERE claim = ?", .text(claimID))
             try Self.forget(exactOf: claimID, in: connection)
             try connection.execute("DELETE FROM gateway_proofs WHERE claim = ?", .text(claimID))
             try connection.execute("DELETE FROM gateway_claims WHERE id = ?", .text(claimID))
@@ -262,8 +265,17 @@ public struct SQLiteClaimStore: ClaimStore {
                 try connection.execute("INSERT INTO gateway_served (claim) VALUES (?)", .text(claim))
             }
             try Self.keep(settlement.receipt, of: claim, at: settlement.at, in: connection)
+            var amount = try row.uint64(1)
+            if let charge = settlement.charge {
+                guard let record = try Self.record(claim, in: connection) else {
+                    throw GatewayError(.stateChanged, "the claim \(claim) is gone")
+                }
+                amount = try Self.settle(charge, of: record, at: settlement.at, in: connection)
+            }
+            // A metered call may have cost nothing.
+            guard amount > 0 else { return }
             let earned = GatewayAccounts.earned(
-                try row.uint64(1),
+                amount,
                 unit: try row.text(2),
                 service: try row.text(0),
                 claimID: claim,

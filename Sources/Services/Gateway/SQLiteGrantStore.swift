@@ -14,7 +14,7 @@ public struct SQLiteGrantStore: GrantStore {
 
     static let columns = """
         payment_hash, asker, invoice, service, tier, methods, path, price, unit, calls, msat, call_msat, used, prepaid, made_at,
-        invoice_until, valid_until, restored, restored_until, paid_at
+        invoice_until, valid_until, restored, restored_until, paid_at, credit
         """
 
     static func grant(_ row: Row) throws -> StoredGrant {
@@ -37,6 +37,7 @@ public struct SQLiteGrantStore: GrantStore {
             invoice: try row.text(2),
             msat: try row.uint64(10),
             callMsat: try row.uint64(11),
+            isCredit: try row.bool(20),
             used: try row.uint64(12),
             prepaid: try row.uint64(13),
             madeAt: Timestamp(millisecondsSince1970: try row.int64(14)),
@@ -76,8 +77,8 @@ public struct SQLiteGrantStore: GrantStore {
             try connection.execute(
                 """
                 INSERT INTO gateway_grants (payment_hash, asker, invoice, service, tier, methods, path, price, unit, calls,
-                    msat, call_msat, made_at, invoice_until, valid_until)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    msat, call_msat, made_at, invoice_until, valid_until, credit)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 .blob(terms.paymentHash),
                 .blob(grant.asker),
@@ -93,7 +94,8 @@ public struct SQLiteGrantStore: GrantStore {
                 try .amount(grant.callMsat),
                 .integer(grant.madeAt.millisecondsSince1970),
                 .integer(grant.invoiceUntil.millisecondsSince1970),
-                .integer((terms.validUntil ?? grant.invoiceUntil).millisecondsSince1970)
+                .integer((terms.validUntil ?? grant.invoiceUntil).millisecondsSince1970),
+                .bool(grant.isCredit)
             )
             return true
         }

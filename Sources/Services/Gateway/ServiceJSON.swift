@@ -73,6 +73,8 @@ extension ServiceDefinition {
         case nil: break
         case .calls(let calls): object["pass"] = .object(["calls": .string(String(calls))])
         case .seconds(let seconds): object["pass"] = .object(["seconds": .integer(seconds)])
+        case .credit(let credit):
+            object["pass"] = .object(["credit": .string(String(credit.amount)), "unit": .string(credit.unit)])
         }
         if reservesX402 { object["reserveX402"] = true }
         object["discovery"] = discovery.map { .object($0.json) }
@@ -126,9 +128,16 @@ extension ServiceDefinition {
     }
 
     private static func pass(_ object: JSONObject) throws -> CallPass {
-        try refuseUnknown(object, known: ["calls", "seconds"], in: "a pass")
-        guard object.contains("calls") != object.contains("seconds") else {
-            throw GatewayError(.invalidService, "A pass is for so many \"calls\" or so many \"seconds\".")
+        try refuseUnknown(object, known: ["calls", "seconds", "credit", "unit"], in: "a pass")
+        guard ["calls", "seconds", "credit"].count(where: { object.contains($0) }) == 1 else {
+            throw GatewayError(
+                .invalidService,
+                "A pass is for so many \"calls\", so many \"seconds\", or a \"credit\" in a \"unit\"."
+            )
+        }
+        if object.contains("credit") {
+            let amount = try PriceJSON.number("credit", object)
+            return .credit(Price(amount: amount, unit: try object.optionalString("unit") ?? "sat"))
         }
         if object.contains("seconds") { return .seconds(try object.int64("seconds")) }
         if let text = object["calls"]?.stringValue {

@@ -261,6 +261,12 @@ struct Answer: Sendable {
         let wanted = name.lowercased()
         return headers.first { $0.name.lowercased() == wanted }?.value
     }
+
+    /// A field that came after the body, which must have been read.
+    func trailer(_ name: String) -> String? {
+        guard case .streamed(let body) = source else { return nil }
+        return body.trailers?[name].first
+    }
 }
 
 /// An attempt that brought no answer.

@@ -188,6 +188,7 @@ extension Buyer {
             return try await served(call, payment, answer, receiptID: receiptID)
         case .servedBefore(let receiptID):
             try await close(payment, .served, status: answer.status, code: "served-before")
+            await takeChange(payment, token: answer.header(NUT24.headerName))
             await fetchReceipt(payment, call, id: receiptID, responseDigest: nil)
             return response(.servedBefore, answer, payment)
         case .refund(let token):
@@ -249,10 +250,13 @@ extension Buyer {
     ) async throws -> PaidResponse {
         if let header = answer.header("agent-receipt") {
             try await close(payment, .served, status: answer.status, code: nil, receiptID: receiptID)
+            let token = answer.header(NUT24.headerName)
+            await takeChange(payment, token: token)
             var result = response(.served, answer, payment)
             result.body = PaidResponseBody(answer.source) { end in
                 guard case .whole(let digest) = end else { return }
                 await self.keepReceipt(payment, call, text: .header(header), responseDigest: digest)
+                if token == nil { await self.askForChange(payment, call) }
             }
             return result
         }
@@ -274,6 +278,9 @@ extension Buyer {
             case .whole(let digest):
                 try await self.close(payment, .served, status: answer.status, code: nil, receiptID: receiptID)
                 await self.fetchReceipt(payment, call, id: receiptID, responseDigest: digest)
+                let token = answer.trailer(NUT24.headerName)
+                await self.takeChange(payment, token: token)
+                if token == nil { await self.askForChange(payment, call) }
             case .broken where call.isAfterBreak:
                 try await self.close(payment, .pending, code: "answer-broken")
             case .broken:

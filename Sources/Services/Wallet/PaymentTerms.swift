@@ -3,6 +3,7 @@ internal import Cashu
 internal import Cryptography
 internal import Encodings
 internal import Paywall
+internal import Receipts
 
 /// What a seller asks for a call, as far as this wallet can give it.
 struct PaymentTerms: Sendable, Equatable {
@@ -80,7 +81,9 @@ enum PaymentAnswer: Sendable, Equatable {
     ///   - problem: the `code` of a problem document of ours in the body, nil where it is none.
     ///   - way: how it was paid.
     init(status: Int, header: (String) -> String?, problem: String?, way: PaymentWay = .cashu) {
-        if let token = header(NUT24.headerName), token.hasPrefix("cashu") {
+        if let token = header(NUT24.headerName), token.hasPrefix("cashu"),
+            !Self.isChange(status: status, header: header, problem: problem)
+        {
             self = .refund(token: token)
             return
         }
@@ -102,6 +105,14 @@ enum PaymentAnswer: Sendable, Equatable {
         case 400..<500 where way == .l402 && status != 402 && status != 401: self = .served(receiptID: nil)
         default: self = .refused(code: "status-\(status)")
         }
+    }
+
+    /// Whether the token that comes with an answer is change of a call that was served ([CHG-2]), and no refund.
+    private static func isChange(status: Int, header: (String) -> String?, problem: String?) -> Bool {
+        if let problem { return CallRefusal.Code(rawValue: problem) == .alreadyServed }
+        if status < 400 { return true }
+        // The service itself may answer so; then the receipt says that it was charged.
+        return header("agent-receipt").flatMap { try? Receipt(header: $0) }?.claims.outcome == .served
     }
 
     private static func problem(_ code: String, status: Int, receiptID: String?, retryAfter: Int?) -> PaymentAnswer {

@@ -92,7 +92,7 @@ extension Buyer {
         try await redeemRefund(payment.id, token: token)
     }
 
-    private func redeemRefund(_ id: String, token text: String) async throws {
+    func redeemRefund(_ id: String, token text: String) async throws {
         let reference = PaymentStore.refundPrefix + id
         if let open = try await wallet.database.read({ connection in
             try Operation.find(reference: reference, in: connection)
@@ -301,6 +301,7 @@ extension Buyer {
         for payment in try await openPayments() {
             resumed.append(try await resume(payment.id, signer: await signer(payment.agent)))
         }
+        await claimChanges()
         return resumed
     }
 }

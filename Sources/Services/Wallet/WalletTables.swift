@@ -14,6 +14,14 @@ public enum WalletTables {
         Migration(id: "wallet-7", sql: "ALTER TABLE wallet_operations ADD COLUMN batch TEXT;"),
         Migration(id: "wallet-8", sql: invoiceParts),
         Migration(id: "wallet-invoices-1", sql: invoices),
+        // Change that is written down and not claimed yet; most payments have none.
+        Migration(
+            id: "wallet-change-1",
+            sql: """
+                CREATE INDEX wallet_payments_change ON wallet_payments (id)
+                    WHERE state = 'served' AND refund IS NOT NULL AND returned = 0;
+                """
+        ),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

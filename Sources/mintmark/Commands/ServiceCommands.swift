@@ -16,39 +16,16 @@ struct ServiceCommand: AsyncParsableCommand {
               mintmark service add weather --upstream … --price 2sat --accept cashu,l402 --pass 100
               mintmark service add weather --upstream … --price 1usd --accept x402-exact,cashu
               mintmark service add weather --upstream … --price 2sat --trust did:key:z6Mk… --capability invoke
+              mintmark service add llm --upstream … --price '1sat+2sat/x-tokens,max=100sat'
+              mintmark service price llm --request 'POST /chat' --measure x-tokens=7
               mintmark service list
               mintmark service remove weather
             """,
-        subcommands: [Add.self, List.self, Show.self, Remove.self]
+        subcommands: [Add.self, List.self, Show.self, Price.self, Remove.self]
     )
 }
 
-/// `2sat` for every path, or `METHOD[,METHOD] /path/*=2sat`, or `/path/*=2sat` for every method.
-struct PriceArgument: ExpressibleByArgument {
-    let json: JSONValue
-
-    init?(argument: String) {
-        var object: JSONObject = [:]
-        var price = argument
-        if let equals = argument.lastIndex(of: "=") {
-            price = String(argument[argument.index(after: equals)...])
-            let target = argument[..<equals].split(separator: " ", omittingEmptySubsequences: true)
-            guard let path = target.last, path.hasPrefix("/"), target.count <= 2 else { return nil }
-            object["path"] = .string(String(path))
-            if target.count == 2 {
-                object["methods"] = .array(target[0].split(separator: ",").map { .string($0.uppercased()) })
-            }
-        }
-        let digits = price.prefix { $0.isASCII && $0.isNumber }
-        let unit = price.dropFirst(digits.count).trimmingCharacters(in: .whitespaces)
-        guard UInt64(digits) != nil else { return nil }
-        object["amount"] = .string(String(digits))
-        object["unit"] = .string(unit.isEmpty ? "sat" : unit.lowercased())
-        json = .object(object)
-    }
-}
-
-/// `100` calls, or a time such as `90s`, `15m`, `1h` or `7d`.
+/// `100` calls, a time such as `90s`, `15m`, `1h` or `7d`, or a credit such as `1000sat`.
 struct PassArgument: ExpressibleByArgument {
     let json: JSONValue
 
@@ -61,7 +38,8 @@ struct PassArgument: ExpressibleByArgument {
         {
             json = ["seconds": .integer(count * unit)]
         } else {
-            return nil
+            guard let credit = PriceArgument.money(argument) else { return nil }
+            json = ["credit": .string(String(credit.amount)), "unit": .string(credit.unit)]
         }
     }
 }
@@ -84,11 +62,25 @@ extension ServiceCommand {
                 Over x402 it is paid for with a token on an EVM chain (x402-exact, settled before the call, or after it with \
                 --reserve-x402), with ecash (x402-cashu) or over Lightning (x402-lightning).
                   mintmark service add weather --upstream … --price 1usd --accept x402-exact,x402-cashu
+                A price by measure has parts with + between, and the most that a call may come to. The buyer pays the most \
+                and gets the rest back. Measures are B (bytes of the answer), reqB (of the request), s (seconds), call, or \
+                a header or trailer in which the service reports a number. Tiers by the day or month cost less, or more, \
+                from some quantity on; free=N gives each passport N calls a day.
+                  mintmark service add files --upstream … --price '1sat/1000B,max=100sat'
+                  mintmark service add llm --upstream … --price 'POST /chat=1sat+2sat/x-tokens,max=100sat'
+                  mintmark service add gpu --upstream … --price '3sat/s,max=90sat' --accept l402 --pass 1000sat
+                  mintmark service add maps --upstream … --price '5sat,free=10' --trust did:key:z6Mk…
+                  mintmark service add maps --upstream … --price '3sat/call,2sat/call@100,tiers=day,max=3sat' --trust …
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
         @Option(help: "Where the service itself listens, such as http://127.0.0.1:9000.") var upstream: String
-        @Option(help: "A price: 2sat, or 'GET /path/*=2sat'. May be repeated; 0sat is free.") var price: [PriceArgument]
+        @Option(
+            help: ArgumentHelp(
+                "A price: 2sat, or 'GET /path/*=2sat', or by measure: '1sat+2sat/1000B,max=50sat'. May be repeated; 0sat is free."
+            )
+        )
+        var price: [PriceArgument]
         @Option(help: "Serve only holders of a passport from this issuer (did:key). May be repeated.") var trust:
             [String] = []
         @Option(help: "Serve only passports with this capability.") var capability: String?
@@ -106,7 +98,7 @@ extension ServiceCommand {
         var accept: String?
         @Option(
             help: ArgumentHelp(
-                "What a payment over L402 buys: 100 (calls), or 15m, 1h, 7d.",
+                "What a payment over L402 buys: 100 (calls), 15m, 1h, 7d, or a credit such as 1000sat.",
                 valueName: "calls or time"
             )
         )
@@ -192,7 +184,7 @@ extension ServiceCommand {
         static func prices(_ service: JSONValue) -> String {
             (service["prices"]?.arrayValue ?? []).map { rule in
                 let methods = rule["methods"] == nil ? "" : rule.shown("methods") + " "
-                return "\(methods)\(rule.shown("path"))=\(rule.shown("amount"))\(rule.shown("unit"))"
+                return "\(methods)\(rule.shown("path"))=\(PriceArgument.text(rule))"
             }.joined(separator: ", ")
         }
 

@@ -192,7 +192,9 @@ struct OfflineAcceptanceTests {
             refusal { try assess(mint.token([dollars.locked(2, to: sellerKey())]), terms: mixed) } == .wrongUnit
         )
         #expect(refusal { try assess(mint.token([mint.locked(1, to: sellerKey())]), terms: terms) } == .amountTooLow)
-        #expect(refusal { try assess(mint.token([mint.locked(4, to: sellerKey())]), terms: terms) } == .amountTooHigh)
+        let dear = try (0..<2).map { _ in try mint.locked(1 << 52, to: sellerKey()) }
+        #expect(refusal { try assess(mint.token(dear), terms: terms) } == .amountTooHigh)
+        #expect(try assess(mint.token([mint.locked(8, to: sellerKey())]), terms: terms).payment.overpaid == 6)
         #expect(refusal { try assess(mint.token([mint.locked(2, to: otherKey())]), terms: terms) } == .wrongLock)
         #expect(
             refusal { try assess(mint.token([mint.locked(2, to: sellerKey(), kind: "HTLC")]), terms: terms) }

@@ -63,6 +63,30 @@ struct ReceiptTests {
         #expect(receipt.encodedHeader.utf8.count < 4_096)
     }
 
+    @Test("[RCPT-9] what was quoted, measured and given back is signed with the rest, and read strictly")
+    func settlement() throws {
+        let settlement = ReceiptSettlement(
+            quoted: 63,
+            measures: ["responseBytes": 2048, "reported:x-tokens": 5],
+            returned: 50,
+            form: "fresh-token"
+        )
+        let receipt = try Receipt.issue(claims { $0.settlement = settlement }, by: seller, now: Self.now)
+        let read = try Receipt(header: receipt.encodedHeader)
+        #expect(read.claims.settlement == settlement)
+        #expect(read.verdict(now: Self.now).isValid)
+        #expect(receipt.document["payment"]?["returned"]?["amount"]?.stringValue == "50")
+        try malformed("payment", "quoted", 63)
+        try malformed("payment", "measures", ["responseBytes": 1])
+        try malformed("payment", "measures", ["two words": "1"])
+        try malformed("payment", "returned", ["amount": "-5", "form": "fresh-token"])
+        try malformed("payment", "returned", ["amount": "5"])
+        let many = Dictionary(uniqueKeysWithValues: (0..<9).map { ("m\($0)", UInt64(1)) })
+        #expect(throws: ReceiptReason.self) {
+            try Receipt.issue(claims { $0.settlement = .init(measures: many) }, by: seller, now: Self.now)
+        }
+    }
+
     @Test("[RCPT-3] [RCPT-6] an anonymous buyer, a refund without a response, the largest amount")
     func variants() throws {
         let anonymous = try document { $0.buyer = nil }

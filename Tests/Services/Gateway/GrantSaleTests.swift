@@ -167,6 +167,7 @@ struct GrantSaleTests {
         )
         #expect(
             try await refusal(selling) {
+                $0.accepts = [.l402]
                 $0.prices = try PriceList([
                     PriceRule(
                         pathPattern: "/*",
@@ -177,7 +178,7 @@ struct GrantSaleTests {
                         )
                     )
                 ])
-            }?.contains("must be fixed") == true
+            }?.contains("gets the rest back") == true
         )
         try await plain.stop()
         try await selling.stop()

@@ -68,6 +68,8 @@ enum PurseFault: Sendable {
     case lostAnswer
     case refuses
     case refusesFirst
+    /// Makes a token, and does not say so.
+    case lostToken
 }
 
 /// A seller's purse in memory, with faults. Idempotent by proof, as the port demands.
@@ -114,7 +116,7 @@ final class TestPurse: SellerPurse {
         case .refusesFirst:
             let first = Array(batch.ys.prefix(1))
             return BatchReport(redeemed: Array(batch.ys.dropFirst()), failed: first)
-        case .none:
+        case .none, .lostToken:
             let taken = take(batch)
             return BatchReport(redeemed: taken.redeemed, failed: taken.failed)
         }
@@ -129,7 +131,7 @@ final class TestPurse: SellerPurse {
         case .refuses: return .refused(message: "spent")
         case .refusesFirst:
             return .partly(redeemed: Array(batch.ys.dropFirst()), message: "one was spent")
-        case .none:
+        case .none, .lostToken:
             let taken = take(batch)
             if taken.failed.isEmpty { return .redeemed }
             return taken.redeemed.isEmpty
@@ -139,10 +141,15 @@ final class TestPurse: SellerPurse {
 
     func refundToken(id: String, amount: UInt64, unit: CurrencyUnit, mint: MintURL) async throws -> String {
         if case .unreachable = fault.withLock({ $0 }) { throw GatewayError(.purseFailed, "the mint can't be reached") }
-        if let known = refunds.withLock({ $0[id] }) { return known }
+        let isLost = fault.withLock { if case .lostToken = $0 { true } else { false } }
+        if let known = refunds.withLock({ $0[id] }) {
+            guard !isLost else { throw GatewayError(.purseFailed, "the answer was lost") }
+            return known
+        }
         guard let found = mints.first(where: { $0.url == mint }) else { throw GatewayError(.purseFailed, "unknown") }
         let token = try found.token(Amounts.split(amount).map { try found.proof($0) })
         refunds.withLock { $0[id] = token }
+        guard !isLost else { throw GatewayError(.purseFailed, "the answer was lost") }
         return token
     }
 }

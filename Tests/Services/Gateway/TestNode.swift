@@ -191,7 +191,11 @@ final class TestNode: Sendable {
             }
             if held != booked { findings.append("held \(held ?? -1), booked \(booked)") }
             let open = try connection.first(
-                "SELECT coalesce(sum(total), 0) FROM gateway_claims WHERE state IN ('running', 'interrupted', 'refunding')"
+                """
+                SELECT coalesce((SELECT sum(total) FROM gateway_claims
+                        WHERE state IN ('running', 'interrupted', 'refunding')), 0)
+                    + coalesce((SELECT sum(change) FROM gateway_quotes WHERE state = 'due'), 0)
+                """
             )?.int64(0)
             let escrow = try LedgerStore.accounts(prefix: "gateway:escrow", in: connection).reduce(0) {
                 $0 + Int64($1.balance)

@@ -365,6 +365,54 @@ struct BuyerTests {
         }
     }
 
+    @Test(
+        "CHG-2: change that comes with an answer, or is asked for after it, is taken in; the call stays served, the limit is given back",
+        arguments: [TestSeller.Step.change, .lateChange],
+        ["/s/weather/today", "/s/weather/long"]
+    )
+    func change(step: TestSeller.Step, path: String) async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(1000)
+            let buyer = line.buyer(alice)
+            // 5 is paid as 1 and 4.
+            line.seller.state.withLock { $0.price = 5 }
+            line.seller.script(step)
+            let response = try await buyer.pay(line.request(path))
+            #expect(response.outcome == .served)
+            _ = try await response.body.collect(upTo: 1000)
+            let payment = try await record(of: response, buyer)
+            #expect(payment.state == .served && payment.returned == 4)
+            #expect(payment.receiptState == "verified")
+            #expect(line.seller.charges == 1)
+            #expect(try await alice.holdings == 999)
+            // Taken in once, however often it is looked at.
+            _ = try await buyer.resumeAll()
+            #expect(try await alice.holdings == 999)
+            try await line.world.requireSound(alice)
+        }
+    }
+
+    @Test("CHG-2: change whose claim breaks is kept, and taken in at the next start", arguments: FaultTests.breaks)
+    func changeBreaks(fault: LocalMint.Fault) async throws {
+        try await BuyerWorld.run { line in
+            var alice = try await line.world.funded(1000)
+            line.seller.state.withLock { $0.price = 5 }
+            // The pool is there, so that the next swap is the change's.
+            _ = try await line.buyer(alice).pay(line.request()).body.collect(upTo: 100)
+            line.seller.script(.change)
+            line.world.api.put(fault, on: "swap")
+            let response = try await line.buyer(alice).pay(line.request())
+            #expect(response.outcome == .served)
+            _ = try await response.body.collect(upTo: 1000)
+            await alice.close()
+            alice = try await line.world.wallet()
+            try await alice.wallet.recover()
+            _ = try await line.buyer(alice).resumeAll()
+            #expect(try await alice.holdings == 1000 - 5 - 1)
+            try await line.world.requireSound(alice)
+        }
+    }
+
     @Test("a refund whose claim breaks is claimed at the next start", arguments: FaultTests.breaks)
     func refundBreaks(fault: LocalMint.Fault) async throws {
         try await BuyerWorld.run(feePPK: 100) { line in

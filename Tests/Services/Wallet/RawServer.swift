@@ -19,6 +19,12 @@ enum RawReply: Sendable {
     case broken(status: Int, headers: [(String, String)] = [], body: [UInt8])
     /// The connection closes without a word.
     case drop
+
+    /// The same answer with one more field.
+    func adding(_ name: String, _ value: String) -> RawReply {
+        guard case .answer(let status, let headers, let body) = self else { return self }
+        return .answer(status: status, headers: headers + [(name, value)], body: body)
+    }
 }
 
 /// An HTTP/1.1 server on loopback that can be as rude as a test wants.

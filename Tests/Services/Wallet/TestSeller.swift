@@ -32,6 +32,10 @@ final class TestSeller: Sendable {
         case serveWithForgedReceipt
         /// Too many requests.
         case turnAway
+        /// Charges half and gives the other half back with the answer.
+        case change
+        /// The same, but the change is only there when it is asked for again.
+        case lateChange
     }
 
     struct State {
@@ -129,12 +133,17 @@ final class TestSeller: Sendable {
             return step == .refund
                 ? reply : .broken(status: 200, headers: [("Agent-Receipt-ID", "broken-1")], body: [1, 2])
         }
+        let back = step == .change || step == .lateChange ? proofs.max { $0.amount < $1.amount } : nil
         state.withLock {
             $0.charges += 1
-            $0.accepted += proofs
+            $0.accepted += proofs.filter { $0.secret != back?.secret }
         }
-        let reply = served(request, ys, step)
-        state.withLock { $0.answers[idempotencyKey] = reply }
+        var reply = served(request, ys, step, returned: back?.amount)
+        // Signed by the seller, they are the buyer's to swap.
+        let token = back.flatMap { try? Token(mint: mint, unit: .sat, proofs: [$0.signed(by: key)]).serialized() }
+        let full = token.map { reply.adding("X-Cashu", $0) } ?? reply
+        state.withLock { $0.answers[idempotencyKey] = full }
+        if step == .change { reply = full }
         return step == .serveThenDrop ? .drop : reply
     }
 
@@ -145,7 +154,12 @@ final class TestSeller: Sendable {
         return problem(502, "upstream-failed", headers: [("X-Cashu", token.serialized())])
     }
 
-    private func served(_ request: SeenRequest, _ ys: [[UInt8]], _ step: Step) -> RawReply {
+    private func served(
+        _ request: SeenRequest,
+        _ ys: [[UInt8]],
+        _ step: Step,
+        returned: UInt64?
+    ) -> RawReply {
         let body = Array("served \(request.uri)".utf8)
         guard step != .serveBare else { return .answer(status: 200, body: body) }
         let number = state.withLock { state in
@@ -169,7 +183,8 @@ final class TestSeller: Sendable {
             dialect: "nut24",
             requestedAt: now(),
             respondedAt: now(),
-            outcome: .served
+            outcome: .served,
+            settlement: returned.map { ReceiptSettlement(returned: $0, form: "fresh-token") }
         )
         guard let receipt = try? Receipt.issue(claims, key: identity, now: now()) else { return .drop }
         state.withLock { $0.receipts[id] = receipt.bytes }
