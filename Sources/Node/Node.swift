@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import AuditLog
 internal import Cashu
 internal import CoreMetrics
 internal import Cryptography
@@ -50,6 +51,7 @@ public final class Node: Sendable {
     let buyer: Buyer
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let log: AuditLog
     let logger: Logger
 
     private init(
@@ -84,6 +86,7 @@ public final class Node: Sendable {
         buyer = services.buyer
         gateway = services.gateway
         settlement = services.settlement
+        log = services.log
         self.logger = logger
     }
 
@@ -99,7 +102,7 @@ public final class Node: Sendable {
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
-                + SettlementTables.migrations,
+                + SettlementTables.migrations + AuditLogTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(vault.node.did.string, forKey: "node.did")

@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import AuditLog
 internal import Cashu
 internal import Encodings
 internal import Foundation
@@ -25,6 +26,7 @@ struct NodeServices: Sendable {
     let buyer: Buyer
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let log: AuditLog
 
     static func compose(
         configuration: NodeConfiguration,
@@ -127,7 +129,15 @@ struct NodeServices: Sendable {
             wallet: wallet,
             buyer: buyer,
             gateway: gateway,
-            settlement: settlement
+            settlement: settlement,
+            log: try await AuditLog(
+                database: database,
+                key: vault.node.key,
+                origin: Self.logOrigin(configuration.publicURL),
+                sources: [ReceiptOutbox(), Outbox()],
+                clock: clock,
+                logger: logger
+            )
         )
     }
 
@@ -144,6 +154,12 @@ struct NodeServices: Sendable {
             return nil
         }
         return LightningInvoices(lightning)
+    }
+
+    /// The log's address without its scheme (C2SP tlog-tiles, "Parameters").
+    private static func logOrigin(_ publicURL: String) -> String {
+        let start = publicURL.range(of: "://")?.upperBound ?? publicURL.startIndex
+        return publicURL[start...] + "/log"
     }
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
