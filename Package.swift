@@ -134,6 +134,14 @@ let package = Package(
         room("WebServer", on: .services, [hummingbirdCore, nioCore, nioHTTP1, nioWebSocket, logging]),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
         room(
+            "AuditLog",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "TransparencyLog", "Storage", hummingbird, httpTypes,
+                nioCore, logging,
+            ]
+        ),
+        room(
             "Identity",
             on: .services,
             [
@@ -194,8 +202,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
-                "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "Ethereum", httpClient, hummingbird,
-                hummingbirdCore, hummingbirdTLS,
+                "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
+                "Ethereum", httpClient, hummingbird, hummingbirdCore, hummingbirdTLS,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
@@ -203,7 +211,7 @@ let package = Package(
             name: "mintmark",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts",
+                "Receipts", "TransparencyLog",
                 "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix,
                 nioHTTP1,
                 logging, lifecycle, unixSignals, argumentParser,
@@ -275,6 +283,14 @@ let package = Package(
             ]
         ),
         tests(of: "Storage", on: .services, ["Encodings", "Ledger", "CFaultyDisk", logging]),
+        tests(
+            of: "AuditLog",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "TransparencyLog", "Storage", hummingbird, httpTypes,
+                nioCore, logging,
+            ]
+        ),
         tests(
             of: "Identity",
             on: .services,

@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import AuditLog
 internal import Encodings
 internal import Foundation
 internal import Gateway
@@ -138,6 +139,14 @@ extension Node {
             },
             Round("gateway", everySeconds: 2) { [gateway] in
                 if fence.raised == nil { await gateway.housekeep() }
+            },
+            Round("log", everySeconds: 1) { [log] in
+                guard fence.raised == nil else { return }
+                do {
+                    try await log.drain()
+                } catch {
+                    logger.warning("the log goes on later", metadata: ["error": "\(error)"])
+                }
             },
             Round("wallet", everySeconds: 30) {
                 guard fence.raised == nil else { return }

@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import AuditLog
 internal import Cashu
 internal import CoreMetrics
 internal import Cryptography
@@ -51,6 +52,7 @@ public final class Node: Sendable {
     let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let log: AuditLog
     let logger: Logger
 
     private init(
@@ -86,6 +88,7 @@ public final class Node: Sendable {
         chains = services.chains
         gateway = services.gateway
         settlement = services.settlement
+        log = services.log
         self.logger = logger
     }
 
@@ -101,7 +104,7 @@ public final class Node: Sendable {
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
-                + SettlementTables.migrations,
+                + SettlementTables.migrations + AuditLogTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(vault.node.did.string, forKey: "node.did")

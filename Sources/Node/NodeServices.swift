@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import AuditLog
 internal import Cashu
 internal import Encodings
 internal import Foundation
@@ -26,6 +27,7 @@ struct NodeServices: Sendable {
     let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let log: AuditLog
 
     static func compose(
         configuration: NodeConfiguration,
@@ -133,7 +135,15 @@ struct NodeServices: Sendable {
             buyer: buyer,
             chains: chains,
             gateway: gateway,
-            settlement: settlement
+            settlement: settlement,
+            log: try await AuditLog(
+                database: database,
+                key: vault.node.key,
+                origin: Self.logOrigin(configuration.publicURL),
+                sources: [ReceiptOutbox(), Outbox()],
+                clock: clock,
+                logger: logger
+            )
         )
     }
 
@@ -150,6 +160,12 @@ struct NodeServices: Sendable {
             return nil
         }
         return LightningInvoices(lightning)
+    }
+
+    /// The log's address without its scheme (C2SP tlog-tiles, "Parameters").
+    private static func logOrigin(_ publicURL: String) -> String {
+        let start = publicURL.range(of: "://")?.upperBound ?? publicURL.startIndex
+        return publicURL[start...] + "/log"
     }
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {

@@ -50,6 +50,7 @@ struct OperatorRoutes: Sendable {
         FenceRoutes(node: node).add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)
         GatewayRoutes(node.gateway).addOperator(to: api)
+        LogOperatorRoutes(log: node.log).add(to: api.group("log"))
     }
 
     /// A receipt that this node gave or was given.

@@ -1,3 +1,4 @@
+internal import AuditLog
 internal import CanonicalJSON
 internal import Cryptography
 internal import Encodings
@@ -43,6 +44,7 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
+        AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)

@@ -249,6 +249,7 @@ public final class AgentRegistry: Sendable {
                     throw IdentityError(.agentNotActive, "the agent moved to another key meanwhile")
                 }
                 try AgentStore.updateKeys(next, in: connection)
+                try AuditNotes.rotated(next.agent, from: old.agent.did, in: connection)
                 try office.keep(prepared, in: connection)
             }
         } catch {

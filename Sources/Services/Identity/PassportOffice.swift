@@ -118,6 +118,7 @@ public final class PassportOffice: Sendable {
             baseURL: configuration.publicURL,
             in: connection
         )
+        try AuditNotes.issued(prepared.passport, in: connection)
     }
 
     /// Gives back the place of a passport that was not kept.

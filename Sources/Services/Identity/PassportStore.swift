@@ -125,6 +125,13 @@ enum PassportStore {
                     .integer(now.millisecondsSince1970),
                     .text(try row.text(0))
                 )
+                try AuditNotes.status(
+                    ofPassport: try row.text(0),
+                    state: state.rawValue,
+                    reason: reason,
+                    at: now,
+                    in: connection
+                )
                 marked.append((try place(row, from: 1), old))
             }
         }

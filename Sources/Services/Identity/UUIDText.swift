@@ -16,6 +16,11 @@ public enum UUIDText {
     /// `urn:uuid:` and a random UUID.
     public static func randomURN() -> String { "urn:uuid:" + random() }
 
+    /// The UUID without `urn:uuid:`.
+    static func bare(_ text: String) -> String {
+        text.hasPrefix("urn:uuid:") ? String(text.dropFirst(9)) : text
+    }
+
     /// A path's id, with or without `urn:uuid:`, as the URN.
     static func urn(_ text: String) -> String {
         text.hasPrefix("urn:uuid:") ? text : "urn:uuid:" + text

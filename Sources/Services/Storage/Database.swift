@@ -105,7 +105,7 @@ public final class Database: Sendable {
                 id: "storage-1",
                 sql: "CREATE TABLE storage_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT"
             )
-        ] + LedgerStore.migrations
+        ] + LedgerStore.migrations + Outbox.migrations
 
     private static func migrate(_ database: GRDB.Database, _ migrations: [Migration], path: String) throws {
         try database.execute(

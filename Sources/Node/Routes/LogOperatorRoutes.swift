@@ -1,0 +1,42 @@
+internal import AuditLog
+internal import CanonicalJSON
+internal import Encodings
+internal import Hummingbird
+internal import TransparencyLog
+
+/// The operator's view of the transparency log.
+struct LogOperatorRoutes: Sendable {
+    let log: AuditLog
+
+    func add<Context: RequestContext>(to group: RouterGroup<Context>) {
+        let log = log
+        group.get("") { _, _ in
+            await OperatorResponses.answering {
+                let status = try await log.status()
+                return [
+                    "origin": .string(status.origin), "key": .string(status.verifierKey),
+                    "size": .integer(Int64(clamping: status.size)), "root": .string(Base64.encode(status.root)),
+                    "waiting": .integer(Int64(status.waiting)), "checkpoint": .string(log.checkpoint.string),
+                ]
+            }
+        }
+        // Logs what waits, so that a command finds it there also where no node is running.
+        group.get("entries/{id}") { _, context in
+            await OperatorResponses.answering {
+                try await log.drain()
+                let entries = try await log.entries(of: context.parameters.require("id"))
+                var shown: [JSONValue] = []
+                for entry in entries {
+                    var object: JSONObject = [
+                        "index": .integer(Int64(clamping: entry.index)), "kind": .string(entry.kind),
+                        "entry": .string(Hex.encode(entry.entry)), "salt": .string(Hex.encode(entry.salt)),
+                        "proof": .string(try await log.proof(of: entry).string),
+                    ]
+                    object["document"] = try entry.document.map { try JSONValue.parse($0) }
+                    shown.append(.object(object))
+                }
+                return ["entries": .array(shown)]
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+internal import CanonicalJSON
+public import Cryptography
+public import Encodings
+public import Logging
+public import Storage
+internal import Synchronization
+public import TransparencyLog
+
+/// The node's transparency log: everything that it signs and that moves money goes in, as salted hashes, and nothing ever
+/// comes out again or changes. `Specs/log.md` says what is logged and how it is proven.
+///
+/// Documents wait in outboxes that were filled in the transactions that made them; ``drain()`` takes them from there. What
+/// takes time (hashing, the tree, the signature) is done beside the store's writer, which only puts rows in: a payment never
+/// waits for the log.
+public final class AuditLog: Sendable {
+    /// How many entries are logged in one transaction, so that the store's writer is not held up.
+    static let batchLimit = 256
+    /// The longest document, in bytes. Receipts have a few thousand at most, passports up to 16 thousand.
+    static let maximumDocumentBytes = 256 * 1024
+
+    let database: Database
+    private let key: Ed25519.PrivateKey
+    private let sources: [any OutboxSource]
+    private let clock: WallClock
+    private let logger: Logger
+    private let head: Mutex<Head>
+    /// One drain at a time, so that the head that a batch is built upon is the one it is put on.
+    private let isDraining = Mutex(false)
+
+    /// The tree as it was last signed.
+    struct Head: Sendable {
+        var checkpoint: Checkpoint
+        var note: SignedNote
+        var at: Timestamp
+    }
+
+    /// Opens the log, or begins an empty one.
+    ///
+    /// - Parameters:
+    ///   - database: with ``AuditLogTables/migrations``.
+    ///   - key: signs the checkpoints; the node's own.
+    ///   - origin: the name of a log that is new. One that is there keeps its own, whatever the node's address is now.
+    /// - Throws: `LogError` where the head on the disk is not signed by this key: the log is another node's.
+    public init(
+        database: Database,
+        key: Ed25519.PrivateKey,
+        origin: String,
+        sources: [any OutboxSource],
+        clock: WallClock,
+        logger: Logger
+    ) async throws {
+        self.database = database
+        self.key = key
+        self.sources = sources
+        self.clock = clock
+        self.logger = logger
+        let row = try await database.read { try $0.first("SELECT origin, note, at FROM audit_head WHERE id = 1") }
+        if let row {
+            let note = try SignedNote(row.text(1))
+            let log = try NoteKey(name: row.text(0), key: key.publicKey)
+            head = Mutex(
+                Head(
+                    checkpoint: try Checkpoint.verify(note, log: log),
+                    note: note,
+                    at: Timestamp(millisecondsSince1970: try row.int64(2))
+                )
+            )
+            return
+        }
+        let checkpoint = Checkpoint(origin: origin, size: 0, root: MerkleTree.emptyRoot)
+        let note = try checkpoint.signed(by: key)
+        let now = clock.now()
+        head = Mutex(Head(checkpoint: checkpoint, note: note, at: now))
+        try await database.write { connection in
+            try connection.execute(
+                "INSERT INTO audit_head (id, origin, size, note, at) VALUES (1, ?, 0, ?, ?)",
+                .text(origin),
+                .text(note.string),
+                .integer(now.millisecondsSince1970)
+            )
+        }
+    }
+
+    /// The key that checkpoints are checked with.
+    public var verifierKey: NoteKey {
+        get throws { try NoteKey(name: current.checkpoint.origin, key: key.publicKey) }
+    }
+
+    /// The latest checkpoint, signed.
+    public var checkpoint: SignedNote { current.note }
+
+    var current: Head { head.withLock { $0 } }
+
+    // MARK: Appending
+
+    /// Logs all that waits.
+    ///
+    /// - Returns: how many entries were added.
+    /// - Throws: what the store throws; what is logged by then stays so.
+    @discardableResult
+    public func drain() async throws -> Int {
+        guard isDraining.withLock({ begin(&$0) }) else { return 0 }
+        defer { isDraining.withLock { $0 = false } }
+        var added = 0
+        for source in sources {
+            while true {
+                let entries = try await database.read { try source.pending(limit: Self.batchLimit, in: $0) }
+                guard !entries.isEmpty else { break }
+                try await log(entries, of: source)
+                added += entries.count
+                try Task.checkCancellation()
+            }
+        }
+        return added
+    }
+
+    func waiting() async throws -> Int {
+        try await database.read { [sources] connection in
+            try sources.reduce(0) { try $0 + $1.count(in: connection) }
+        }
+    }
+
+    private func begin(_ isOn: inout Bool) -> Bool {
+        defer { isOn = true }
+        return !isOn
+    }
+
+    private func log(_ entries: [OutboxEntry], of source: any OutboxSource) async throws {
+        let old = current
+        let salted = try entries.map { try Self.salted($0.document) }
+        let size = old.checkpoint.size
+        let edge = try await database.read { try AuditLogRows.edge(size: size, in: $0) }
+        let change = try TiledTree.append(salted.map { MerkleTree.leaf($0.entry) }, to: size) { level, _ in edge[level]
+        }
+        // The new tree's right edge: the last tile of each level, whether it changed or not.
+        var last = edge
+        for tile in change.tiles { last[tile.level] = tile.hashes }
+        let root = try TiledTree.root(size: change.size) { level, _ in last[level] }
+        let checkpoint = Checkpoint(origin: old.checkpoint.origin, size: change.size, root: root)
+        let fresh = Head(checkpoint: checkpoint, note: try checkpoint.signed(by: key), at: clock.now())
+        try await database.write { connection in
+            try source.remove(entries, in: connection)
+            for (offset, (entry, salted)) in zip(entries, salted).enumerated() {
+                try AuditLogRows.insert(entry, salted, at: size + UInt64(offset), in: connection)
+            }
+            for tile in change.tiles { try AuditLogRows.keep(tile, in: connection) }
+            try AuditLogRows.setHead(fresh, over: old, in: connection)
+        }
+        head.withLock { $0 = fresh }
+    }
+
+    /// SHA-256(salt ‖ JCS(document)) with a new salt ([LOG-2]).
+    private static func salted(_ document: [UInt8]) throws -> SaltedEntry {
+        let limits = JSONLimits(maximumBytes: maximumDocumentBytes, maximumDepth: 32, maximumValues: 100_000)
+        return try SaltedEntry(
+            salt: SecureRandom.bytes(SaltedEntry.saltLength),
+            document: JSONValue.parse(document, limits: limits).canonicalized()
+        )
+    }
+}

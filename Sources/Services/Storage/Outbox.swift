@@ -1,0 +1,95 @@
+/// A document on its way to the transparency log.
+public struct OutboxEntry: Sendable, Hashable {
+    /// The place in its outbox: rises.
+    public var sequence: Int64
+    /// What it is: `receipt`, `passport`, `status`, `rotation`.
+    public var kind: String
+    /// The id by which its holder asks for the proof.
+    public var reference: String
+    /// JSON.
+    public var document: [UInt8]
+    /// Whether the log must keep the document, as nobody else does.
+    public var isOnlyCopy: Bool
+
+    public init(sequence: Int64, kind: String, reference: String, document: [UInt8], isOnlyCopy: Bool = false) {
+        self.sequence = sequence
+        self.kind = kind
+        self.reference = reference
+        self.document = document
+        self.isOnlyCopy = isOnlyCopy
+    }
+}
+
+/// Where documents wait for the log. They got there in the transaction that made them, and leave in the one that logs them.
+public protocol OutboxSource: Sendable {
+    /// The oldest entries, in order.
+    func pending(limit: Int, in connection: Connection) throws -> [OutboxEntry]
+    /// Takes out what ``pending(limit:in:)`` gave.
+    func remove(_ entries: [OutboxEntry], in connection: Connection) throws
+    /// How many wait.
+    func count(in connection: Connection) throws -> Int
+}
+
+/// The outbox of whoever keeps no copy of its documents elsewhere.
+public struct Outbox: OutboxSource {
+    public init() {}
+
+    static let migrations = [
+        Migration(
+            id: "outbox-1",
+            sql: """
+                CREATE TABLE outbox (
+                    sequence INTEGER PRIMARY KEY,
+                    kind TEXT NOT NULL,
+                    reference TEXT NOT NULL,
+                    document BLOB NOT NULL,
+                    only_copy INTEGER NOT NULL CHECK (only_copy IN (0, 1))
+                ) STRICT
+                """
+        )
+    ]
+
+    /// Puts a document in, within the transaction of what it tells.
+    ///
+    /// - Parameter isOnlyCopy: whether the log must keep the document, as nobody else does.
+    public static func post(
+        kind: String,
+        reference: String,
+        document: [UInt8],
+        isOnlyCopy: Bool = false,
+        in connection: Connection
+    ) throws {
+        try connection.execute(
+            "INSERT INTO outbox (kind, reference, document, only_copy) VALUES (?, ?, ?, ?)",
+            .text(kind),
+            .text(reference),
+            .blob(document),
+            .bool(isOnlyCopy)
+        )
+    }
+
+    public func pending(limit: Int, in connection: Connection) throws -> [OutboxEntry] {
+        try connection.rows(
+            "SELECT sequence, kind, reference, document, only_copy FROM outbox ORDER BY sequence LIMIT ?",
+            .int(limit)
+        ).map {
+            OutboxEntry(
+                sequence: try $0.int64(0),
+                kind: try $0.text(1),
+                reference: try $0.text(2),
+                document: try $0.blob(3),
+                isOnlyCopy: try $0.bool(4)
+            )
+        }
+    }
+
+    public func remove(_ entries: [OutboxEntry], in connection: Connection) throws {
+        for entry in entries {
+            try connection.execute("DELETE FROM outbox WHERE sequence = ?", .integer(entry.sequence))
+        }
+    }
+
+    public func count(in connection: Connection) throws -> Int {
+        try connection.first("SELECT count(*) FROM outbox")?.int(0) ?? 0
+    }
+}

@@ -1,0 +1,185 @@
+import ArgumentParser
+import AsyncHTTPClient
+import CanonicalJSON
+import Encodings
+import Foundation
+import Node
+import SignedDocuments
+import TransparencyLog
+
+struct LogCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "log",
+        abstract: "The transparency log: what this node has issued, revoked and received, provably and for good.",
+        discussion: """
+            Every passport, change of status, rotation of a key and receipt goes in as a salted hash within a second. \
+            Whoever holds a document can prove that the log has it; nobody else can tell what is in there.
+              mintmark log show
+              mintmark log proof 01939a… > receipt.tlog-proof
+              mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
+              mintmark log verify http://127.0.0.1:8402/log --checkpoint seen.txt
+            """,
+        subcommands: [Show.self, Proof.self, Verify.self]
+    )
+
+    struct Show: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "The log's size, root, key and latest checkpoint.")
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.get, "/api/log")
+            if options.json { return Output.json(answer) }
+            Output.facts(["origin", "key", "size", "root", "waiting"].map { ($0, answer.shown($0)) })
+            Output.line("")
+            Output.line(answer.shown("checkpoint"))
+        }
+    }
+
+    struct Proof: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Prove that the log holds a document.",
+            discussion: """
+                Prints a proof in the form of C2SP tlog-proof, to be checked with nothing but the document and this \
+                node's key. Of a passport the log holds its changes of status too: --kind chooses. Documents that \
+                nobody else keeps (changes of status, rotations) stand in the answer to --json.
+                  mintmark log proof 01939a… > receipt.tlog-proof
+                  mintmark log proof urn:uuid:7f2c… --kind status
+                """
+        )
+        @Argument(help: "The id of a receipt, a passport, or an agent whose key was rotated.") var id: String
+        @Option(help: "receipt, passport, status or rotation. Default: the first that the log holds of this id.")
+        var kind: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let bare = id.hasPrefix("urn:uuid:") ? String(id.dropFirst(9)) : id
+            let answer = try await node.call(.get, "/api/log/entries/\(bare.urlSegment)")
+            let entries = try answer.array("entries").filter { kind == nil || $0["kind"]?.stringValue == kind }
+            if options.json { return Output.json(["entries": .array(entries)]) }
+            guard let entry = entries.first else {
+                throw Failure("the log holds \(kind.map { "no \($0)" } ?? "nothing") of \(id)")
+            }
+            print(try entry.string("proof"), terminator: "")
+        }
+    }
+
+    struct Verify: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check a proof offline, or read a whole log and work its tree out anew.",
+            discussion: """
+                A file is a proof: with --document it is checked that the log whose key is given holds that document. \
+                An address is a log: every entry is read, and the root must be the one that its checkpoint signs. With \
+                --checkpoint the log must begin with what that file says, and the file is written anew: a log that was \
+                rewound or forked since is found out. Exits with 2 where something does not hold.
+                  mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
+                  mintmark log verify https://node.example/log --key did:key:z6Mk… --checkpoint seen.txt
+                """
+        )
+        @Argument(help: "A proof's file, - for standard input, or a log's http(s) address.") var subject: String
+        @Option(help: "The document whose entry is proven, as JSON.") var document: String?
+        @Option(help: "The log's key: a did:key, or `name+id+base64`.") var key: String?
+        @Option(help: "A witness's key (`name+id+base64`). May be repeated.") var witness: [String] = []
+        @Option(help: "How many of the witnesses must have signed.") var quorum = 0
+        @Option(help: "Where the last checkpoint that was seen is kept.") var checkpoint: String?
+        @Flag(help: "Print one JSON value instead of text.") var json = false
+
+        func run() async throws {
+            do {
+                if subject.hasPrefix("http://") || subject.hasPrefix("https://") {
+                    try await verifyLog()
+                } else {
+                    try verifyProof()
+                }
+            } catch let error as LogError {
+                if json {
+                    Output.json(["ok": false, "code": .string(error.code.rawValue), "error": .string(error.message)])
+                } else {
+                    Output.line("NOT VALID: \(error.message) (\(error.code.rawValue))")
+                }
+                Foundation.exit(ExitStatus.refused.rawValue)
+            } catch {
+                Failure.end(error, json: json)
+            }
+        }
+
+        private func verifyProof() throws {
+            guard let document, let key else {
+                throw Failure("a proof is checked with --document FILE and --key KEY", .usage)
+            }
+            let proof = try LogProof(String(decoding: try VerifyCommand.read(subject), as: UTF8.self))
+            guard let salt = proof.extra else {
+                throw LogError(.malformed, "the proof carries no salt, so it is none of a document of this kind")
+            }
+            let value = try JSONValue.parse(try VerifyCommand.read(document))
+            let entry = try SaltedEntry(salt: salt, document: value.canonicalized()).entry
+            let log = try Self.noteKey(key, origin: Checkpoint(text: proof.checkpoint.text).origin)
+            let head = try proof.verify(
+                entry: entry,
+                log: log,
+                witnesses: try witness.map { try NoteKey(vkey: $0) },
+                quorum: quorum
+            )
+            if json {
+                return Output.json([
+                    "ok": true, "origin": .string(head.origin), "index": .integer(Int64(clamping: proof.index)),
+                    "size": .integer(Int64(clamping: head.size)),
+                ])
+            }
+            Output.line("The log \(head.origin) holds the document: entry \(proof.index) of \(head.size).")
+        }
+
+        private func verifyLog() async throws {
+            let known = try checkpoint.flatMap { path -> SignedNote? in
+                guard FileManager.default.fileExists(atPath: path) else { return nil }
+                return try SignedNote(String(decoding: try VerifyCommand.read(path), as: UTF8.self))
+            }
+            let http = HTTPClient(eventLoopGroupProvider: .singleton)
+            let reader = LogReader(prefix: subject.hasSuffix("/") ? String(subject.dropLast()) : subject, http: http)
+            let finding: LogReader.Finding
+            do {
+                finding = try await reader.read(
+                    key: key.map { key in { try Self.noteKey(key, origin: $0) } },
+                    known: known
+                ) { done, all in
+                    if !json, all > 100_000 { Output.note("\(done) of \(all) entries read") }
+                }
+            } catch {
+                try? await http.shutdown()
+                throw error
+            }
+            try await http.shutdown()
+            if let checkpoint {
+                try Data(finding.note.string.utf8).write(to: URL(fileURLWithPath: checkpoint), options: .atomic)
+            }
+            report(finding)
+        }
+
+        private func report(_ finding: LogReader.Finding) {
+            let head = finding.checkpoint
+            if json {
+                var object: JSONObject = [
+                    "ok": true, "origin": .string(head.origin), "size": .integer(Int64(clamping: head.size)),
+                    "root": .string(Base64.encode(head.root)), "key": .string("\(finding.key)"),
+                ]
+                object["beginsWith"] = finding.beginsWith.map { .integer(Int64(clamping: $0)) }
+                return Output.json(.object(object))
+            }
+            Output.line("The log \(head.origin) is whole: \(head.size) entries, and the root is the signed one.")
+            if let before = finding.beginsWith {
+                Output.line("It begins with the \(before) entries of the checkpoint seen before.")
+            }
+            if finding.isKeyOnlyTold {
+                Output.line("Not checked: whose log it is. It says that its key is \(finding.key); give --key.")
+            }
+        }
+
+        /// A did:key signs under the log's own name.
+        private static func noteKey(_ text: String, origin: String) throws -> NoteKey {
+            guard text.hasPrefix("did:key:") else { return try NoteKey(vkey: text) }
+            guard let key = try DIDKey(parsing: text).ed25519 else {
+                throw Failure("a log is signed with an Ed25519 key", .usage)
+            }
+            return try NoteKey(name: origin, key: key)
+        }
+    }
+}

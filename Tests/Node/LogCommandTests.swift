@@ -1,0 +1,81 @@
+import CanonicalJSON
+import Foundation
+import TestSupport
+import Testing
+
+/// The transparency log of a node that runs, as an operator and a stranger see it.
+@Suite("The log, by commands", .serialized)
+struct LogCommandTests {
+    @Test(
+        "[LOG-1] [LOG-3] [LOG-4] [LOG-6] A paid call, a passport and its revocation are proven; after a kill the log goes on"
+    )
+    func proven() async throws {
+        try await World.with { world in
+            let seller = world.seller
+            let place = world.folder.path
+            let added = try await seller.command(
+                "service",
+                "add",
+                "w",
+                "--upstream",
+                "http://127.0.0.1:\(world.upstreamPort)",
+                "--price",
+                "2sat",
+                "--json"
+            )
+            #expect(added.status == 0, "\(added)")
+            let funded = try await world.buyer.command("wallet", "fund", "100sat", "--mint", seller.url + "/mint")
+            #expect(funded.status == 0, "\(funded)")
+            let paid = try await world.buyer.pay(seller.url + "/s/w/now/1", key: "log-1")
+            let receiptID = try #require(paid.receiptID, "\(paid)")
+            let shown = try await seller.command("receipt", "show", receiptID, "--json")
+            try Data(shown.json.serialized()).write(to: URL(filePath: place + "/receipt.json"))
+
+            let log = try await seller.command("log", "show", "--json")
+            let key = try log.json.string("key")
+            let proof = try await seller.command("log", "proof", receiptID)
+            #expect(proof.status == 0, "\(proof)")
+            try Data(proof.output.utf8).write(to: URL(filePath: place + "/receipt.tlog-proof"))
+            func verify(_ document: String) async throws -> Program.Outcome {
+                try await Program.run([
+                    "log", "verify", place + "/receipt.tlog-proof", "--document", document, "--key", key, "--json",
+                ])
+            }
+            #expect(try await verify(place + "/receipt.json").status == 0)
+
+            let agent = try await seller.command("agent", "register", "planner", "--json")
+            let passport = try agent.json.object("passport").string("id")
+            _ = try await seller.command("passport", "revoke", passport, "--reason", "keyCompromise", "--yes", "--json")
+            let entries = try await seller.command("log", "proof", passport, "--json").json.array("entries")
+            #expect(entries.map { $0["kind"]?.stringValue } == ["passport", "status"])
+            #expect(entries.last?["document"]?["state"]?.stringValue == "revoked")
+            let passportFile = try await seller.command("passport", "show", passport, "--json")
+            try Data(passportFile.json.serialized()).write(to: URL(filePath: place + "/passport.json"))
+            let wrong = try await verify(place + "/passport.json")
+            #expect(wrong.status == 2 && wrong.json["code"]?.stringValue == "not-included", "\(wrong)")
+
+            func readAll() async throws -> Program.Outcome {
+                try await Program.run([
+                    "log", "verify", seller.url + "/log", "--key", key, "--checkpoint", place + "/seen.txt", "--json",
+                ])
+            }
+            let whole = try await readAll()
+            #expect(whole.status == 0 && whole.json["size"]?.int64Value ?? 0 >= 3, "\(whole)")
+            await seller.kill()
+            try await seller.start()
+            _ = try await seller.command("agent", "register", "second", "--json")
+            _ = try await seller.command("log", "proof", passport, "--json")
+            let again = try await readAll()
+            #expect(again.status == 0, "\(again)")
+            #expect(again.json["beginsWith"]?.int64Value == whole.json["size"]?.int64Value)
+
+            // A checkpoint of the same size and another root would be a fork; a larger one says that the log was rewound.
+            let seen = try String(contentsOfFile: place + "/seen.txt", encoding: .utf8)
+            try Data(seen.replacing("\n\n", with: "x\n\n").utf8).write(to: URL(filePath: place + "/seen.txt"))
+            #expect(try await readAll().status == 2)
+            for path in ["tile/0/000.p/255", "tile/9/000", "tile/0/000/", "proof/none"] {
+                #expect(try await world.get(seller.url + "/log/" + path).status == 404, "\(path)")
+            }
+        }
+    }
+}
