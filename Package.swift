@@ -170,8 +170,9 @@ let package = Package(
             "Wallet",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Liabilities", "Paywall",
-                "Receipts", "SignedDocuments", "Storage", "WebClient", httpClient, nioCore, nioPosix, nioHTTP1,
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ledger", "Liabilities", "Ethereum",
+                "Paywall", "Receipts", "SignedDocuments", "Storage", "WebClient", httpClient, nioCore, nioPosix,
+                nioHTTP1,
                 nioWebSocket, nioSSL, logging,
             ]
         ),
@@ -321,8 +322,9 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "LightningBackends", "Ledger",
-                "Liabilities", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "WebServer", "Receipts",
-                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging,
+                "Liabilities", "Ethereum", "Paywall", "SignedDocuments", "Storage", "Workers", "Mint", "WebServer",
+                "Receipts", hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL,
+                logging,
             ]
         ),
         tests(

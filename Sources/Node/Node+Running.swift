@@ -209,6 +209,7 @@ extension Node {
         try? await http.shutdown()
         await lightning?.shutdown()
         await settlement?.shutdown()
+        await chains.shutdown()
         await workers.stop()
         // A copy of the database that was made while it ran is older than what is left now.
         try? await fence.advance()

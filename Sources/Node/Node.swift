@@ -49,6 +49,7 @@ public final class Node: Sendable {
     let mint: Mint?
     let wallet: Wallet
     let buyer: Buyer
+    let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
@@ -84,6 +85,7 @@ public final class Node: Sendable {
         mint = services.mint
         wallet = services.wallet
         buyer = services.buyer
+        chains = services.chains
         gateway = services.gateway
         settlement = services.settlement
         log = services.log

@@ -24,6 +24,7 @@ struct NodeServices: Sendable {
     let mint: Mint?
     let wallet: Wallet
     let buyer: Buyer
+    let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
@@ -94,13 +95,17 @@ struct NodeServices: Sendable {
             configuration: WalletConfiguration(plainHTTPHosts: plainHosts),
             logger: logger
         )
+        let chains = try NodeChains(configuration.walletEVM)
         let buyer = Buyer(
             wallet: wallet,
             client: http,
+            chains: chains.chains,
             configuration: BuyerConfiguration(
                 plainHTTPHosts: plainHosts,
                 lockSeconds: configuration.walletLockSeconds,
-                network: LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
+                network: LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet,
+                assets: configuration.walletEVM.assets,
+                rates: configuration.walletEVM.rates
             )
         )
         let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
@@ -128,6 +133,7 @@ struct NodeServices: Sendable {
             mint: mint,
             wallet: wallet,
             buyer: buyer,
+            chains: chains,
             gateway: gateway,
             settlement: settlement,
             log: try await AuditLog(

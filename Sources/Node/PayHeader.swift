@@ -6,8 +6,10 @@ public enum PayHeader {
     /// The most the call may cost, such as `5sat`.
     public static let max = "Mintmark-Pay-Max"
     public static let agent = "Mintmark-Pay-Agent"
-    /// The only way it may be paid: `cashu`, `l402` or `payment`.
+    /// The only way it may be paid: `cashu`, `l402`, `payment` or `x402`.
     public static let via = "Mintmark-Pay-Via"
+    /// `true`: nothing is paid; the answer says what would be.
+    public static let dryRun = "Mintmark-Pay-Dry-Run"
     /// In seconds.
     public static let timeout = "Mintmark-Pay-Timeout"
     /// `Name: value`, once for each header of the call; and for each header of the answer.
@@ -17,4 +19,6 @@ public enum PayHeader {
     public static let status = "Mintmark-Pay-Status"
     /// The payment's id, absent where the call was free.
     public static let payment = "Mintmark-Pay-Payment"
+    /// What the call cost, fees included, such as `2sat`; absent where it was free.
+    public static let cost = "Mintmark-Pay-Cost"
 }

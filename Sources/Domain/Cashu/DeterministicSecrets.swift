@@ -88,15 +88,15 @@ public struct DeterministicSecrets: Sendable {
     }
 }
 
-/// A private key of BIP-32, as far as NUT-13's version 1 needs it.
-struct ExtendedKey {
-    static let hardened: UInt32 = 1 << 31
+/// A private key of BIP-32, as far as NUT-13's version 1 and the wallet's account on EVM chains need it.
+package struct ExtendedKey {
+    package static let hardened: UInt32 = 1 << 31
 
-    let key: Secp256k1.Scalar
+    package let key: Secp256k1.Scalar
     private let chainCode: [UInt8]
 
     /// The master key of a seed.
-    init(seed: [UInt8]) throws(CashuError) {
+    package init(seed: [UInt8]) throws(CashuError) {
         let digest = Hashing.hmacSHA512(key: Array("Bitcoin seed".utf8), seed)
         key = try scalar { try Secp256k1.Scalar(bytes: Array(digest.prefix(32))) }
         chainCode = Array(digest.suffix(32))
@@ -108,7 +108,7 @@ struct ExtendedKey {
     }
 
     /// The child at `index`, hardened from 2^31 on.
-    func child(_ index: UInt32) throws(CashuError) -> ExtendedKey {
+    package func child(_ index: UInt32) throws(CashuError) -> ExtendedKey {
         let prefix =
             index >= ExtendedKey.hardened
             ? [0] + key.bytes : Secp256k1.Point(multiplyingGeneratorBy: key).compressed

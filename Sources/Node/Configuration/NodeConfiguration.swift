@@ -66,6 +66,8 @@ public struct NodeConfiguration: Sendable {
     public var statusMaximumAgeSeconds: Int64
     /// How long tokens that are locked to a seller stay locked.
     public var walletLockSeconds: Int64
+    /// What the wallet may pay with on EVM chains, and what units are worth to it.
+    var walletEVM: WalletEVMSettings
     /// Where x402 payments are settled; nil: the node is no facilitator.
     var settlement: SettlementSettings?
     public var logLevel: String
@@ -158,6 +160,7 @@ public struct NodeConfiguration: Sendable {
         statusMaximumAgeSeconds = try values.number(.statusMaximumAgeSeconds, in: 0...86_400) ?? 60
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
         settlement = try SettlementSettings(values)
+        walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
         logLevel = values.text(.logLevel) ?? "info"
         logFormat = try values.choice(.logFormat) ?? .text
         let scheme = tlsCertificatePath == nil ? "http" : "https"

@@ -52,7 +52,9 @@ enum OperatorProblem {
     private static func walletStatus(_ code: WalletError.Code) -> Int {
         switch code {
         case .insufficientFunds, .limitExceeded, .invoiceTooHigh: 402
-        case .paymentRefused, .mintUntrusted, .invoiceWrongNetwork, .invoiceWithoutAmount, .invoiceReused: 403
+        case .paymentRefused, .mintUntrusted, .assetUntrusted, .invoiceWrongNetwork, .invoiceWithoutAmount,
+            .invoiceReused:
+            403
         case .notFound, .mintUnknown: 404
         case .tokenSpent, .invoiceUnpaid, .invoiceExpired, .requestPaid: 409
         case .mintUnreachable, .mintDishonest, .mintRefused, .paymentFailed, .serviceUnreachable: 502

@@ -43,6 +43,7 @@ struct OperatorRoutes: Sendable {
             publicURL: node.facts.publicURL,
             operatorRoutes: walletRoutes
         ).add(to: api.group("wallet"))
+        WalletEVMRoutes(wallet: node.wallet, buyer: node.buyer).add(to: api.group("wallet"))
         MintOperatorRoutes(mint: node.mint).add(to: api.group("mint"))
         node.payRoutes.add(to: api)
         BackupRoutes(maker: node.backups).add(to: api)

@@ -1,6 +1,7 @@
 internal import CanonicalJSON
 internal import Cashu
 internal import Encodings
+internal import Ethereum
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
@@ -27,8 +28,14 @@ struct PayRoutes: Sendable {
         }
         group.get("payments") { request, _ in
             await OperatorResponses.answering {
+                if let key = request.uri.queryParameters.get("key") {
+                    guard let payment = try await buyer.payment(idempotencyKey: key) else { return ["payments": []] }
+                    return ["payments": [try await described(payment)]]
+                }
                 let limit = request.uri.queryParameters.get("limit", as: Int.self) ?? 50
-                return ["payments": .array(try await buyer.payments(limit: limit).map(Self.shown))]
+                var shown: [JSONValue] = []
+                for payment in try await buyer.payments(limit: limit) { shown.append(try await described(payment)) }
+                return ["payments": .array(shown)]
             }
         }
         group.get("payments/{id}") { _, context in
@@ -37,7 +44,7 @@ struct PayRoutes: Sendable {
                 guard let payment = try await buyer.payment(id) else {
                     throw WalletError(.notFound, "there is no payment \(id.prefix(80))")
                 }
-                return Self.shown(payment)
+                return try await described(payment)
             }
         }
         group.post("payments/resume") { _, _ in await OperatorResponses.answering { try await resume() } }
@@ -78,6 +85,11 @@ struct PayRoutes: Sendable {
                 call.spendingLimit = SpendingLimit(amount, windowSeconds: limit.periodSeconds)
             }
         }
+        if given(PayHeader.dryRun) == "true" {
+            let preview = try await buyer.preview(call)
+            withExtendedLifetime(spooled) {}
+            return OperatorResponses.json(Self.shown(preview))
+        }
         let answer = try await buyer.pay(call)
         return Self.response(answer, keeping: spooled)
     }
@@ -112,7 +124,11 @@ struct PayRoutes: Sendable {
             if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) }
         }
         set(PayHeader.status, String(answer.status))
-        if let payment = answer.payment { set(PayHeader.payment, payment.id) }
+        if let payment = answer.payment {
+            set(PayHeader.payment, payment.id)
+            let cost = answer.outcome == .refunded ? 0 : payment.amount + payment.fee
+            set(PayHeader.cost, "\(cost)\(payment.unit)")
+        }
         for header in answer.headers { set(PayHeader.header, "\(header.name): \(header.value)") }
         return Response(
             status: .ok,
@@ -142,9 +158,25 @@ struct PayRoutes: Sendable {
         return ["payments": .array(shown)]
     }
 
-    /// Where the money came from: a mint's address, `lightning` for the node's own backend, or `pass`.
+    /// A payment, with the authorisation that it was made with.
+    private func described(_ payment: PaymentRecord) async throws -> JSONValue {
+        var object = Self.shown(payment).objectValue ?? JSONObject()
+        if let authorization = try await buyer.authorizationSummary(payment.id) {
+            object["authorization"] = [
+                "network": .string(authorization.network), "asset": .string(authorization.asset.description),
+                "value": .string(authorization.value.description), "payTo": .string(authorization.payee.description),
+                "validUntil": .string(Timestamp(secondsSince1970: authorization.validBefore).rfc3339),
+                "state": .string(authorization.state),
+            ]
+        }
+        return .object(object)
+    }
+
+    /// Where the money came from: a mint's address, `lightning` for the node's own backend, `evm` for its account on a chain,
+    /// or `pass`.
     private static func paidFrom(_ payment: PaymentRecord) -> String {
-        payment.mint?.string ?? (payment.amount == 0 ? "pass" : "lightning")
+        if payment.way == .x402Exact { return "evm" }
+        return payment.mint?.string ?? (payment.amount == 0 ? "pass" : "lightning")
     }
 
     static func shown(_ payment: PaymentRecord) -> JSONValue {
@@ -159,7 +191,8 @@ struct PayRoutes: Sendable {
         ]
         object["mint"] = payment.mint.map { .string($0.string) }
         object["invoice"] = payment.invoice.map { .string($0) }
-        object["paymentReceipt"] = payment.paymentReceipt.flatMap { try? JSONValue.parse(Array($0.utf8)) }
+        let said = payment.paymentReceipt.flatMap { try? JSONValue.parse(Array($0.utf8)) }
+        object[payment.way.isX402 ? "settlement" : "paymentReceipt"] = said
         object["status"] = payment.status.map { JSONValue($0) }
         object["code"] = payment.code.map { .string($0) }
         object["receiptID"] = payment.receiptID.map { .string($0) }

@@ -214,7 +214,8 @@ struct WalletRoutes: Sendable {
         let entries = try await wallet.history(limit: limit).map { entry -> JSONValue in
             [
                 "at": .string(entry.at.rfc3339), "kind": .string(entry.kind.rawValue),
-                "mint": .string(entry.mint?.string ?? "lightning"), "unit": .string(entry.unit.name),
+                "mint": .string(entry.mint?.string ?? (entry.isOnChain ? "evm" : "lightning")),
+                "unit": .string(entry.unit.name),
                 "change": .string(String(entry.change)), "fee": .string(String(entry.fee)),
                 "reference": .string(entry.reference),
             ]

@@ -83,6 +83,17 @@ public struct JSONRPCChain: EVMChain {
         try await count("eth_blockNumber", [])
     }
 
+    /// When the latest block was made, in seconds since 1970.
+    public func blockSeconds() async throws(SettlementError) -> UInt64 {
+        let block = try await ask("eth_getBlockByNumber", ["latest", false])
+        return try read("eth_getBlockByNumber") {
+            guard let seconds = try UInt256(quantity: block.string("timestamp")).uint64Value else {
+                throw JSONError(.value, "`timestamp` is beyond 64 bits")
+            }
+            return seconds
+        }
+    }
+
     public func send(_ raw: [UInt8]) async throws(SettlementError) {
         _ = try await bytes("eth_sendRawTransaction", [.string(EthereumHex.text(raw))])
     }

@@ -3,6 +3,7 @@ internal import CanonicalJSON
 internal import Cashu
 internal import Cryptography
 internal import Encodings
+internal import Ethereum
 internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
@@ -10,8 +11,8 @@ internal import Paywall
 internal import Storage
 internal import Synchronization
 
-/// Calls paid services: learns the price, pays with ecash out of the seller's pool or an invoice over Lightning, and sees
-/// every payment to its end. What is about to be paid is on disk before it leaves; a payment whose outcome is not known
+/// Calls paid services: learns the price, pays with ecash out of the seller's pool, an invoice over Lightning or a signed
+/// authorisation of a token on an EVM chain, and sees every payment to its end. What is about to be paid is on disk before it leaves; a payment whose outcome is not known
 /// is never made a second time.
 public final class Buyer: Sendable {
     public let configuration: BuyerConfiguration
@@ -19,11 +20,21 @@ public final class Buyer: Sendable {
     let client: HTTPClient
     let pool: SellerPool
     let prices: PriceBook
+    /// EVM chains that can be asked, by their ids.
+    let chains: [UInt256: any TokenChain]
     /// Payments that this process is seeing through right now, until when at most.
     private let live = Mutex<[String: Timestamp]>([:])
 
-    /// - Parameter client: follows no redirects; see `HTTPMint.clientConfiguration`.
-    public init(wallet: Wallet, client: HTTPClient, configuration: BuyerConfiguration = BuyerConfiguration()) {
+    /// - Parameters:
+    ///   - client: follows no redirects; see `HTTPMint.clientConfiguration`.
+    ///   - chains: the EVM chains that can be asked; others are paid on all the same.
+    public init(
+        wallet: Wallet,
+        client: HTTPClient,
+        chains: [any TokenChain] = [],
+        configuration: BuyerConfiguration = BuyerConfiguration()
+    ) {
+        self.chains = Dictionary(chains.map { ($0.chainID, $0) }, uniquingKeysWith: { first, _ in first })
         self.wallet = wallet
         self.client = client
         self.configuration = configuration
@@ -55,7 +66,7 @@ public final class Buyer: Sendable {
                 cause: error
             )
         }
-        let offers = PaymentOffers(answer, for: call, network: configuration.network, at: wallet.clock.now())
+        let offers = PaymentOffers(answer, for: call, configuration: configuration, at: wallet.clock.now())
         guard answer.status == 402, !offers.isEmpty else {
             if answer.status == 402, let via = request.via {
                 throw WalletError(
@@ -80,8 +91,10 @@ public final class Buyer: Sendable {
         guard call.request.via == nil || call.request.via == .cashu,
             let known = try await prices.terms(for: call.priceKey)
         else { return nil }
+        try await requireNoneOpen(call)
         do {
-            return try await deliver(call, try await reserve(call, terms: known), isFresh: true)
+            let offer = EcashOffer(way: .cashu, terms: known)
+            return try await deliver(call, try await reserve(call, offer), isFresh: true)
         } catch let error as WalletError where error.code == .paymentRefused && Self.isAboutPrice(error) {
             // Nothing was taken: the price has changed since. Ask once more, under the same key.
             try await prices.forget(call.priceKey)
@@ -91,22 +104,24 @@ public final class Buyer: Sendable {
         return nil
     }
 
-    /// Pays in the first of the ways that goes. A way that does not go leaves everything as it was.
+    /// Pays in the first of the ways that goes, the cheapest first. A way that does not go leaves everything as it was.
     private func buy(_ call: Call, _ offers: PaymentOffers) async throws -> PaidResponse {
+        try await requireNoneOpen(call)
         var obstacles = offers.obstacles
         let isOnly = offers.usable.count == 1
         for offer in offers.usable {
             let payment: PaymentRecord
             do {
                 switch offer {
-                case .ecash(let terms):
-                    if isOnly { try await prices.learn(terms, for: call.priceKey) }
-                    payment = try await reserve(call, terms: terms)
-                    if !isOnly { try await prices.learn(terms, for: call.priceKey) }
-                case .charge(let terms, let challenge):
-                    payment = try await reserve(call, terms: terms, challenge: challenge)
+                case .ecash(let ecash):
+                    let isKept = ecash.way == .cashu
+                    if isKept, isOnly { try await prices.learn(ecash.terms, for: call.priceKey) }
+                    payment = try await reserve(call, ecash)
+                    if isKept, !isOnly { try await prices.learn(ecash.terms, for: call.priceKey) }
                 case .invoice(let invoice):
                     payment = try await pay(invoice, for: call)
+                case .authorization(let authorization):
+                    payment = try await authorize(authorization, for: call)
                 }
             } catch let error as WalletError where error.leavesOtherWays {
                 obstacles.append(error)
@@ -119,7 +134,7 @@ public final class Buyer: Sendable {
 
     /// Why no way went: the limit before the lack of money before anything else.
     private static func summary(of obstacles: [WalletError]) -> WalletError {
-        let order: [WalletError.Code] = [.limitExceeded, .invoiceTooHigh, .insufficientFunds]
+        let order: [WalletError.Code] = [.limitExceeded, .invoiceTooHigh, .insufficientFunds, .assetUntrusted]
         let worst = order.lazy.compactMap { code in obstacles.first { $0.code == code } }.first ?? obstacles.first
         guard let worst else {
             return WalletError(.challengeUnusable, "the seller offers no way to pay that is known here")
@@ -172,160 +187,6 @@ public final class Buyer: Sendable {
         return try await deliver(call, earlier, isFresh: false)
     }
 
-    // MARK: Paying with ecash
-
-    /// Holds coins for a call and writes the intent.
-    /// - Parameter challenge: the one that the coins answer in a credential; nil: they go into `X-Cashu`.
-    private func reserve(_ call: Call, terms: PaymentTerms, challenge: String? = nil) async throws -> PaymentRecord {
-        let request = call.request
-        guard terms.unit == request.unit else {
-            throw WalletError(
-                .challengeUnusable,
-                "the seller wants \(terms.unit), the call may be paid in \(request.unit)"
-            )
-        }
-        guard terms.amount <= request.maximum else {
-            throw WalletError(
-                .limitExceeded,
-                "the call costs \(terms.amount) \(terms.unit), more than the \(request.maximum) allowed; nothing was paid"
-            )
-        }
-        // In hand before it is written, so that nobody takes it for one that a crash left behind.
-        let id = WalletID.random()
-        _ = hold(id)
-        do {
-            return try await reserve(call, terms: terms, challenge: challenge, id: id)
-        } catch {
-            release(id)
-            throw error
-        }
-    }
-
-    /// Holds coins for a call and writes the intent, in one transaction; fills the pool first where it is short.
-    private func reserve(_ call: Call, terms: PaymentTerms, challenge: String?, id: String) async throws
-        -> PaymentRecord
-    {
-        let held = try await wallet.mints()
-        let usable = terms.mints.filter { held.contains($0) }
-        guard !usable.isEmpty else {
-            let names = terms.mints.prefix(3).map(\.string).joined(separator: ", ")
-            throw WalletError(.mintUnknown, "the seller takes ecash of \(names); this wallet has none of these mints")
-        }
-        var shortage: WalletError?
-        for mint in usable {
-            if let payment = try await reserve(call, terms: terms, challenge: challenge, at: mint, id: id) {
-                return payment
-            }
-        }
-        for mint in usable {
-            let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
-            // Others may be quicker to take what was filled in; then there are fewer of them.
-            for _ in 0..<64 {
-                do {
-                    try await pool.fill(key, amount: terms.amount, budget: try await budget(call, terms: terms))
-                } catch let error as WalletError where error.code == .insufficientFunds {
-                    shortage = error
-                    break
-                }
-                if let payment = try await reserve(call, terms: terms, challenge: challenge, at: mint, id: id) {
-                    return payment
-                }
-            }
-        }
-        throw shortage
-            ?? WalletError(.insufficientFunds, "the coins were taken by other calls: try again")
-    }
-
-    /// What may still be spent beyond this call by every limit it falls under; nil where there is none.
-    private func budget(_ call: Call, terms: PaymentTerms) async throws -> UInt64? {
-        let request = call.request
-        let now = wallet.clock.now()
-        return try await wallet.database.read { connection in
-            var room = try SpendingLimits.room(for: call.spend(terms, at: now), in: connection)
-            if let limit = request.spendingLimit {
-                let since = now.adding(seconds: -limit.windowSeconds)
-                let spent = try PaymentStore.spent(
-                    by: request.agent,
-                    unit: request.unit,
-                    since: since,
-                    in: connection
-                )
-                room = min(room ?? .max, limit.amount > spent ? limit.amount - spent : 0)
-            }
-            return room
-        }
-    }
-
-    private func reserve(
-        _ call: Call,
-        terms: PaymentTerms,
-        challenge: String?,
-        at mint: MintURL,
-        id: String
-    ) async throws -> PaymentRecord? {
-        let now = wallet.clock.now()
-        let mintNow = try await wallet.book.terms(mint).mintSeconds(at: now)
-        let minimumLocktime = mintNow + configuration.minimumLockSeconds
-        let key = SellerPool.Key(seller: terms.seller ?? [], mint: mint, unit: terms.unit)
-        return try await wallet.database.write { connection in
-            if let limit = call.request.spendingLimit {
-                try Self.requireRoom(call.request, amount: terms.amount, limit: limit, at: now, in: connection)
-            }
-            let spend = call.spend(terms, at: now)
-            guard
-                let coins = try SellerPool.choose(
-                    key,
-                    amount: terms.amount,
-                    minimumLocktime: minimumLocktime,
-                    at: now,
-                    in: connection
-                )
-            else {
-                // Known before a pool is filled for nothing.
-                try SpendingLimits.requireRoom(for: spend, in: connection)
-                return nil
-            }
-            try SpendingLimits.charge(spend, in: connection)
-            let payment = call.record(
-                id,
-                terms: terms,
-                challenge: challenge,
-                mint: mint,
-                ys: coins.map(\.y),
-                at: now
-            )
-            try CoinStore.move(
-                coins.map(\.y),
-                from: .unspent,
-                to: .reserved,
-                holder: payment.id,
-                at: now,
-                in: connection
-            )
-            try PaymentStore.insert(payment, in: connection)
-            return payment
-        }
-    }
-
-    static func requireRoom(
-        _ request: PaidRequest,
-        amount: UInt64,
-        limit: SpendingLimit,
-        at now: Timestamp,
-        in connection: Connection
-    ) throws {
-        let since = now.adding(seconds: -limit.windowSeconds)
-        let spent = try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
-        let (total, overflow) = spent.addingReportingOverflow(amount)
-        guard !overflow, total <= limit.amount else {
-            throw WalletError(
-                .limitExceeded,
-                "the agent has spent \(spent) of the \(limit.amount) \(request.unit) that it may in"
-                    + " \(limit.windowSeconds) s; \(amount) more would be too much"
-            )
-        }
-    }
-
     // MARK: Who sees it through
 
     /// Longer than this no answer is waited for that nobody reads.
@@ -340,6 +201,12 @@ public final class Buyer: Sendable {
             live[id] = now.adding(seconds: Self.liveSeconds)
             return true
         }
+    }
+
+    /// Whether this process sees a payment through right now.
+    func isHeld(_ id: String) -> Bool {
+        let now = wallet.clock.now()
+        return live.withLock { live in live[id].map { $0 > now } ?? false }
     }
 
     func release(_ id: String) { _ = live.withLock { $0.removeValue(forKey: id) } }

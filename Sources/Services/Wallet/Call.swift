@@ -102,20 +102,18 @@ struct Call: Sendable {
     }
 
     /// The intent of a call that coins pay for.
-    /// - Parameter challenge: the one that the coins answer in a credential; nil: they go into `X-Cashu`.
     func record(
         _ id: String,
-        terms: PaymentTerms,
-        challenge: String?,
+        paying offer: EcashOffer,
         mint: MintURL,
         ys: [[UInt8]],
         at now: Timestamp
     ) -> PaymentRecord {
-        var record = record(id, amount: terms.amount, unit: terms.unit, at: now)
+        var record = record(id, amount: offer.terms.amount, unit: offer.terms.unit, at: now)
         record.mint = mint
-        record.way = challenge == nil ? .cashu : .paymentCashu
-        record.challenge = challenge
-        record.seller = terms.seller ?? []
+        record.way = offer.way
+        record.challenge = offer.challenge
+        record.seller = offer.terms.seller ?? []
         record.paymentDigest = PaymentDigest(ys: ys).bytes
         return record
     }
@@ -129,6 +127,20 @@ struct Call: Sendable {
         record.fee = fee
         record.invoice = invoice.id
         record.paymentDigest = PaymentDigest(paymentHash: invoice.paymentHash).bytes
+        return record
+    }
+
+    /// The intent of a call that a signed authorisation pays for.
+    /// - Parameter amount: what it is worth in the call's unit.
+    func record(
+        _ id: String,
+        of authorization: Authorization,
+        amount: UInt64,
+        at now: Timestamp
+    ) throws -> PaymentRecord {
+        var record = record(id, amount: amount, unit: request.unit, at: now)
+        record.way = .x402Exact
+        record.paymentDigest = try authorization.digest()
         return record
     }
 
@@ -221,7 +233,8 @@ struct Call: Sendable {
 /// What a caller may put into a call's headers.
 enum HeaderRule {
     private static let reserved: Set<String> = [
-        "x-cashu", "idempotency-key", "agent-passport", "signature", "signature-input", "connection", "keep-alive",
+        "x-cashu", "payment-signature", "x-payment", "idempotency-key", "agent-passport", "signature",
+        "signature-input", "connection", "keep-alive",
         "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection", "content-length", "host",
     ]
 
@@ -256,6 +269,8 @@ struct Answer: Sendable {
     var detail: String?
     /// What the problem document says that the call costs.
     var price: (amount: UInt64, unit: String)?
+    /// The body of a 402 in which version 1 of x402 may ask; its first part where it is too long.
+    var challengeBody: (bytes: [UInt8], isTooLong: Bool)?
 
     func header(_ name: String) -> String? {
         let wanted = name.lowercased()

@@ -32,6 +32,7 @@ extension Buyer {
                 source: .streamed(response.body)
             )
             try await readProblem(response, into: &answer)
+            try await readChallengeBody(response, into: &answer)
             return answer
         } catch {
             throw SendFailure(
@@ -62,6 +63,20 @@ extension Buyer {
         }
     }
 
+    /// The body of a 402 may be the challenge itself (x402 version 1).
+    private func readChallengeBody(_ response: HTTPClientResponse, into answer: inout Answer) async throws {
+        guard response.status == .paymentRequired, answer.header(X402.challengeHeader) == nil,
+            answer.header("content-type")?.lowercased().hasPrefix("application/json") == true
+        else { return }
+        var kept = ByteBuffer()
+        for try await var piece in response.body {
+            kept.writeBuffer(&piece)
+            if kept.readableBytes > X402.maximumReadBytes { break }
+        }
+        answer.source = .buffered(kept)
+        answer.challengeBody = (Array(kept.readableBytesView), kept.readableBytes > X402.maximumReadBytes)
+    }
+
     /// The header that pays for a call.
     private func proof(_ payment: PaymentRecord) async throws -> (name: String, value: String) {
         switch payment.way {
@@ -71,8 +86,22 @@ extension Buyer {
             else { throw WalletError(.corrupt, "the payment \(payment.id) has lost the challenge that it answers") }
             let payload = CashuCharge.payload(token: try await paymentToken(payment))
             return ("Authorization", try PaymentCredential(challenge: challenge, payload: payload).header())
-        case .l402, .paymentLightning:
-            return ("Authorization", try await callInvoice(of: payment.id).authorization())
+        case .x402Cashu:
+            let (asked, accepted) = try X402Offers.read(payment.challenge)
+            let token = try await paymentToken(payment)
+            return try X402Offers.header(
+                X402.CashuScheme.payment(
+                    token,
+                    accepted: accepted,
+                    resource: asked.resource,
+                    extensions: asked.extensions.map { X402.PaymentIdentifier.adding(payment.id, to: $0) }
+                )
+            )
+        case .x402Exact:
+            let authorization = try await authorization(of: payment.id)
+            return (authorization.version.paymentHeader, authorization.header)
+        case .l402, .paymentLightning, .x402Lightning:
+            return try await callInvoice(of: payment.id).proof()
         }
     }
 
@@ -158,7 +187,8 @@ extension Buyer {
             }
             if attempt < attempts { await configuration.pause(delay) }
         }
-        guard mayBeTaken || payment.isPaidAhead else {
+        // An authorisation that a seller has seen is its to use, whatever it answers.
+        guard mayBeTaken || payment.isPaidAhead || payment.way == .x402Exact else {
             try await takeBack(payment, status: 429, code: why)
             throw WalletError(
                 .paymentRefused,
@@ -198,6 +228,10 @@ extension Buyer {
             try await claimRefund(payment, token: token, status: answer.status, code: answer.problem)
             return response(.refunded, answer, payment)
         case .refused(let code), .coinsDoubted(let code):
+            if payment.way == .x402Exact {
+                await keepPaymentReceipt(payment, answer)
+                try await authorizationRefused(payment, answer, code: code)
+            }
             if payment.invoice != nil { try await credentialRefused(payment, call, answer, code: code) }
             guard case .refused = meaning else { return try await doubted(payment, answer, code: code) }
             try await takeBack(payment, status: answer.status, code: code)
@@ -323,7 +357,8 @@ extension Buyer {
         _ state: PaymentRecord.State,
         status: Int? = nil,
         code: String?,
-        receiptID: String? = nil
+        receiptID: String? = nil,
+        authorization: Authorization.State? = nil
     ) async throws {
         let now = wallet.clock.now()
         try await wallet.database.write { connection in
@@ -344,6 +379,9 @@ extension Buyer {
                     state: "none",
                     in: connection
                 )
+            }
+            if payment.way == .x402Exact {
+                try PaymentStore.settleAuthorization(payment, state, authorization, at: now, in: connection)
             }
             switch state {
             case .served: try PaymentStore.give(payment, at: now, in: connection)

@@ -26,8 +26,10 @@ public struct HistoryEntry: Sendable {
     public var sequence: Int64
     public var at: Timestamp
     public var kind: Kind
-    /// Nil: it went over the node's own Lightning backend, not out of ecash.
+    /// Nil: it was no ecash: it went over the node's own Lightning backend, or on an EVM chain.
     public var mint: MintURL?
+    /// Whether it went on an EVM chain.
+    public var isOnChain: Bool
     public var unit: CurrencyUnit
     /// What the wallet has more (or less, below zero) than before, fees included.
     public var change: Int64
@@ -76,7 +78,8 @@ enum History {
     static func entries(limit: Int, before: Int64?, in connection: Connection) throws -> [HistoryEntry] {
         try connection.rows(
             """
-            SELECT sequence, at, kind, mint, unit, change, fee, reference FROM wallet_history
+            SELECT sequence, at, kind, mint, unit, change, fee, reference,
+                EXISTS (SELECT 1 FROM wallet_authorizations WHERE payment = reference) FROM wallet_history
             WHERE sequence < ? ORDER BY sequence DESC LIMIT ?
             """,
             .integer(before ?? .max),
@@ -90,6 +93,7 @@ enum History {
                 at: Timestamp(millisecondsSince1970: try row.int64(1)),
                 kind: kind,
                 mint: try row.text(3).isEmpty ? nil : MintURL(stored: row.text(3)),
+                isOnChain: try row.bool(8),
                 unit: try CurrencyUnit(row.text(4)),
                 change: try row.int64(5),
                 fee: try row.uint64(6),

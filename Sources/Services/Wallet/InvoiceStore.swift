@@ -292,9 +292,9 @@ extension CallInvoice {
         return nil
     }
 
-    /// The value of `Authorization`.
+    /// The header that proves the payment.
     /// - Throws: `outcomeUnknown` where the preimage is not known yet.
-    func authorization() throws -> String {
+    func proof() throws -> (name: String, value: String) {
         guard let preimage else {
             throw WalletError(.outcomeUnknown, "the invoice's preimage is not known yet, so nothing proves the payment")
         }
@@ -302,11 +302,23 @@ extension CallInvoice {
         case .l402:
             guard let l402 else { break }
             let value = l402.authorization(preimage: preimage)
-            return challenge.hasPrefix("LSAT ") ? "LSAT" + value.dropFirst(L402.scheme.utf8.count) : value
+            let isOld = challenge.hasPrefix("LSAT ")
+            return ("Authorization", isOld ? "LSAT" + value.dropFirst(L402.scheme.utf8.count) : value)
         case .paymentLightning:
             guard let read = PaymentChallenge.read(wwwAuthenticate: [challenge]).first else { break }
-            return try PaymentCredential(challenge: read, payload: ["preimage": .string(Hex.encode(preimage))]).header()
-        case .cashu, .paymentCashu: break
+            let payload: JSONObject = ["preimage": .string(Hex.encode(preimage))]
+            return ("Authorization", try PaymentCredential(challenge: read, payload: payload).header())
+        case .x402Lightning:
+            let (asked, accepted) = try X402Offers.read(challenge)
+            guard let resource = asked.resource else { break }
+            let payment = X402.LightningScheme.payment(
+                preimage: LightningPreimage(preimage),
+                accepted: accepted,
+                resource: resource,
+                extensions: asked.extensions
+            )
+            return try X402Offers.header(payment)
+        case .cashu, .paymentCashu, .x402Cashu, .x402Exact: break
         }
         throw WalletError(.corrupt, "the challenge that invoice \(id) answers is not in the wallet's tables")
     }

@@ -1,6 +1,7 @@
 internal import Cashu
 internal import Cryptography
 internal import Encodings
+internal import Ethereum
 
 /// An output of an operation, made from the seed.
 struct MadeOutput: Sendable {
@@ -129,6 +130,14 @@ struct WalletKeys: Sendable {
     /// The key of one mint quote (NUT-20): a fresh one each, so that the mint cannot link them.
     func quote(nonce: [UInt8]) throws -> Secp256k1.Scalar {
         try key("mintmark/wallet/quote-key/1/\(Hex.encode(nonce))")
+    }
+
+    /// The account on EVM chains: the first of any wallet that has the same recovery words (BIP-44,
+    /// m/44'/60'/0'/0/0), so that what it holds can be moved with any of those.
+    func evmAccount() throws -> EthereumKey {
+        var key = try ExtendedKey(seed: seed)
+        for index: UInt32 in [44, 60, 0] { key = try key.child(index | ExtendedKey.hardened) }
+        return EthereumKey(try key.child(0).child(0).key)
     }
 
     private func key(_ label: String) throws -> Secp256k1.Scalar {

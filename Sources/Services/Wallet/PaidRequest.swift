@@ -1,6 +1,7 @@
 public import Cashu
 public import Lightning
 public import NIOCore
+public import Paywall
 
 /// The body of a call. It may have to be sent again, so a stream is opened anew each time.
 public enum PaidBody: Sendable {
@@ -31,7 +32,7 @@ public struct PaidRequest: Sendable {
     public var method: String
     /// http(s), at most 8,192 bytes.
     public var url: String
-    /// Without those that the buyer itself sends (`X-Cashu`, `Idempotency-Key`, signatures) and without hop-by-hop ones. A
+    /// Without those that the buyer itself sends (`X-Cashu`, `PAYMENT-SIGNATURE`, `Idempotency-Key`, signatures) and without hop-by-hop ones. A
     /// call with an `Authorization` of its own can't be paid by L402 or `Payment`, which need that header.
     public var headers: [(name: String, value: String)]
     public var body: PaidBody
@@ -46,7 +47,7 @@ public struct PaidRequest: Sendable {
     public var idempotencyKey: String?
     /// Signs as the agent; nil: the call is anonymous.
     public var signer: (any RequestSigning)?
-    /// The only way it may be paid; nil: ecash where that goes, else over Lightning.
+    /// The only way it may be paid; nil: what costs least, ecash before Lightning before a token on a chain.
     public var via: PaymentVia?
 
     public init(
@@ -153,6 +154,12 @@ public struct BuyerConfiguration: Sendable {
     public var priceAgeSeconds: Int64
     /// The network whose invoices are paid; those of any other are refused.
     public var network: LightningNetwork
+    /// The tokens on EVM chains that may be paid with; any other is refused.
+    public var assets: [EVMAsset]
+    /// What units are worth, where a call is paid in another than its limit is in.
+    public var rates: PriceRates
+    /// The longest that an authorisation to pay is good for, in seconds: until then its seller may still use it.
+    public var maximumAuthorizationSeconds: Int64
     public var pause: @Sendable (Int) async -> Void
 
     public init(
@@ -166,6 +173,9 @@ public struct BuyerConfiguration: Sendable {
         minimumLockSeconds: Int64 = 2 * 3600,
         priceAgeSeconds: Int64 = 3600,
         network: LightningNetwork = .mainnet,
+        assets: [EVMAsset] = [],
+        rates: PriceRates = PriceRates(),
+        maximumAuthorizationSeconds: Int64 = 900,
         pause: @escaping @Sendable (Int) async -> Void = { try? await Task.sleep(for: .milliseconds($0)) }
     ) {
         self.plainHTTPHosts = plainHTTPHosts
@@ -178,6 +188,9 @@ public struct BuyerConfiguration: Sendable {
         self.minimumLockSeconds = minimumLockSeconds
         self.priceAgeSeconds = priceAgeSeconds
         self.network = network
+        self.assets = assets
+        self.rates = rates
+        self.maximumAuthorizationSeconds = max(60, maximumAuthorizationSeconds)
         self.pause = pause
     }
 }

@@ -16,19 +16,7 @@ extension Buyer {
     ///   it may be: `resume` goes on with it.
     func pay(_ offer: InvoiceOffer, for call: Call) async throws -> PaymentRecord {
         let request = call.request
-        guard let asked = offer.amount(in: request.unit), asked <= UInt64(Int64.max) else {
-            throw WalletError(
-                .challengeUnusable,
-                "the seller's invoice is in satoshi, the call may be paid in \(request.unit)"
-            )
-        }
-        guard asked <= request.maximum else {
-            throw WalletError(
-                .limitExceeded,
-                "the seller's invoice is over \(asked) \(request.unit), more than the \(request.maximum) allowed;"
-                    + " nothing was paid"
-            )
-        }
+        let asked = try requireAllowed(offer, for: request)
         let now = wallet.clock.now()
         try await wallet.database.read { connection in
             try InvoiceStore.requireNew(offer.invoice.paymentHash, in: connection)
@@ -53,6 +41,25 @@ extension Buyer {
                 .insufficientFunds,
                 "no trusted mint of this wallet holds \(asked) \(request.unit) to pay the seller's invoice with"
             )
+    }
+
+    /// What an invoice takes of the call's unit, without fees.
+    /// - Throws: `challengeUnusable` for a unit that is not Lightning's, `limitExceeded` above what the call may cost.
+    func requireAllowed(_ offer: InvoiceOffer, for request: PaidRequest) throws -> UInt64 {
+        guard let asked = offer.amount(in: request.unit), asked <= UInt64(Int64.max) else {
+            throw WalletError(
+                .challengeUnusable,
+                "the seller's invoice is in satoshi, the call may be paid in \(request.unit)"
+            )
+        }
+        guard asked <= request.maximum else {
+            throw WalletError(
+                .limitExceeded,
+                "the seller's invoice is over \(asked) \(request.unit), more than the \(request.maximum) allowed;"
+                    + " nothing was paid"
+            )
+        }
+        return asked
     }
 
     // MARK: With ecash
@@ -224,6 +231,7 @@ extension WalletError {
         [
             .mintUnknown, .mintUntrusted, .mintUnreachable, .mintRefused, .mintUnsuitable, .mintDishonest,
             .insufficientFunds, .limitExceeded, .challengeUnusable, .paymentFailed, .invoiceExpired, .belowFee,
+            .assetUntrusted,
         ].contains(code)
     }
 }

@@ -294,6 +294,33 @@ enum PaymentStore {
         )
     }
 
+    /// Notes what became of a payment's authorisation; money that is gone, or must be taken to be, stands in the history.
+    /// - Parameter authorization: what is known of it; nil: as the payment's state says.
+    static func settleAuthorization(
+        _ payment: PaymentRecord,
+        _ state: PaymentRecord.State,
+        _ authorization: Authorization.State?,
+        at now: Timestamp,
+        in connection: Connection
+    ) throws {
+        switch state {
+        case .sent, .pending: return
+        case .refused: try AuthorizationStore.set(authorization ?? .unsent, of: payment.id, in: connection)
+        case .served, .unserved, .refunding, .refunded:
+            try AuthorizationStore.set(authorization ?? .used, of: payment.id, in: connection)
+            try History.note(
+                .paidCall,
+                mint: nil,
+                unit: payment.unit,
+                change: -Int64(payment.amount),
+                fee: 0,
+                reference: payment.id,
+                at: now,
+                in: connection
+            )
+        }
+    }
+
     /// Puts a payment's coins back into the pool.
     static func takeBack(_ payment: PaymentRecord, at now: Timestamp, in connection: Connection) throws {
         let coins = try CoinStore.held(by: payment.id, in: connection).filter { $0.state == .reserved }

@@ -98,6 +98,10 @@ enum PaymentAnswer: Sendable, Equatable {
             self = .served(receiptID: receiptID)
             return
         }
+        if way.via == .x402, let settlement = X402.SettleResponse(header: header) {
+            self = Self.settlement(settlement, status: status, retryAfter: retryAfter)
+            return
+        }
         switch status {
         case 200..<400: self = .served(receiptID: nil)
         case 408, 409, 425, 429, 500...: self = .wait(retryAfterSeconds: retryAfter, code: "status-\(status)")
@@ -125,6 +129,17 @@ enum PaymentAnswer: Sendable, Equatable {
         default:
             return status >= 500 ? .wait(retryAfterSeconds: retryAfter, code: code) : .refused(code: code)
         }
+    }
+
+    /// What the settlement says that a seller of x402 sends with its answer.
+    private static func settlement(_ said: X402.SettleResponse, status: Int, retryAfter: Int?) -> PaymentAnswer {
+        let code = SellerText.code(said.errorReason) ?? "status-\(status)"
+        if said.success { return status == 402 ? .coinsDoubted(code: "settled-and-refused") : .served(receiptID: nil) }
+        if said.errorReason == X402Refusal.Code.settlementPending.rawValue || status == 429 || status >= 500 {
+            return .wait(retryAfterSeconds: retryAfter, code: code)
+        }
+        // Not settled, and answered all the same: nothing is known to have moved, and it may yet.
+        return (200..<400).contains(status) ? .served(receiptID: nil) : .refused(code: code)
     }
 
     /// What it means where an earlier attempt with the same coins may have been taken: a refusal then says nothing of

@@ -225,6 +225,8 @@ extension Buyer {
         case .served, .refused, .refunded, .unserved: return
         case .refunding:
             if let token = payment.refund { try await redeemRefund(payment.id, token: token) }
+        case .sent where payment.way == .x402Exact, .pending where payment.way == .x402Exact:
+            try await takeUpAuthorization(payment, signer: signer)
         case .sent where payment.invoice != nil, .pending where payment.invoice != nil:
             try await takeUpPaidAhead(payment, signer: signer)
         case .sent, .pending:
@@ -244,7 +246,7 @@ extension Buyer {
 
     /// How long a paid call is sent again while its seller does not say what became of it, in seconds. Sellers keep their
     /// answers for a day ([CALL-8]).
-    private static let deliverySeconds: Int64 = 86_400
+    static let deliverySeconds: Int64 = 86_400
 
     /// Goes on with a call that an invoice pays for, or a pass: sees the invoice paid, then sends the call with the same
     /// credential and key.
@@ -274,12 +276,17 @@ extension Buyer {
         }
     }
 
-    /// Keeps what the seller says of the payment, where it says anything ([PAY-6]).
+    /// Keeps what the seller says of the payment, where it says anything ([PAY-6]; `PAYMENT-RESPONSE` of x402).
     func keepPaymentReceipt(_ payment: PaymentRecord, _ answer: Answer) async {
-        guard let value = answer.header(PaymentReceipt.headerName), let receipt = PaymentReceipt(header: value) else {
+        let said: JSONObject
+        if payment.way.via == .x402, let settlement = X402.SettleResponse(header: answer.header) {
+            said = settlement.json
+        } else if let value = answer.header(PaymentReceipt.headerName), let receipt = PaymentReceipt(header: value) {
+            said = receipt.json
+        } else {
             return
         }
-        let text = String(decoding: JSONValue.object(receipt.json).serialized(), as: UTF8.self)
+        let text = String(decoding: JSONValue.object(said).serialized(), as: UTF8.self)
         do {
             try await wallet.database.write { connection in
                 try PaymentStore.setPaymentReceipt(payment.id, text, in: connection)

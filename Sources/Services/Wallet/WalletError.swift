@@ -40,6 +40,8 @@ public struct WalletError: Error, Sendable, CustomStringConvertible {
         public static let invoiceWithoutAmount = Code(rawValue: "invoice-without-amount")
         /// A seller shows an invoice that was paid before, for another call.
         public static let invoiceReused = Code(rawValue: "invoice-reused")
+        /// A token on an EVM chain that the operator does not let the wallet pay with.
+        public static let assetUntrusted = Code(rawValue: "asset-untrusted")
         public static let paymentFailed = Code(rawValue: "payment-failed")
         /// As many tokens as may wait to be claimed.
         public static let inboxFull = Code(rawValue: "inbox-full")

@@ -22,6 +22,7 @@ public enum WalletTables {
                     WHERE state = 'served' AND refund IS NOT NULL AND returned = 0;
                 """
         ),
+        Migration(id: "wallet-authorizations-1", sql: authorizations),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

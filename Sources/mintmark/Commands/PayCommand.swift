@@ -13,14 +13,15 @@ struct PayCommand: AsyncParsableCommand {
         discussion: """
             Nothing is paid above --max, fees included. A call whose answer was lost is sent again with the same \
             payment, never with a second one; if it stays unknown the command ends with status 4 and --resume settles \
-            it later. Of the ways that the seller offers, ecash is taken before Lightning, whose invoice is paid with \
-            ecash of a trusted mint or over the node's own Lightning backend; a pass that was bought before (`wallet \
-            passes`) goes first.
+            it later. Of the ways that the seller offers, the cheapest is taken; where two cost the same, ecash before \
+            Lightning, whose invoice is paid with ecash of a trusted mint or over the node's own Lightning backend, \
+            before a token on an EVM chain (`wallet evm`). A pass that was bought before (`wallet passes`) goes first.
               mintmark pay http://127.0.0.1:8402/s/weather/today --max 5sat
               mintmark pay URL --max 5sat -X POST -H 'Content-Type: application/json' -d '{"city":"Bern"}'
               mintmark pay URL --max 5sat -d @big.bin -o answer.bin
               mintmark pay URL --max 5sat --agent planner     call in the name of an agent, with its passport
-              mintmark pay URL --max 50sat --via l402         only over L402; or cashu, or payment
+              mintmark pay URL --max 5sat --dry-run           what would be paid, and why not otherwise; pays nothing
+              mintmark pay URL --max 50sat --via l402         only over L402; or cashu, payment, x402
               mintmark pay --resume                           settle what was left unknown
             Exit status: 0 served, 1 failed (not charged, or refunded), 2 refused, 4 outcome not known yet.
             """
@@ -39,15 +40,16 @@ struct PayCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.")
     var include = false
     @Option(help: "Call in the name of this agent.") var agent: String?
-    @Option(help: "Pay in this way only: cashu, l402 or payment.") var via: Via?
+    @Option(help: "Pay in this way only: cashu, l402, payment or x402.") var via: Via?
     @Option(help: "The idempotency key. Default: a fresh one.") var idempotencyKey: String?
     @Option(help: "Write the signed receipt to this file.") var receipt: String?
     @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
+    @Flag(help: "Pay nothing: make the call without a payment, and say what it would cost.") var dryRun = false
     @Flag(help: "Settle the payments whose outcome is not known.") var resume = false
     @OptionGroup var options: GlobalOptions
 
     enum Via: String, ExpressibleByArgument, CaseIterable {
-        case cashu, l402, payment
+        case cashu, l402, payment, x402
     }
 
     func validate() throws {
@@ -86,6 +88,7 @@ struct PayCommand: AsyncParsableCommand {
             (PayHeader.method, method ?? (body == nil ? "GET" : "POST")),
             (PayHeader.timeout, String(timeout)),
         ]
+        if dryRun { pass.append((PayHeader.dryRun, "true")) }
         if let agent { pass.append((PayHeader.agent, agent)) }
         if let via { pass.append((PayHeader.via, via.rawValue)) }
         if let idempotencyKey { pass.append(("Idempotency-Key", idempotencyKey)) }
@@ -99,6 +102,9 @@ struct PayCommand: AsyncParsableCommand {
         )
         guard let status = response.headers.first(name: PayHeader.status) else {
             let bytes = try await response.body.collect(upTo: 1 << 20)
+            if dryRun, response.status == .ok {
+                return try PayPreview.show(JSONValue.parse([UInt8](buffer: bytes)), json: options.json)
+            }
             let problem = (try? JSONValue.parse([UInt8](buffer: bytes))) ?? .null
             throw NodeClient.failure(problem, response.status)
         }
@@ -194,6 +200,6 @@ struct PayCommand: AsyncParsableCommand {
         } else if payment != .null {
             Output.note("\(Self.cost(of: payment)); receipt \(payment.shown("receiptID"))")
         }
-        if !status.hasPrefix("2") { throw Failure("the service answered \(status)", .failed) }
+        if !status.hasPrefix("2") { throw Failure("the service answered \(status)", .failed, isSaid: options.json) }
     }
 }

@@ -22,6 +22,7 @@ struct WalletCommand: AsyncParsableCommand {
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
             Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Passes.self, Audit.self,
+            EVM.self,
         ]
     )
 }

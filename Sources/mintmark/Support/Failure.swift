@@ -22,18 +22,23 @@ struct Failure: Error, CustomStringConvertible {
     let status: ExitStatus
     /// The machine's name for it, where a service gave one.
     let code: String?
+    /// Whether what was printed as JSON says it already: one command prints one value.
+    let isSaid: Bool
     var description: String { message }
 
-    init(_ message: String, _ status: ExitStatus = .failed, code: String? = nil) {
+    init(_ message: String, _ status: ExitStatus = .failed, code: String? = nil, isSaid: Bool = false) {
         self.message = message
         self.status = status
         self.code = code
+        self.isSaid = isSaid
     }
 
     /// Prints the failure the way the command was asked to, and ends the program.
     static func end(_ error: any Error, json: Bool) -> Never {
         let failure = error as? Failure ?? Failure("\(error)")
-        if json {
+        if json, failure.isSaid {
+            // Nothing is added.
+        } else if json {
             var object: JSONObject = ["ok": false, "error": .string(failure.message)]
             if let code = failure.code { object["code"] = .string(code) }
             Output.line(String(decoding: JSONValue.object(object).serialized(), as: UTF8.self))

@@ -50,7 +50,11 @@ final class LoopLightning: LightningBackend {
         try invoice(amountMsat, expirySeconds: UInt64(expirySeconds))
     }
 
-    func invoice(_ amountMsat: UInt64?, expirySeconds: UInt64 = 3600) throws(LightningError) -> BOLT11Invoice {
+    func invoice(
+        _ amountMsat: UInt64?,
+        description: String = "a test",
+        expirySeconds: UInt64 = 3600
+    ) throws(LightningError) -> BOLT11Invoice {
         let (preimage, secret) = state.withLock { ($0.random.bytes(32), $0.random.bytes(32)) }
         let hash = Hashing.sha256(preimage)
         state.withLock { $0.preimages[hash] = preimage }
@@ -60,7 +64,7 @@ final class LoopLightning: LightningBackend {
             timestamp: Timestamp(secondsSince1970: now().secondsSince1970),
             paymentHash: hash,
             paymentSecret: secret,
-            purpose: .text("a test"),
+            purpose: .text(description),
             expirySeconds: expirySeconds
         )
         return try BOLT11Invoice.sign(contents, key: key)
