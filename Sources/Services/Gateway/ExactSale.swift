@@ -131,6 +131,14 @@ public struct StoredExact: Sendable, Equatable {
     public var creditUntil: Timestamp?
 }
 
+/// What is at risk in one token, in its smallest unit.
+public struct ExactTotal: Sendable, Equatable {
+    public var unit: String
+    public var reserved: UInt64
+    /// Served for nothing, and counted against the cap.
+    public var lost: UInt64
+}
+
 /// Where payments of `exact` live, beside their claims.
 ///
 /// Each function is one transaction, durable when it returns.
@@ -150,6 +158,8 @@ public protocol ExactStore: Sendable {
     /// Forgives what was lost, so that it does not count against the cap any more.
     /// - Returns: how many payments that were.
     func forgiveLostExact() async throws -> Int
+    /// What is at risk in each token: reserved and not settled, and lost and not forgiven.
+    func exactTotals() async throws -> [ExactTotal]
     /// Ends calls that were given back and not made in time: what was paid for them is earned.
     func endExactCredits(now: Timestamp, limit: Int) async throws -> Int
 }

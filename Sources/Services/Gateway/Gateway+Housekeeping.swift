@@ -69,8 +69,15 @@ extension Gateway {
     /// Runs the housekeeping until the task is cancelled or the node shuts down.
     /// - Parameter pauseSeconds: between two rounds.
     public func run(pauseSeconds: Int64 = 5) async throws {
+        // A chain takes its time: ecash does not wait for it.
+        async let tokens: Void = repeating(everySeconds: pauseSeconds) { await self.housekeepTokens() }
+        await repeating(everySeconds: pauseSeconds) { await self.housekeepOthers() }
+        await tokens
+    }
+
+    private func repeating(everySeconds pauseSeconds: Int64, _ round: @Sendable () async -> Void) async {
         while !Task.isCancelled {
-            await housekeep()
+            await round()
             do {
                 try await Task.sleep(for: .seconds(pauseSeconds))
             } catch {
@@ -81,6 +88,18 @@ extension Gateway {
 
     /// One round. Each part on its own: a mint that hangs does not keep the others from their turn.
     public func housekeep() async {
+        await housekeepOthers()
+        await housekeepTokens()
+    }
+
+    /// What waits for a chain or a facilitator.
+    private func housekeepTokens() async {
+        await attempt("payments on chains") { try await self.resolveExact() }
+        await attempt("reserved payments") { try await self.settleReserved() }
+        await attempt("calls given back") { try await self.endExactCredits() }
+    }
+
+    private func housekeepOthers() async {
         await attempt("mint terms") { await self.terms.refresh() }
         await attempt("abandoned calls") { try await self.endAbandoned() }
         await attempt("pending payments") { try await self.resolvePending() }
@@ -88,8 +107,6 @@ extension Gateway {
         await attempt("redemption") { await self.redeemNow() }
         await attempt("change") { try await self.makeDueChanges() }
         await attempt("usage") { try await self.usage.prune(now: self.clock.now()) }
-        await attempt("reserved payments") { try await self.settleReserved() }
-        await attempt("calls given back") { try await self.endExactCredits() }
         await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }
@@ -125,18 +142,39 @@ extension Gateway {
                 continue
             }
         }
-        for open in try await store.open(states: [.redeeming], olderThan: now.adding(seconds: -30), limit: 100) {
-            var claim = ActiveClaim(open)
-            do {
-                switch try await redeem(&claim) {
-                case .refused: continue
-                case .running, .refund:
-                    guard let fresh = try await store.claim(id: claim.id) else { continue }
-                    try await endCutShort(fresh)
-                }
-            } catch is CallRefusal {
-                continue
+        for open in try await store.open(states: [.redeeming], olderThan: now.adding(seconds: -30), limit: 500) {
+            if case .exact = open.record.source { continue }
+            try await resolve(open)
+        }
+    }
+
+    /// Settlements whose buyers have not asked again, several at a time.
+    private func resolveExact() async throws {
+        let before = clock.now().adding(seconds: -30)
+        let open = try await store.open(states: [.redeeming], olderThan: before, limit: 500).filter {
+            if case .exact = $0.record.source { true } else { false }
+        }
+        var waiting = open[...]
+        while !waiting.isEmpty {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for claim in waiting.prefix(16) { group.addTask { try await self.resolve(claim) } }
+                try await group.waitForAll()
             }
+            waiting = waiting.dropFirst(16)
+        }
+    }
+
+    private func resolve(_ open: OpenClaim) async throws {
+        var claim = ActiveClaim(open)
+        do {
+            switch try await redeem(&claim) {
+            case .refused: return
+            case .running, .refund:
+                guard let fresh = try await store.claim(id: claim.id) else { return }
+                try await endCutShort(fresh)
+            }
+        } catch is CallRefusal {
+            // Not known yet, or another request has it.
         }
     }
 

@@ -46,7 +46,39 @@ extension GatewayTables {
         for (unit, owed) in open.sorted(by: { $0.key < $1.key }) {
             findings.append("calls worth \(owed) \(unit) are open, the ledger has 0")
         }
-        return findings + (try auditGrants(in: connection))
+        return findings + (try auditGrants(in: connection)) + (try auditExact(in: connection))
+    }
+
+    /// What is reserved and not settled, and what is owed for calls that were given back, in each token ([XEX-9]).
+    private static func auditExact(in connection: Connection) throws -> [String] {
+        var findings: [String] = []
+        let parts = [
+            (
+                GatewayAccounts.exactReserved, "reserved",
+                "state = 'reserved'"
+            ),
+            (GatewayAccounts.exactPrepaid, "given back", "credit_until IS NOT NULL"),
+        ]
+        for (account, word, condition) in parts {
+            var held: [String: UInt64] = [:]
+            for row in try connection.rows(
+                "SELECT unit, sum(amount) FROM gateway_x402 WHERE \(condition) GROUP BY unit"
+            ) {
+                held[try row.text(0)] = try row.uint64(1)
+            }
+            for entry in try LedgerStore.accounts(prefix: account.name, in: connection) {
+                let found = held.removeValue(forKey: entry.unit) ?? 0
+                if found != entry.balance {
+                    findings.append(
+                        "x402 payments of \(found) \(entry.unit) are \(word), the ledger has \(entry.balance)"
+                    )
+                }
+            }
+            for (unit, found) in held.sorted(by: { $0.key < $1.key }) {
+                findings.append("x402 payments of \(found) \(unit) are \(word), the ledger has 0")
+            }
+        }
+        return findings
     }
 
     /// What is prepaid, and whether each grant counted exactly the calls that were claimed of it.

@@ -194,6 +194,17 @@ public struct GatewayRoutes: Sendable {
             "callsRunning": .integer(Int64(gateway.slots.value)),
             "sellerKey": .string(Hex.encode(gateway.sellerKey)),
         ]
+        let caps = gateway.configuration.exact?.reserveCaps ?? [:]
+        object["x402"] = .array(
+            try await gateway.store.exactTotals().map { total in
+                var entry: JSONObject = [
+                    "unit": .string(total.unit), "reserved": .string(String(total.reserved)),
+                    "lost": .string(String(total.lost)),
+                ]
+                entry["cap"] = caps[total.unit].map { .string(String($0)) }
+                return .object(entry)
+            }
+        )
         object["offlineStopReason"] = gateway.offlineAcceptanceStop.map { .string($0) }
         return .object(object)
     }

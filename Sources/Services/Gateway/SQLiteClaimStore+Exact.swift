@@ -286,6 +286,20 @@ extension SQLiteClaimStore: ExactStore {
         }
     }
 
+    public func exactTotals() async throws -> [ExactTotal] {
+        try await database.read { connection in
+            try connection.rows(
+                """
+                SELECT unit, sum(reserved), sum(lost) FROM (
+                    SELECT unit, amount AS reserved, 0 AS lost FROM gateway_x402 WHERE state = 'reserved'
+                    UNION ALL
+                    SELECT unit, 0, amount FROM gateway_x402 WHERE state = 'lost' AND forgiven = 0
+                ) GROUP BY unit ORDER BY unit
+                """
+            ).map { ExactTotal(unit: try $0.text(0), reserved: try $0.uint64(1), lost: try $0.uint64(2)) }
+        }
+    }
+
     public func endExactCredits(now: Timestamp, limit: Int) async throws -> Int {
         try await database.write { connection in
             let rows = try connection.rows(

@@ -14,8 +14,9 @@ struct PaywallCommand: AsyncParsableCommand {
               mintmark paywall keys
               mintmark paywall rotate                  a new key; the one before is retired
               mintmark paywall revoke ID --yes         refuse what was made with a key, paid or not
+              mintmark paywall forgive                 x402: what could not be settled counts no more against the cap
             """,
-        subcommands: [Keys.self, Rotate.self, Revoke.self]
+        subcommands: [Keys.self, Rotate.self, Revoke.self, Forgive.self]
     )
 }
 
@@ -32,6 +33,24 @@ extension PaywallCommand {
             if options.json { return Output.json(answer) }
             let rows = try answer.array("keys").map { key in ["id", "state", "madeAt", "changedAt"].map(key.shown) }
             Output.table(["KEY", "STATE", "MADE", "CHANGED"], rows)
+        }
+    }
+
+    struct Forgive: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Count x402 payments that were served and could not be settled no more against the cap.",
+            discussion: """
+                Where services settle after the call (--reserve-x402), what could not be settled takes room under \
+                x402.reserveCaps until you looked. Their payers are still asked to settle first.
+                  mintmark paywall forgive
+                """
+        )
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.post, "/api/gateway/x402/forgive")
+            if options.json { return Output.json(answer) }
+            Output.line("\(answer.shown("forgiven")) payments count no more against the cap")
         }
     }
 

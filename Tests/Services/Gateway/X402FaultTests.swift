@@ -81,11 +81,17 @@ struct X402FaultTests {
             #expect(try await client.call(port, "/s/weather/today", headers: plain.field()).code == "payment-reused")
             #expect(try await client.call(port, "/s/weather/fail", headers: plain.field()).code == "payment-reused")
             #expect(upstream.count == 2)
+            // Version 1 says nothing of the resource: the claim alone holds it to its call.
+            let older = try await client.call(port, "/s/weather/fail").olderX402()
+            let field = try payer.payment(older, now: node.clock.now).field()
+            #expect(try await client.call(port, "/s/weather/fail", headers: field).status == 502)
+            #expect(try await client.call(port, "/s/weather/today", headers: field).code == "payment-reused")
+            #expect(upstream.count == 3)
             // What nobody makes in a month is earned.
             node.clock.advance(seconds: 30 * 86_400 + 1)
             await (try node.gateway).housekeep()
             #expect(try await client.call(port, "/s/weather/fail", key: key, headers: payment.field()).status != 200)
-            #expect(upstream.count == 2)
+            #expect(upstream.count == 3)
         }
     }
 

@@ -119,6 +119,10 @@ struct X402ReserveTests {
                 let payment = try TestPayer(payer).payment(required, now: node.clock.now)
                 #expect(try await client.call(port, headers: payment.field()).settlement().success == isSettled)
             }
+            let shown = try await client.call(port, "/api/gateway").problem()["x402"]?[0]
+            #expect(shown?["lost"] == "2080")
+            #expect(shown?["reserved"] == "2080")
+            #expect(shown?["cap"] == "6000")
             // Until the operator has looked.
             let answer = try await client.call(port, "/api/gateway/x402/forgive", method: "POST")
             #expect(try answer.problem()["forgiven"] == 1)

@@ -36,7 +36,16 @@ extension X402 {
 
         /// Whether a text is a chain id of CAIP-2: namespace of 3 to 8, reference of 1 to 32 characters.
         public static func isCAIP2(_ name: String) -> Bool {
-            name.wholeMatch(of: /[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/) != nil
+            // By hand: a regular expression costs more than all else that is read of a payment.
+            let parts = name.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            guard parts.count == 2, (3...8).contains(parts[0].count), (1...32).contains(parts[1].count) else {
+                return false
+            }
+            func isPlain(_ byte: UInt8) -> Bool {
+                (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2D
+            }
+            return parts[0].allSatisfy(isPlain)
+                && parts[1].allSatisfy { isPlain($0) || (0x41...0x5A).contains($0) || $0 == 0x5F }
         }
     }
 }
