@@ -260,7 +260,10 @@ struct CommandTests {
                 #expect(try Receipt(document: shown.json.requireObject()).id == id)
             }
             #expect(try await buyer.command("receipt", "show", "no-such-receipt", "--json").status == 1)
-            #expect(try await buyer.command("receipt", "list", "--json").json.array("receipts").count == 1)
+            let bought = try await buyer.command("receipt", "list", "--json").json.array("receipts")
+            let sold = try await seller.command("receipt", "list", "--json").json.array("receipts")
+            #expect(bought.count == 1 && sold.count == 1)
+            #expect(bought.first?["id"] == sold.first?["id"] && sold.first?["side"] == "sold", "\(sold)")
 
             let failed = try await buyer.command("pay", seller.url + "/s/weather/fail/1", "--max", "5sat", "--json")
             #expect(failed.status == 1, "\(failed)")

@@ -275,6 +275,15 @@ struct ProxyTests {
             return await group.reduce(0, +)
         }
         #expect(unused == 4)
+        // Change that came back can be spent again; told twice it counts once, and never more than was spent.
+        await budget.giveBack(4, of: "p2", host: "a")
+        await budget.giveBack(4, of: "p2", host: "a")
+        await budget.giveBack(9, of: "p1", host: "a")
+        await budget.giveBack(9, of: "p9", host: "a")
+        #expect(await budget.totals.spent == 5)
+        let freed = try #require(await budget.allow("a"))
+        #expect(freed.amount == 5)
+        await budget.settle(freed, payment: "p3", spent: 7)
         #expect(await budget.totals.spent == 12)
         #expect(await budget.totals.reserved == 0)
     }

@@ -27,6 +27,8 @@ actor ProxyBudget {
     private var hosts: [String: Totals] = [:]
     private var counted: [String: UInt64] = [:]
     private var order: [String] = []
+    /// Payments of ``counted`` whose change was taken off again.
+    private var changeSeen: Set<String> = []
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
     init(perCall: UInt64, inAll: UInt64?, perHost: UInt64?) {
@@ -87,6 +89,22 @@ actor ProxyBudget {
             // A host that nothing was spent at is forgotten, so that names alone fill no table.
             hosts[allowance.host] = totals == Totals() ? nil : totals
         }
+        wakeAll()
+    }
+
+    /// Takes back what a call was counted with and what came back of it as change. Once for a payment, however often it is told.
+    func giveBack(_ returned: UInt64, of payment: String, host: String) {
+        guard returned > 0, let before = counted[payment], changeSeen.insert(payment).inserted else { return }
+        let amount = min(returned, before)
+        all.spent -= min(all.spent, amount)
+        if var totals = hosts[host] {
+            totals.spent -= min(totals.spent, amount)
+            hosts[host] = totals == Totals() ? nil : totals
+        }
+        wakeAll()
+    }
+
+    private func wakeAll() {
         let woken = waiting
         waiting = []
         for continuation in woken { continuation.resume() }
@@ -94,7 +112,10 @@ actor ProxyBudget {
 
     private func remember(_ payment: String, _ amount: UInt64) {
         if counted.updateValue(amount, forKey: payment) == nil { order.append(payment) }
-        if order.count > Self.maximumPayments { counted[order.removeFirst()] = nil }
+        guard order.count > Self.maximumPayments else { return }
+        let oldest = order.removeFirst()
+        counted[oldest] = nil
+        changeSeen.remove(oldest)
     }
 
     private static func sum(_ left: UInt64, _ right: UInt64) -> UInt64 {

@@ -206,6 +206,8 @@ struct ProxyResponder: HTTPResponder {
             } catch {
                 details = ["id": .string(payment)]
             }
+            let returned = details["returned"]?.stringValue.flatMap { UInt64($0) } ?? 0
+            await budget.giveBack(returned, of: payment, host: call.host)
         }
         note(call, status: status, payment: payment, problem: problem, details: details)
     }
@@ -224,7 +226,7 @@ struct ProxyResponder: HTTPResponder {
         line["problem"] = problem.map { .string($0) }
         if let payment {
             var paid: JSONObject = ["id": .string(payment)]
-            for name in ["state", "way", "amount", "fee", "unit", "paidFrom", "receiptID"] {
+            for name in ["state", "way", "amount", "fee", "returned", "unit", "paidFrom", "receiptID"] {
                 paid[name] = details[name]
             }
             line["payment"] = .object(paid)

@@ -63,15 +63,36 @@ struct OperatorRoutes: Sendable {
         return try JSONValue.parse(Array(text.utf8))
     }
 
+    /// Of both sides, newest first.
     private func receipts(limit: Int) async throws -> [JSONValue] {
-        try await node.buyer.payments(limit: limit).filter { $0.receiptID != nil }.map { payment in
+        let bought = try await node.buyer.payments(limit: limit).filter { $0.receiptID != nil }.map { payment in
             let receipt = try payment.receipt.map { try JSONValue.parse(Array($0.utf8)) } ?? .null
-            return [
-                "id": .string(payment.receiptID ?? ""), "side": "bought", "at": .string(payment.changedAt.rfc3339),
-                "service": receipt["service"] ?? .string(payment.url), "amount": .string(String(payment.amount)),
-                "unit": .string(payment.unit.name), "outcome": .string(payment.state.rawValue),
-            ]
+            var listed = Self.listed(receipt, side: "bought")
+            listed["id"] = .string(payment.receiptID ?? "")
+            listed["at"] = listed["at"] ?? .string(payment.changedAt.rfc3339)
+            listed["service"] = listed["service"] ?? .string(payment.url)
+            listed["amount"] = listed["amount"] ?? .string(String(payment.amount))
+            listed["unit"] = listed["unit"] ?? .string(payment.unit.name)
+            listed["outcome"] = .string(payment.state.rawValue)
+            return listed
         }
+        let sold = try await node.gateway.receipts(limit: limit).map {
+            Self.listed(try JSONValue.parse($0), side: "sold")
+        }
+        let latest = (bought + sold).sorted { $0["at"]?.stringValue ?? "" > $1["at"]?.stringValue ?? "" }
+        return latest.prefix(limit).map { .object($0) }
+    }
+
+    /// What a receipt says in a line; nothing of what it doesn't say.
+    private static func listed(_ receipt: JSONValue, side: String) -> JSONObject {
+        var listed: JSONObject = ["side": .string(side)]
+        listed["id"] = receipt["id"]?.stringValue.map { .string(String($0.dropFirst("urn:uuid:".utf8.count))) }
+        listed["at"] = receipt["respondedAt"]
+        listed["service"] = receipt["service"]
+        listed["amount"] = receipt["payment"]?["amount"]
+        listed["unit"] = receipt["payment"]?["unit"]
+        listed["outcome"] = receipt["outcome"]
+        return listed
     }
 }
 

@@ -302,6 +302,8 @@ public protocol ClaimStore: Sendable {
     func answer(claimID: String) async throws -> StoredAnswer?
     func refund(claimID: String) async throws -> StoredRefund?
     func receipt(id: String) async throws -> [UInt8]?
+    /// The latest receipts, newest first, at most `limit`.
+    func receipts(limit: Int) async throws -> [[UInt8]]
     /// The claims in `states`, oldest first, at most `limit`.
     func open(states: Set<CallState>, olderThan: Timestamp, limit: Int) async throws -> [OpenClaim]
     func claims(limit: Int, before: String?) async throws -> [ClaimRecord]

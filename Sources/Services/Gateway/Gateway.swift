@@ -167,6 +167,11 @@ public final class Gateway: Sendable {
         try await store.receipt(id: id)
     }
 
+    /// The latest receipts that this node gave, as JSON, newest first.
+    public func receipts(limit: Int) async throws -> [[UInt8]] {
+        try await store.receipts(limit: limit)
+    }
+
     // MARK: Calls
 
     /// Answers a request that the gateway ``answers(_:)``.

@@ -62,6 +62,14 @@ extension SQLiteClaimStore {
         }
     }
 
+    /// Ids begin with the time.
+    public func receipts(limit: Int) async throws -> [[UInt8]] {
+        try await database.read { connection in
+            try connection.rows("SELECT document FROM gateway_receipts ORDER BY id DESC LIMIT ?", .int(limit))
+                .map { try $0.blob(0) }
+        }
+    }
+
     public func receipt(id: String) async throws -> [UInt8]? {
         try await database.read { connection in
             try connection.first("SELECT document FROM gateway_receipts WHERE id = ?", .text(id))?.blob(0)

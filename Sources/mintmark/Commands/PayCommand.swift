@@ -160,7 +160,13 @@ struct PayCommand: AsyncParsableCommand {
         let unit = payment.shown("unit")
         let way = payment["way"]?.stringValue ?? "cashu"
         if payment["amount"]?.stringValue == "0" { return "called with the pass \(payment.shown("invoice"))" }
-        var text = "paid \(payment.shown("amount")) \(unit)"
+        let amount = payment.shown("amount")
+        var text = "paid \(amount) \(unit)"
+        if let returned = payment["returned"]?.stringValue, let back = UInt64(returned), let sent = UInt64(amount),
+            back > 0
+        {
+            text = "paid \(sent - min(back, sent)) \(unit) (\(sent) sent, \(back) given back)"
+        }
         if way == "cashu" { return text }
         if let fee = payment["fee"]?.stringValue, fee != "0" { text += " and \(fee) \(unit) of fees" }
         return text + " (\(way), from \(payment.shown("paidFrom")))"

@@ -98,6 +98,7 @@ struct ProxyCommand: AsyncParsableCommand {
         if let payment = call["payment"] {
             let isPass = payment["amount"]?.stringValue == "0"
             text += isPass ? ", with a pass" : ", \(payment.shown("amount")) \(payment.shown("unit"))"
+            if let back = payment["returned"]?.stringValue, back != "0" { text += ", \(back) given back" }
             text += " (\(payment.shown("way")), \(payment.shown("state")))"
         }
         if let problem = call["problem"]?.stringValue { text += ": \(problem)" }
