@@ -61,6 +61,7 @@ let package = Package(
         .library(name: "Cryptography", targets: ["Cryptography"]),
         .library(name: "SignedDocuments", targets: ["SignedDocuments"]),
         .library(name: "Passports", targets: ["Passports"]),
+        .library(name: "Delegation", targets: ["Delegation"]),
         .library(name: "HTTPSignatures", targets: ["HTTPSignatures"]),
         .library(name: "Receipts", targets: ["Receipts"]),
         .library(name: "Cashu", targets: ["Cashu"]),
@@ -115,6 +116,7 @@ let package = Package(
         // Domain: what is true.
         room("SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         room("Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        room("Delegation", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room("HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
         room("Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room("Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
@@ -142,8 +144,8 @@ let package = Package(
             "AuditLog",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "TransparencyLog", "Storage", hummingbird, httpTypes,
-                nioCore, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "TransparencyLog", "Storage", "WebClient", httpClient,
+                hummingbird, httpTypes, nioCore, logging,
             ]
         ),
         room(
@@ -151,7 +153,16 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Storage", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1, logging,
+                "Delegation", "TransparencyLog", "Storage", "WebClient", httpClient, hummingbird, httpTypes, nioCore,
+                nioHTTP1, logging,
+            ]
+        ),
+        room(
+            "Budgets",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Storage",
+                "Identity", "WebClient", httpClient, hummingbird, httpTypes, nioCore, logging,
             ]
         ),
         room(
@@ -195,7 +206,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "WebServer",
-                "Identity", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
+                "Identity", "Delegation", "Budgets", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
                 nioPosix, nioWebSocket, nioSSL, logging, metrics,
             ]
         ),
@@ -208,7 +219,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
-                "Ethereum", httpClient, hummingbird, hummingbirdCore,
+                "Ethereum", "Delegation", "Budgets", "WebClient", httpClient, hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
@@ -216,7 +227,7 @@ let package = Package(
             name: "mintmark",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "TransparencyLog",
+                "Receipts", "TransparencyLog", "Delegation",
                 "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix,
                 nioHTTP1,
                 logging, lifecycle, unixSignals, argumentParser,
@@ -227,9 +238,9 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Cashu", "Lightning",
-                "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall", "Ethereum",
-                "Settlement", httpClient, hummingbird,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
+                "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
+                "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -266,6 +277,7 @@ let package = Package(
         tests(of: "Cryptography", on: .ground, ["Encodings", "COpenSSL", "CanonicalJSON"]),
         tests(of: "SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        tests(of: "Delegation", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
@@ -297,11 +309,19 @@ let package = Package(
             ]
         ),
         tests(
+            of: "Budgets",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Storage",
+                "Identity", hummingbird, httpTypes, httpClient, nioCore, logging,
+            ]
+        ),
+        tests(
             of: "Identity",
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Storage",
+                "Delegation", "Storage",
                 hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
@@ -346,7 +366,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", "Ethereum", "Settlement", "WebServer", "TestSockets", crypto, hummingbird,
+                "Mint", "Wallet", "Identity", "Delegation", "Budgets", "Ethereum", "Settlement", "WebServer", "TestSockets",
+                crypto, hummingbird,
                 hummingbirdCore, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
             ]
         ),
@@ -356,7 +377,7 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
-                "Settlement", "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
+                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),

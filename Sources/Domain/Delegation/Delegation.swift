@@ -1,0 +1,1 @@
+// Delegation: who may act for whom, with how much.

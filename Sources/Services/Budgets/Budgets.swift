@@ -1,0 +1,1 @@
+// Budgets: the accounting node of delegations.
