@@ -206,7 +206,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "WebServer",
-                "Identity", "Delegation", "Budgets", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird, httpTypes, nioCore, nioHTTP1,
+                "Identity", "Delegation", "Budgets", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird,
+                httpTypes, nioCore, nioHTTP1,
                 nioPosix, nioWebSocket, nioSSL, logging, metrics,
             ]
         ),
@@ -240,7 +241,8 @@ let package = Package(
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
-                "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures", httpClient, hummingbird,
+                "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
+                httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -366,7 +368,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Ledger", "Paywall", "Storage", "Workers",
-                "Mint", "Wallet", "Identity", "Delegation", "Budgets", "Ethereum", "Settlement", "WebServer", "TestSockets",
+                "Mint", "Wallet", "Identity", "Delegation", "Budgets", "Ethereum", "Settlement", "WebServer",
+                "TestSockets",
                 crypto, hummingbird,
                 hummingbirdCore, httpTypes, httpClient, nioCore, nioHTTP1, nioPosix, logging,
             ]
@@ -377,7 +380,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
-                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark", grdb, hummingbird, httpClient, logging,
+                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark", grdb,
+                hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]
         ),
