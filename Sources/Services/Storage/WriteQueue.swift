@@ -18,10 +18,6 @@ final class WriteQueue: Sendable {
         var isClosed = false
     }
 
-    /// Of a line that is longer, one commit takes half: its bodies go on their way while the others' commit is made. Where all
-    /// went at once, callers would move as one, and the writer would have nothing to do until they come back.
-    private static let smallBatch = 8
-
     private let state = Mutex(State())
     private let signal = DispatchSemaphore(value: 0)
     private let limit: Int
@@ -50,8 +46,7 @@ final class WriteQueue: Sendable {
         while true {
             signal.wait()
             let (batch, isDone) = state.withLock { state in
-                let half = max(Self.smallBatch, (state.jobs.count + 1) / 2)
-                let batch = Array(state.jobs.prefix(min(half, batchLimit)))
+                let batch = Array(state.jobs.prefix(batchLimit))
                 state.jobs.removeFirst(batch.count)
                 if !state.jobs.isEmpty { signal.signal() }
                 return (batch, state.isClosed && batch.isEmpty)
