@@ -21,7 +21,9 @@ extension NodeConfiguration {
                         + " `mintmark witness key` prints them; not \(text)"
                 )
             }
-            witnesses.append(LogWitness(key: key, url: parts[1].hasSuffix("/") ? String(parts[1].dropLast()) : parts[1]))
+            witnesses.append(
+                LogWitness(key: key, url: parts[1].hasSuffix("/") ? String(parts[1].dropLast()) : parts[1])
+            )
         }
         return witnesses
     }

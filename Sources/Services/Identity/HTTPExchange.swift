@@ -18,7 +18,8 @@ public struct HTTPExchange: Sendable {
     ///
     /// - Parameter limit: the longest answer, in bytes.
     /// - Throws: what the client throws; `NIOTooManyBytesError` where the answer is longer.
-    public func send(_ url: String, post body: [UInt8]? = nil, limit: Int) async throws -> (status: Int, body: [UInt8]) {
+    public func send(_ url: String, post body: [UInt8]? = nil, limit: Int) async throws -> (status: Int, body: [UInt8])
+    {
         try await TimeLimit.within(milliseconds: timeoutMilliseconds) { [http] deadline in
             var request = HTTPClientRequest(url: url)
             request.headers.add(name: "Cache-Control", value: "no-cache")
