@@ -60,7 +60,7 @@ enum Main {
         },
         Benchmark(
             "l402-return",
-            "Calls a second of a returning L402 credential through the gateway, 32 clients, beside unpriced ones."
+            "Calls a second of a returning L402 credential (an hour's pass, a bundle), 32 clients, beside unpriced ones."
         ) {
             try await ReturningBenchmark().run()
         },

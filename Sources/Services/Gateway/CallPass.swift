@@ -42,6 +42,8 @@ struct PassTerms: Sendable, Equatable {
     var callMsat: UInt64
     /// Whether `calls` are units of a credit, of which a call takes as many as its price has.
     var isCredit = false
+    /// Whether it is for every call within `seconds` ([GRA-10]).
+    var isTimed = false
     /// How long after the invoice's end the calls can be made.
     var seconds: Int64
 
@@ -61,7 +63,7 @@ struct PassTerms: Sendable, Equatable {
             (msat, calls, callMsat, seconds) = (sum, count, price, Self.callsSeconds)
         case .seconds(let length):
             let count = min(price, CallPass.maximumCallsInTime)
-            (msat, calls, callMsat, seconds) = (price, count, price / max(count, 1), length)
+            (msat, calls, callMsat, seconds, isTimed) = (price, count, price / max(count, 1), length, true)
         case .credit:
             return nil
         }

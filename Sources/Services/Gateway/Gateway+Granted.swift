@@ -16,6 +16,11 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let paymentHash = Hashing.sha256(credential.preimage)
+        if key == nil, call.socket == nil, let grant = passes.grant(paymentHash),
+            let response = try await answerPass(call, credential: credential, grant: grant, caller: caller, body: body)
+        {
+            return (response, "pass")
+        }
         guard let grant = try await grants.grant(paymentHash: paymentHash) else {
             throw SQLiteClaimStore.unknownGrant
         }
@@ -59,7 +64,7 @@ extension Gateway {
         }
     }
 
-    private func request(of call: IncomingCall) -> L402Request {
+    func request(of call: IncomingCall) -> L402Request {
         L402Request(
             service: call.service.name,
             method: call.method.uppercased(),
@@ -267,6 +272,7 @@ extension Gateway {
         claim.paymentIdentifier = call.paymentIdentifier
         switch try await store.claim(claim, cap: configuration.unredeemedCap) {
         case .claimed:
+            if grant.isTimed { passes.open(grant, claimed: use.units) }
             return try await serve(ActiveClaim(claim), call: call, body: body)
         case .existing(.refuse(let refusal)) where refusal.code == .paymentReused:
             // A new invoice is to be had at once, so unlike ecash that was used it is not the end of the matter.

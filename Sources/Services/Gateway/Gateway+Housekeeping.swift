@@ -107,6 +107,7 @@ extension Gateway {
         await attempt("redemption") { await self.redeemNow() }
         await attempt("change") { try await self.makeDueChanges() }
         await attempt("usage") { try await self.usage.prune(now: self.clock.now()) }
+        await attempt("passes") { try await self.countPasses() }
         await attempt("grants") { try await self.endGrants() }
         await attempt("kept answers") { try await self.pruneAnswers() }
     }
@@ -273,6 +274,7 @@ extension Gateway {
 
     /// Closes the connections to upstreams. Calls must have ended.
     public func shutdown() async {
+        await attempt("passes") { try await self.countPasses() }
         await registry.shutdown()
     }
 }

@@ -80,6 +80,8 @@ public final class Gateway: Sendable {
     let limiter = RateLimiter()
     let slots: CallCount
     let keyTables = KeyTables()
+    /// Passes for a time that were used once.
+    let passes = OpenPasses()
     let metrics = GatewayMetrics()
     /// Why offline acceptance is off, as on disk.
     let offlineStop = Mutex<String?>(nil)

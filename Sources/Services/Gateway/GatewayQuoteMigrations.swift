@@ -44,6 +44,14 @@ extension GatewayTables {
 
                 ALTER TABLE gateway_grants ADD COLUMN credit INTEGER NOT NULL DEFAULT 0 CHECK (credit IN (0, 1));
                 """
-        )
+        ),
+        // Passes for a time: their calls are counted in memory, and written down by the housekeeping.
+        Migration(
+            id: "gateway-passes-1",
+            sql: """
+                ALTER TABLE gateway_grants ADD COLUMN timed INTEGER NOT NULL DEFAULT 0 CHECK (timed IN (0, 1));
+                ALTER TABLE gateway_grants ADD COLUMN counted INTEGER NOT NULL DEFAULT 0 CHECK (counted >= 0);
+                """
+        ),
     ]
 }

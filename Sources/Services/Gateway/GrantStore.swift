@@ -15,8 +15,12 @@ public struct StoredGrant: Sendable, Equatable {
     public var callMsat: UInt64
     /// Whether it is a credit: `calls` of the terms are units of the price, and a call takes as many as it costs.
     public var isCredit: Bool
-    /// Calls counted so far.
+    /// Whether it is for every call within its time: most of them are counted and not claimed ([GRA-10]).
+    public var isTimed: Bool
+    /// Calls, or units of a credit, that were claimed so far.
     public var used: UInt64
+    /// Calls that were made without a claim of their own, as far as they are written down.
+    public var counted: UInt64
     /// Paid and not used, in msat.
     public var prepaid: UInt64
     public var madeAt: Timestamp
@@ -36,7 +40,9 @@ public struct StoredGrant: Sendable, Equatable {
         msat: UInt64,
         callMsat: UInt64,
         isCredit: Bool = false,
+        isTimed: Bool = false,
         used: UInt64 = 0,
+        counted: UInt64 = 0,
         prepaid: UInt64 = 0,
         madeAt: Timestamp,
         invoiceUntil: Timestamp,
@@ -50,7 +56,9 @@ public struct StoredGrant: Sendable, Equatable {
         self.msat = msat
         self.callMsat = callMsat
         self.isCredit = isCredit
+        self.isTimed = isTimed
         self.used = used
+        self.counted = counted
         self.prepaid = prepaid
         self.madeAt = madeAt
         self.invoiceUntil = invoiceUntil
@@ -72,6 +80,8 @@ public protocol GrantStore: Sendable {
     /// - Returns: false where there are that many; nothing is kept then.
     func add(_ grant: StoredGrant, limit: Int) async throws -> Bool
     func unpaidCount() async throws -> Int
+    /// Writes down how many calls of passes were made without a claim: the number so far by payment hash.
+    func count(_ calls: [[UInt8]: UInt64]) async throws
     /// Ends grants whose time is over: of paid ones what is left is booked as earned; unpaid ones are forgotten, and paid
     /// ones `keepSeconds` after their end.
     /// - Returns: how many it looked at, of at most twice `limit`; fewer than `limit` where all are done.

@@ -130,6 +130,7 @@ final class InvoiceDesk: Sendable {
                 msat: terms.msat,
                 callMsat: terms.callMsat,
                 isCredit: terms.isCredit,
+                isTimed: terms.isTimed,
                 madeAt: now,
                 invoiceUntil: invoice.expiresAt
             )

@@ -20,7 +20,7 @@ extension SQLiteClaimStore {
         }
         var request = use.request
         if use.keepsPrice { request.price = terms.price }
-        if let refusal = terms.refusal(use.allowed, request: request, used: grant.used, now: claim.at) {
+        if let refusal = terms.refusal(use.allowed, request: request, used: grant.used + grant.counted, now: claim.at) {
             return refusal
         }
         var transfers: [Transfer] = []

@@ -14,7 +14,8 @@ public struct SQLiteGrantStore: GrantStore {
 
     static let columns = """
         payment_hash, asker, invoice, service, tier, methods, path, price, unit, calls, msat, call_msat, used, prepaid, made_at,
-        invoice_until, valid_until, restored, restored_until, paid_at, credit
+        invoice_until, valid_until, restored, restored_until, paid_at, credit, timed,
+        counted
         """
 
     static func grant(_ row: Row) throws -> StoredGrant {
@@ -38,7 +39,9 @@ public struct SQLiteGrantStore: GrantStore {
             msat: try row.uint64(10),
             callMsat: try row.uint64(11),
             isCredit: try row.bool(20),
+            isTimed: try row.bool(21),
             used: try row.uint64(12),
+            counted: try row.uint64(22),
             prepaid: try row.uint64(13),
             madeAt: Timestamp(millisecondsSince1970: try row.int64(14)),
             invoiceUntil: Timestamp(millisecondsSince1970: try row.int64(15)),
@@ -77,8 +80,8 @@ public struct SQLiteGrantStore: GrantStore {
             try connection.execute(
                 """
                 INSERT INTO gateway_grants (payment_hash, asker, invoice, service, tier, methods, path, price, unit, calls,
-                    msat, call_msat, made_at, invoice_until, valid_until, credit)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    msat, call_msat, made_at, invoice_until, valid_until, credit, timed)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 .blob(terms.paymentHash),
                 .blob(grant.asker),
@@ -95,9 +98,23 @@ public struct SQLiteGrantStore: GrantStore {
                 .integer(grant.madeAt.millisecondsSince1970),
                 .integer(grant.invoiceUntil.millisecondsSince1970),
                 .integer((terms.validUntil ?? grant.invoiceUntil).millisecondsSince1970),
-                .bool(grant.isCredit)
+                .bool(grant.isCredit),
+                .bool(grant.isTimed)
             )
             return true
+        }
+    }
+
+    public func count(_ calls: [[UInt8]: UInt64]) async throws {
+        guard !calls.isEmpty else { return }
+        try await database.write { connection in
+            for (hash, number) in calls {
+                try connection.execute(
+                    "UPDATE gateway_grants SET counted = max(counted, ?) WHERE payment_hash = ?",
+                    try .amount(number),
+                    .blob(hash)
+                )
+            }
         }
     }
 
