@@ -10,10 +10,6 @@ let house: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-/// A released binary holds Swift's own libraries: it runs where no toolchain is, and calls into them cost less (a paid call
-/// takes some 4 % less). Only executables have it, so that other packages can still depend on the libraries.
-let whole: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"], .when(platforms: [.linux], configuration: .release))]
-
 enum Floor: String { case ground = "Ground", domain = "Domain", services = "Services", node = "" }
 
 func room(_ name: String, on floor: Floor, _ dependencies: [Target.Dependency]) -> Target {
@@ -238,8 +234,7 @@ let package = Package(
                 logging, lifecycle, unixSignals, argumentParser,
             ],
             path: "Sources/mintmark",
-            swiftSettings: house,
-            linkerSettings: whole
+            swiftSettings: house
         ),
         .executableTarget(
             name: "Benchmarks",
@@ -252,8 +247,7 @@ let package = Package(
                 nioPosix, nioHTTP1, logging,
             ],
             path: "Sources/Benchmarks",
-            swiftSettings: house,
-            linkerSettings: whole
+            swiftSettings: house
         ),
 
         // Tests mirror the floors; COpenSSL is the second implementation every primitive is held against.
