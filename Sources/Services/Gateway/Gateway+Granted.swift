@@ -16,10 +16,19 @@ extension Gateway {
         body: IntakeBody
     ) async throws -> (Response, outcome: String) {
         let paymentHash = Hashing.sha256(credential.preimage)
-        if key == nil, call.socket == nil, let grant = passes.grant(paymentHash),
-            let response = try await answerPass(call, credential: credential, grant: grant, caller: caller, body: body)
-        {
-            return (response, "pass")
+        if key == nil, call.socket == nil {
+            let (isOpen, known) = passes.find(paymentHash)
+            if isOpen,
+                let response = try await answerPass(
+                    call,
+                    credential: credential,
+                    known: known,
+                    caller: caller,
+                    body: body
+                )
+            {
+                return (response, "pass")
+            }
         }
         guard let grant = try await grants.grant(paymentHash: paymentHash) else {
             throw SQLiteClaimStore.unknownGrant

@@ -10,14 +10,14 @@ extension Gateway {
     func answerPass(
         _ call: IncomingCall,
         credential: L402Credential,
-        grant: StoredGrant,
+        known: Macaroon?,
         caller: CallerIdentity?,
         body: IntakeBody
     ) async throws -> Response? {
         guard !call.isMeasured else { return nil }
         let now = clock.now()
         let request = request(of: call)
-        switch L402.judge(credential, keys: keys.ring, request: request, now: now) {
+        switch L402.judge(credential, keys: keys.ring, request: request, now: now, known: known) {
         case .refused(let refusal) where refusal.code == .credentialExpired:
             // A claimed call that was given back may still be made.
             return nil
@@ -25,7 +25,9 @@ extension Gateway {
             throw refusal
         case .accepted(let allowed):
             if let refusal = call.unavailable { throw refusal }
-            guard try passes.take(allowed, request: request, now: now) else { return nil }
+            // Of several, which one was good is not told: each is worked out anew.
+            let macaroon = credential.macaroons.count == 1 ? credential.macaroons.first : nil
+            guard try passes.take(allowed, by: macaroon, request: request, now: now) else { return nil }
             return try await passThrough(call, body: body, caller: caller)
         }
     }

@@ -14,13 +14,18 @@ final class OpenPasses: Sendable {
         /// Calls without a claim, with those that are written down.
         var calls: UInt64
         var isWritten: Bool
+        /// The one that a call was last let through with.
+        var macaroon: Macaroon?
     }
 
     private let passes = Mutex<[[UInt8]: Pass]>([:])
 
-    /// The pass that was paid for with a hash; nil where none is open.
-    func grant(_ paymentHash: [UInt8]) -> StoredGrant? {
-        passes.withLock { $0[paymentHash]?.grant }
+    /// Whether a pass that was paid for with a hash is open, and the macaroon it was last used with.
+    func find(_ paymentHash: [UInt8]) -> (isOpen: Bool, known: Macaroon?) {
+        passes.withLock { passes in
+            let pass = passes[paymentHash]
+            return (pass != nil, pass?.macaroon)
+        }
     }
 
     /// Opens a pass, or tells of one that more of its calls were claimed.
@@ -41,7 +46,12 @@ final class OpenPasses: Sendable {
 
     /// Counts a call of an open pass, or says why it can't be made.
     /// - Returns: false where the pass is not open any more.
-    func take(_ allowed: L402Allowance, request: L402Request, now: Timestamp) throws(CallRefusal) -> Bool {
+    func take(
+        _ allowed: L402Allowance,
+        by macaroon: Macaroon?,
+        request: L402Request,
+        now: Timestamp
+    ) throws(CallRefusal) -> Bool {
         let hash = allowed.identifier.paymentHash
         let verdict: Result<Bool, CallRefusal> = passes.withLock { passes in
             guard let pass = passes[hash] else { return .success(false) }
@@ -52,6 +62,7 @@ final class OpenPasses: Sendable {
             }
             passes[hash]?.calls += 1
             passes[hash]?.isWritten = false
+            if let macaroon { passes[hash]?.macaroon = macaroon }
             return .success(true)
         }
         return try verdict.get()

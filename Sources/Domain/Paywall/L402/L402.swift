@@ -48,16 +48,18 @@ public enum L402 {
     ///
     /// Several macaroons stand for themselves: one that is good suffices, and what the others say neither widens nor narrows
     /// it. What a good one allows has still to be held against the stored ``L402Grant``, which counts the calls.
+    /// - Parameter known: a macaroon that these keys were found to have made: the same one is not worked out again.
     public static func judge(
         _ credential: L402Credential,
         keys: L402KeyRing,
         request: L402Request,
-        now: Timestamp
+        now: Timestamp,
+        known: Macaroon? = nil
     ) -> L402Judgement {
         var refusal: CallRefusal?
         for macaroon in credential.macaroons {
             do {
-                return .accepted(try allowance(macaroon, credential.preimage, keys, request, now))
+                return .accepted(try allowance(macaroon, credential.preimage, keys, request, now, known))
             } catch {
                 // Of several, the most telling reason is that of a macaroon of ours.
                 if refusal == nil || refusal?.code == .credentialInvalid { refusal = error }
@@ -76,11 +78,12 @@ public enum L402 {
         _ preimage: [UInt8],
         _ keys: L402KeyRing,
         _ request: L402Request,
-        _ now: Timestamp
+        _ now: Timestamp,
+        _ known: Macaroon?
     ) throws(CallRefusal) -> L402Allowance {
         // One answer for all of these: it tells a forger nothing about which part was right.
         guard let identifier = L402Identifier(bytes: macaroon.identifier), let key = keys[identifier.keyID],
-            key.state != .revoked, macaroon.isMade(with: key.macaroonKey(identifier)),
+            key.state != .revoked, macaroon.isSame(as: known) || macaroon.isMade(with: key.macaroonKey(identifier)),
             ConstantTime.equal(Hashing.sha256(preimage), identifier.paymentHash)
         else { throw invalid }
         var caveats = L402Caveats(request: request, now: now)

@@ -16,19 +16,19 @@ public struct L402Caveat: Sendable, Hashable {
     /// skipping it would widen what he handed on.
     /// - Returns: nil where it has no `=` or is no UTF-8, so is none that anybody here knows.
     public init?(_ condition: [UInt8]) {
-        guard let text = String(validating: condition, as: UTF8.self), let equals = text.firstIndex(of: "=") else {
-            return nil
-        }
-        name = Self.trimmed(text[..<equals])
-        value = Self.trimmed(text[text.index(after: equals)...])
+        guard let equals = condition.firstIndex(of: UInt8(ascii: "=")),
+            let name = Self.trimmed(condition[..<equals]), let value = Self.trimmed(condition[(equals + 1)...])
+        else { return nil }
+        self.name = name
+        self.value = value
     }
 
     public var text: String { "\(name)=\(value)" }
 
-    private static func trimmed(_ text: Substring) -> String {
-        let start = text.drop { $0 == " " }
-        guard let end = start.lastIndex(where: { $0 != " " }) else { return "" }
-        return String(start[...end])
+    private static func trimmed(_ bytes: ArraySlice<UInt8>) -> String? {
+        let start = bytes.drop { $0 == UInt8(ascii: " ") }
+        guard let end = start.lastIndex(where: { $0 != UInt8(ascii: " ") }) else { return "" }
+        return String(validating: start[...end], as: UTF8.self)
     }
 }
 
@@ -52,16 +52,24 @@ struct L402Caveats {
 
     /// - Throws: ``CallRefusal`` `credential-insufficient` or `credential-expired`.
     mutating func add(_ caveat: L402Caveat) throws(CallRefusal) {
-        switch caveat.name {
-        case L402Caveat.services: try addServices(caveat)
-        case "\(request.service)_capabilities": try addCapabilities(caveat)
-        case "\(request.service)_method": try addMethods(caveat)
-        case "\(request.service)_path": try addPath(caveat)
-        case "\(request.service)_price": try addPrice(caveat)
-        case "\(request.service)_calls": try addCalls(caveat)
-        case "\(request.service)_valid_until": try addEnd(caveat)
+        if caveat.name == L402Caveat.services { return try addServices(caveat) }
+        switch ownName(caveat) {
+        case "capabilities": try addCapabilities(caveat)
+        case "method": try addMethods(caveat)
+        case "path": try addPath(caveat)
+        case "price": try addPrice(caveat)
+        case "calls": try addCalls(caveat)
+        case "valid_until": try addEnd(caveat)
         default: break
         }
+    }
+
+    /// What follows the service's name and `_`; nil for caveats of others.
+    private func ownName(_ caveat: L402Caveat) -> Substring? {
+        let (name, service) = (caveat.name.utf8, request.service.utf8)
+        guard name.starts(with: service) else { return nil }
+        let rest = name.dropFirst(service.count)
+        return rest.first == UInt8(ascii: "_") ? Substring(rest.dropFirst()) : nil
     }
 
     /// What they come to. A macaroon without `services` is for nothing here: ours always have it.

@@ -62,41 +62,33 @@ public struct L402Credential: Sendable, Equatable {
 
     /// Whether any part of the value has the scheme.
     static func speaksL402(_ value: String) -> Bool {
-        value.split(separator: ",").contains { schemeEnd($0) != nil }
+        AuthorizationPart.parts(of: value).contains { credentials(in: $0) != nil }
     }
 
-    /// Where the credentials start, if this part of a value starts with the scheme and a space.
-    private static func schemeEnd(_ part: Substring) -> Substring.Index? {
-        let start = part.drop { $0 == " " || $0 == "\t" }
-        let scheme = start.prefix(4).uppercased()
-        guard scheme == "L402" || scheme == "LSAT" else { return nil }
-        let rest = start.dropFirst(4)
-        // A line that is nothing but the scheme speaks it too, badly.
-        guard let next = rest.first else { return rest.startIndex }
-        return next == " " || next == "\t" ? rest.startIndex : nil
+    private static func credentials(in part: AuthorizationPart) -> Substring.UTF8View? {
+        part.rest(afterScheme: "l402") ?? part.rest(afterScheme: "lsat")
     }
 
     /// `scheme token[,token…]:preimage`, one or more joined by commas, beside credentials of other schemes.
     private static func split(_ value: String) throws(CallRefusal) -> [(macaroons: [String], preimage: String)] {
         var found: [(macaroons: [String], preimage: String)] = []
         var open: [String]?
-        for part in value.split(separator: ",", omittingEmptySubsequences: false) {
-            var text = part
-            if let end = schemeEnd(part) {
+        for part in AuthorizationPart.parts(of: value) {
+            var text = part.bytes
+            if let credentials = credentials(in: part) {
                 guard open == nil else { throw malformed("it has no preimage") }
                 open = []
-                text = part[end...]
+                text = credentials
             }
             // Not ours, or behind the end of ours: parameters and credentials of another scheme.
             guard var tokens = open else { continue }
-            let trimmed = text.drop { $0 == " " || $0 == "\t" }
-            let pieces = trimmed.split(separator: ":", omittingEmptySubsequences: false)
-            tokens.append(trimmedEnd(pieces[0]))
+            let pieces = text.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            tokens.append(AuthorizationPart.trimmed(pieces[0]))
             guard tokens.count <= maximumMacaroons, pieces.count <= 2 else {
                 throw malformed("it has too many parts")
             }
             if pieces.count == 2 {
-                found.append((tokens, trimmedEnd(pieces[1])))
+                found.append((tokens, AuthorizationPart.trimmed(pieces[1])))
                 open = nil
             } else {
                 open = tokens
@@ -104,11 +96,6 @@ public struct L402Credential: Sendable, Equatable {
         }
         guard open == nil else { throw malformed("it has no preimage") }
         return found
-    }
-
-    private static func trimmedEnd(_ text: Substring) -> String {
-        guard let end = text.lastIndex(where: { $0 != " " && $0 != "\t" }) else { return "" }
-        return String(text[...end])
     }
 
     private static func decode(_ tokens: [String], preimage text: String) throws(CallRefusal) -> L402Credential {

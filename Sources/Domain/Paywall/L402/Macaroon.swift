@@ -102,6 +102,12 @@ public struct Macaroon: Sendable, Equatable {
         return ConstantTime.equal(chained, signature)
     }
 
+    /// Whether it is another one, signature and all, in a time that tells nothing of the signature.
+    func isSame(as other: Macaroon?) -> Bool {
+        guard let other, ConstantTime.equal(signature, other.signature) else { return false }
+        return identifier == other.identifier && caveats == other.caveats
+    }
+
     static func requireField(_ bytes: [UInt8]) throws(MacaroonError) {
         guard bytes.count <= maximumFieldBytes else {
             throw MacaroonError(.tooLarge, "A field of a macaroon has at most \(maximumFieldBytes) bytes.")

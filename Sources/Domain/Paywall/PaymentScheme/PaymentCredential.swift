@@ -50,12 +50,14 @@ public struct PaymentCredential: Sendable, Equatable {
         return found
     }
 
-    static func speaksPayment(_ value: String) -> Bool { value.split(separator: ",").contains { token($0) != nil } }
+    static func speaksPayment(_ value: String) -> Bool {
+        AuthorizationPart.parts(of: value).contains { $0.rest(afterScheme: "payment") != nil }
+    }
 
     private static func tokens(_ values: [String]) throws(CallRefusal) -> [String] {
         var found: [String] = []
         for value in values {
-            for part in value.split(separator: ",") {
+            for part in AuthorizationPart.parts(of: value) {
                 guard let token = token(part) else { continue }
                 guard token.utf8.count <= maximumBytes else {
                     throw CallRefusal(.credentialMalformed, "The credential is longer than \(maximumBytes) bytes.")
@@ -67,16 +69,8 @@ public struct PaymentCredential: Sendable, Equatable {
     }
 
     /// What follows the scheme, if this part of a line starts with it.
-    private static func token(_ part: Substring) -> String? {
-        let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }
-        let start = part.drop(while: isSpace)
-        let scheme = start.prefix(PaymentChallenge.scheme.count)
-        guard scheme.lowercased() == "payment" else { return nil }
-        let rest = start.dropFirst(PaymentChallenge.scheme.count)
-        guard rest.first.map(isSpace) ?? true else { return nil }
-        let token = rest.drop(while: isSpace)
-        guard let end = token.lastIndex(where: { !isSpace($0) }) else { return "" }
-        return String(token[...end])
+    private static func token(_ part: AuthorizationPart) -> String? {
+        part.rest(afterScheme: "payment").map(AuthorizationPart.trimmed)
     }
 
     private static func decode(_ token: String) throws(CallRefusal) -> PaymentCredential {
