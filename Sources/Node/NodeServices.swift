@@ -133,7 +133,7 @@ struct NodeServices: Sendable {
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: log.origin),
+            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: { log.origin }),
             logger: logger
         )
         return NodeServices(
@@ -238,7 +238,7 @@ struct NodeServices: Sendable {
     private static func gatewayConfiguration(
         _ configuration: NodeConfiguration,
         sale: ExactSale?,
-        logOrigin: String
+        logOrigin: @escaping @Sendable () -> String
     ) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
         gateway.exact = sale

@@ -17,7 +17,7 @@ public struct GatewayConfiguration: Sendable {
     /// that what was signed for another seller can't be replayed here. Empty: loopback only, over plain HTTP.
     public var publicOrigins: [String] = []
     /// The origin of the node's transparency log, where receipts promise to be; nil without one.
-    public var logOrigin: String?
+    public var logOrigin: (@Sendable () -> String)?
     /// How long after a call its proofs are redeemed at the latest, in seconds.
     public var redeemWithinSeconds: Int64 = 600
     /// The most ecash that may lie unredeemed at one mint, in the mint's unit.
