@@ -162,7 +162,11 @@ struct NodeServices: Sendable {
             logger.notice("no calls are sold over Lightning: LNbits shows the preimages of paid invoices to anybody")
             return nil
         }
-        return LightningInvoices(lightning)
+        return LightningInvoices(
+            lightning,
+            feePermille: configuration.feeReservePermille,
+            leastFeeMsat: configuration.feeReserveSat * 1000
+        )
     }
 
     private static func cosigning(
