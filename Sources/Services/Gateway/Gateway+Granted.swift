@@ -103,7 +103,8 @@ extension Gateway {
         )
         let presented = call
         func answer(_ context: PaymentContext, late: CallRefusal? = nil) async throws -> (Response, outcome: String) {
-            let answer = challenge.method == CashuCharge.method ? answerCashuCharge : answerLightningCharge
+            var answer = challenge.method == CashuCharge.method ? answerCashuCharge : answerLightningCharge
+            if challenge.intent == LightningSessionWire.intent { answer = answerSession }
             return try await answer(presented, credential, context, late, key, caller, body)
         }
         do {
@@ -188,13 +189,13 @@ extension Gateway {
     }
 
     /// What of a grant's call may come back: of a credit what the call does not use.
-    private func claimQuote(_ call: IncomingCall, of grant: StoredGrant) -> ClaimQuote? {
+    private func claimQuote(_ call: IncomingCall, of grant: StoredGrant, session: SessionClaim?) -> ClaimQuote? {
         guard call.isMeasured else { return nil }
         return ClaimQuote(
             quoted: call.price.amount,
             isMaximum: call.quote?.isMaximum ?? false,
             // Of what is no credit the whole is the price.
-            perUnit: grant.isCredit ? grant.callMsat : grant.msat,
+            perUnit: session?.unitMsat ?? (grant.isCredit ? grant.callMsat : grant.msat),
             used: call.used,
             holder: call.holder
         )
@@ -235,11 +236,12 @@ extension Gateway {
     // MARK: The claim
 
     /// Claims one call of a grant, then makes it.
-    private func answerGranted(
+    func answerGranted(
         _ call: IncomingCall,
         use: GrantUse,
         grant: StoredGrant,
         dialect: PaymentDialect,
+        session: SessionClaim? = nil,
         key: String?,
         caller: CallerIdentity?,
         body: IntakeBody
@@ -249,7 +251,7 @@ extension Gateway {
         use.lateness = use.lateness ?? call.unavailable
         // One call: the payment names it, and the same request gets the same answer. Of several each is a new one, unless the
         // client names it itself ([GRA-4]).
-        let isOneCall = grant.terms.calls == 1 && !grant.isCredit
+        let isOneCall = session?.opens ?? (grant.terms.calls == 1 && !grant.isCredit)
         let name =
             isOneCall || key != nil ? use.digest : PaymentDigest(paymentHash: grant.terms.paymentHash, callID: id)
         guard
@@ -275,7 +277,7 @@ extension Gateway {
             caller: caller,
             price: use.msat,
             isOnline: false,
-            quote: claimQuote(call, of: grant),
+            quote: claimQuote(call, of: grant, session: session),
             at: clock.now()
         )
         claim.paymentIdentifier = call.paymentIdentifier
