@@ -49,7 +49,10 @@ struct ReceiptDesk: Sendable {
             requestedAt: claim.at,
             respondedAt: max(now, claim.at),
             outcome: outcome,
-            settlement: settlement
+            settlement: settlement,
+            delegation: claim.caller?.delegation.map {
+                ReceiptDelegation(chain: $0.chain, ticket: $0.ticket, checked: $0.checked)
+            }
         )
         return try Receipt.issue(claims, by: signer, now: now)
     }
