@@ -56,6 +56,7 @@ public final class Node: Sendable {
     let log: AuditLog
     let budgets: BudgetOffice
     let delegatedPurse: DelegatedPurse
+    let cosigning: Cosigning?
     let logger: Logger
 
     private init(
@@ -94,6 +95,7 @@ public final class Node: Sendable {
         log = services.log
         budgets = services.budgets
         delegatedPurse = services.delegatedPurse
+        cosigning = services.cosigning
         self.logger = logger
     }
 

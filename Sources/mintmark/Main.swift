@@ -36,7 +36,8 @@ struct Mintmark: AsyncParsableCommand {
             PassportCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
-            VerifyCommand.self, LogCommand.self, LightningSimulatorCommand.self, DemoServiceCommand.self,
+            VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,
+            DemoServiceCommand.self,
         ]
     )
 }

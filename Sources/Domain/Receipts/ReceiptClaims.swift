@@ -99,6 +99,8 @@ public struct ReceiptClaims: Hashable, Sendable {
     public var settlement: ReceiptSettlement?
     /// nil where the buyer showed no chain.
     public var delegation: ReceiptDelegation?
+    /// The promise that the seller's log will hold the receipt; nil where the seller keeps no log.
+    public var promise: InclusionPromise?
 
     public init(
         id: String,
@@ -118,7 +120,8 @@ public struct ReceiptClaims: Hashable, Sendable {
         respondedAt: Timestamp,
         outcome: ReceiptOutcome,
         settlement: ReceiptSettlement? = nil,
-        delegation: ReceiptDelegation? = nil
+        delegation: ReceiptDelegation? = nil,
+        promise: InclusionPromise? = nil
     ) {
         self.id = id
         self.seller = seller
@@ -138,6 +141,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         self.outcome = outcome
         self.settlement = settlement
         self.delegation = delegation
+        self.promise = promise
     }
 
     /// The document without its proof.
@@ -177,6 +181,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         document["requestedAt"] = .string(requestedAt.rfc3339)
         document["respondedAt"] = .string(respondedAt.rfc3339)
         document["outcome"] = .string(outcome.rawValue)
+        document["inclusionPromise"] = promise?.json
         return document
     }
 

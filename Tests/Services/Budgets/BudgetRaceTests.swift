@@ -10,7 +10,7 @@ import Testing
 /// A tree of three levels whose fifty leaves spend one budget at once.
 @Suite("Budgets in a race")
 struct BudgetRaceTests {
-    private struct Tree {
+    private struct Tree: Sendable {
         var bank: Bank
         var root: Delegation
         var chains: [(actor: Int, links: [Delegation])]
