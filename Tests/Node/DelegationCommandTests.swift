@@ -3,7 +3,9 @@ import Cryptography
 import Delegation
 import Encodings
 import Foundation
+import NIOHTTP1
 import SignedDocuments
+import Storage
 import TestSupport
 import Testing
 

@@ -59,7 +59,9 @@ extension Gateway {
                         + " Content-Digest: sha-256. Nothing was taken."
                 )
             }
-            let caller = try await checkCaller(call, body: body.fact)
+            // A buyer that has a key asks for the price with it; a chain comes with the payment.
+            let isAsking = payment == nil && !call.rule.dependsOnCaller
+            let caller = try await checkCaller(call, body: body.fact, isAsking: isAsking)
             let call = try await quoted(call, body: body, caller: caller)
             switch payment {
             case nil:

@@ -16,7 +16,7 @@ struct ChainAttackTests {
         #expect(Sample.code([], try Sample.invocation(by: 0, [])) == nil)
     }
 
-    @Test("[DLG-6] widened: a command, a budget, an accounting node that was not given")
+    @Test("[DLG-5] [DLG-6] widened: a command, a budget, an accounting node that was not given")
     func widened() throws {
         let root = try Sample.link(0, 1, command: "/pay/call", budget: 100)
         #expect(Sample.code([root, try Sample.link(1, 2, command: "/pay")]) == .commandWidened)

@@ -86,7 +86,7 @@ struct DelegatedCallTests {
         #expect(Self.outcome(plain, requiresTicket: true).assurance == .chain)
     }
 
-    @Test("[DLG-11] another request, another caller, a long life, another command")
+    @Test("[DLG-3] [DLG-11] another request, another caller, a long life, another command")
     func binding() throws {
         let call = try Self.call()
         #expect(Self.outcome(call, method: "POST").code == .wrongRequest)

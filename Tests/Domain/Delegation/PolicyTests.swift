@@ -89,7 +89,7 @@ struct PolicyTests {
         #expect(try !Policy(.array([.array([.text("like"), .text("."), pattern])])).holds(for: text))
     }
 
-    @Test("limits are written as a policy and read back")
+    @Test("[DLG-2] limits are written as a policy and read back")
     func limits() throws {
         let limits = PaymentLimits(perCall: 500, unit: "sat", depth: 3, target: "https://x/*")
         #expect(PaymentLimits(of: try limits.policy()) == limits)

@@ -16,6 +16,12 @@ struct BudgetRaceTests {
         var chains: [(actor: Int, links: [Delegation])]
     }
 
+    private final class Tally: Sendable {
+        let taken = Mutex<UInt64>(0)
+        let refused = Mutex(0)
+        let isDone = Mutex(false)
+    }
+
     private func tree(budget: UInt64) throws -> Tree {
         let bank = try Bank(keys: 60)
         let root = try bank.link(0, 1, budget: budget)
@@ -31,8 +37,7 @@ struct BudgetRaceTests {
     @Test("[DLG-7] fifty leaves spend 1,000 sat at once, and never one more")
     func fiftyLeaves() async throws {
         let tree = try tree(budget: 1000)
-        let taken = Mutex<UInt64>(0)
-        let refused = Mutex(0)
+        let tally = Tally()
         await withTaskGroup(of: Void.self) { group in
             for (index, chain) in tree.chains.enumerated() {
                 group.addTask {
@@ -47,19 +52,19 @@ struct BudgetRaceTests {
                             )
                         }
                         switch code {
-                        case nil: taken.withLock { $0 += amount }
-                        case "budget-exceeded": refused.withLock { $0 += 1 }
+                        case nil: tally.taken.withLock { $0 += amount }
+                        case "budget-exceeded": tally.refused.withLock { $0 += 1 }
                         default: Issue.record("refused as \(code ?? "")")
                         }
                     }
                 }
             }
         }
-        let sum = taken.withLock { $0 }
+        let sum = tally.taken.withLock { $0 }
         #expect(sum <= 1000)
         // A sat could still be asked for until nothing was left.
         #expect(sum > 993)
-        #expect(refused.withLock { $0 } > 0)
+        #expect(tally.refused.withLock { $0 } > 0)
         #expect(try await tree.bank.spent(tree.root) == sum)
         #expect(try await tree.bank.office.audit() == [])
     }
@@ -83,20 +88,20 @@ struct BudgetRaceTests {
         let tree = try tree(budget: 100_000)
         let path = tree.bank.folder.path + "/node.sqlite"
         let images = try TemporaryFolder()
-        let isDone = Mutex(false)
+        let tally = Tally()
         try await withThrowingTaskGroup(of: Int.self) { group in
             group.addTask {
                 for index in 0..<300 {
                     let chain = tree.chains[index % 50]
                     try await tree.bank.spend(chain.actor, chain.links, amount: 3, call: UInt64(index))
                 }
-                isDone.withLock { $0 = true }
+                tally.isDone.withLock { $0 = true }
                 return 0
             }
             group.addTask {
                 // What a disk holds at some moment: the file, and as much of the log as was written.
                 var count = 0
-                while !isDone.withLock({ $0 }), count < 40 {
+                while !tally.isDone.withLock({ $0 }), count < 40 {
                     let copy = images.path + "/\(count).sqlite"
                     try FileManager.default.copyItem(atPath: path, toPath: copy)
                     try FileManager.default.copyItem(atPath: path + "-wal", toPath: copy + "-wal")

@@ -11,7 +11,7 @@ import Testing
 
 @Suite("The accounting node")
 struct DebitTests {
-    @Test("[DLG-7] a debit goes over every link, and its ticket holds for that call alone")
+    @Test("[DLG-4] [DLG-7] a debit goes over every link, and its ticket holds for that call alone")
     func ticket() async throws {
         let bank = try Bank()
         let links = [try bank.link(0, 1, budget: 1000), try bank.link(1, 2, budget: 50)]

@@ -4,7 +4,9 @@ import Cryptography
 import Delegation
 import Encodings
 import Gateway
+import NIOCore
 import NIOHTTP1
+import Paywall
 import Receipts
 import SignedDocuments
 import TestSupport
@@ -111,7 +113,7 @@ struct DelegationSaleTests {
         try await node.start()
         let upstream = TestUpstream()
         try await withServer(upstream.router()) { upstreamPort in
-            try await node.sell(port: upstreamPort, amount: 4) { $0.delegation = requirement }
+            try await node.sell(upstream: upstreamPort, amount: 4) { $0.delegation = requirement }
             try await withServer(node.router()) { port in
                 try await withClient { client in
                     try await body(Setting(node: node, client: client, port: port, root: root, planner: planner))
