@@ -219,24 +219,18 @@ extension Node {
     /// node that was set back to an older copy must not go on from there ([LOG-8]).
     private var logRound: any Service {
         Round("log") { [log, cosigning, fence, logger] in
-            await cosigning?.collect()
+            // First the fence, then the halt: a crash between the two leaves no money moving.
+            let stopMoney: @Sendable () async throws -> Void = { try await fence.raise(reason: "log-rewritten") }
+            await cosigning?.collect(beforeHalt: stopMoney)
             var rounds = 0
             while !Task.isCancelled {
                 if fence.raised == nil, log.halted == nil {
                     do {
                         try await log.drain()
                         rounds += 1
-                        if rounds % 10 == 0 { await cosigning?.collect() }
+                        if rounds % 10 == 0 { await cosigning?.collect(beforeHalt: stopMoney) }
                     } catch {
                         logger.warning("the log goes on later", metadata: ["error": "\(error)"])
-                    }
-                }
-                if log.halted != nil, fence.raised == nil, !log.isHaltAcknowledged {
-                    do {
-                        try await fence.raise(reason: "log-rewritten")
-                        log.acknowledgeHalt()
-                    } catch {
-                        logger.critical("the fence cannot be put up", metadata: ["error": "\(error)"])
                     }
                 }
                 try? await Task.sleep(for: .milliseconds(500))

@@ -142,7 +142,7 @@ struct NodeServices: Sendable {
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: log.origin),
+            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: { log.origin }),
             budgets: budgets,
             logger: logger
         )
@@ -193,7 +193,11 @@ struct NodeServices: Sendable {
             logger.notice("no calls are sold over Lightning: LNbits shows the preimages of paid invoices to anybody")
             return nil
         }
-        return LightningInvoices(lightning)
+        return LightningInvoices(
+            lightning,
+            feePermille: configuration.feeReservePermille,
+            leastFeeMsat: configuration.feeReserveSat * 1000
+        )
     }
 
     private static func cosigning(
@@ -220,6 +224,7 @@ struct NodeServices: Sendable {
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
         var identity = IdentityConfiguration(publicURL: configuration.publicURL)
+        identity.registration = configuration.registration
         identity.allowsLocalLists = configuration.isLoopback
         // A verifier may ask for a list a second or two old; signing one anew costs microseconds.
         identity.listResignSeconds = 1
@@ -268,7 +273,7 @@ struct NodeServices: Sendable {
     private static func gatewayConfiguration(
         _ configuration: NodeConfiguration,
         sale: ExactSale?,
-        logOrigin: String
+        logOrigin: @escaping @Sendable () -> String
     ) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
         gateway.exact = sale

@@ -45,10 +45,15 @@ public struct BOLT11Invoice: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Refuses an invoice that must not be paid now on this network.
+    /// - Parameter openAmountMsat: what one that names no amount is paid; nil: such a one is refused.
     /// - Returns: its amount in msat.
     /// - Throws: `networkMismatch`, `amountRequired` or `expired`.
     @discardableResult
-    public func requirePayable(on network: LightningNetwork, at now: Timestamp) throws(LightningError) -> UInt64 {
+    public func requirePayable(
+        on network: LightningNetwork,
+        at now: Timestamp,
+        openAmountMsat: UInt64? = nil
+    ) throws(LightningError) -> UInt64 {
         guard currency == network.currency else {
             throw LightningError(
                 .networkMismatch,
@@ -56,7 +61,8 @@ public struct BOLT11Invoice: Hashable, Sendable, CustomStringConvertible {
                     + " (ln\(network.currency.rawValue)): ask the payee for an invoice of that network"
             )
         }
-        guard let amountMsat else {
+        let named = (amountMsat ?? 0) == 0 ? openAmountMsat : amountMsat
+        guard let amountMsat = named else {
             throw LightningError(
                 .amountRequired,
                 "the invoice names no amount, and this node pays only those that do: ask the payee for one with an amount"

@@ -58,6 +58,22 @@ public protocol LightningBackend: Sendable {
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome
 
+    /// Makes an invoice in which the payer chooses the amount; otherwise as `createInvoice`.
+    /// - Throws: `unsupported` where `abilities.takesOpenInvoices` is false.
+    func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice
+
+    /// Pays an invoice that names no amount; everything said of `pay` holds for it.
+    /// - Parameter amountMsat: 1 to `LightningLimits.maximumAmountMsat`, a multiple of `abilities.amountStepMsat`.
+    /// - Throws: `unsupported` where `abilities.takesOpenInvoices` is false, `invalidRequest` for one with an amount.
+    func payOpen(
+        invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome
+
     /// The payment hashes of invoices made here, as they are paid. Hints: each may come twice, late or never, so
     /// `invoiceStatus` is the only word that counts. Goes on, over lost connections, until the reading task ends; ends at
     /// once where the backend tells nothing by itself.
@@ -79,6 +95,21 @@ extension LightningBackend {
         throw LightningError(.unsupported, "this Lightning backend cannot pay a part of an invoice")
     }
 
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        throw LightningError(.unsupported, "this Lightning backend makes no invoices without an amount")
+    }
+
+    public func payOpen(
+        invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        throw LightningError(.unsupported, "this Lightning backend pays no invoices without an amount")
+    }
+
     public func settledInvoices() -> AsyncStream<[UInt8]> { AsyncStream { $0.finish() } }
 
     public func checkNetwork() async throws(LightningError) {}
@@ -91,10 +122,13 @@ public struct LightningAbilities: Hashable, Sendable {
     public var amountStepMsat: UInt64
     /// Whether `payPart` works (NUT-15).
     public var paysParts: Bool
+    /// Whether invoices without an amount can be made and paid.
+    public var takesOpenInvoices: Bool
 
-    public init(amountStepMsat: UInt64 = 1, paysParts: Bool = false) {
+    public init(amountStepMsat: UInt64 = 1, paysParts: Bool = false, takesOpenInvoices: Bool = false) {
         self.amountStepMsat = amountStepMsat
         self.paysParts = paysParts
+        self.takesOpenInvoices = takesOpenInvoices
     }
 }
 
@@ -106,6 +140,17 @@ public enum LightningLimits {
     public static let maximumDescriptionBytes = 500
     /// One week.
     public static let maximumExpirySeconds: UInt32 = 604_800
+
+    /// The amount of an invoice that leaves it to the payer, for `payOpen`.
+    /// - Throws: `invalidRequest` for one that names an amount, or an amount out of bounds.
+    public static func checkOpen(_ invoice: BOLT11Invoice, amountMsat: UInt64) throws(LightningError) {
+        guard (invoice.amountMsat ?? 0) == 0 else {
+            throw LightningError(.invalidRequest, "the invoice names its amount")
+        }
+        guard (1...maximumAmountMsat).contains(amountMsat) else {
+            throw LightningError(.invalidRequest, "a payment is for 1 to \(maximumAmountMsat) msat, not \(amountMsat)")
+        }
+    }
 
     /// Refuses the arguments of `createInvoice` that are out of bounds.
     /// - Throws: `invalidRequest`, naming the bound.

@@ -27,6 +27,9 @@ struct LogOperatorRoutes: Sendable {
                 return .object(shown)
             }
         }
+        group.post("anew") { _, _ in
+            await OperatorResponses.answering { ["origin": .string(try await log.beginAnew())] }
+        }
         // Logs what waits, so that a command finds it there also where no node is running.
         group.get("entries/{id}") { _, context in
             await OperatorResponses.answering {

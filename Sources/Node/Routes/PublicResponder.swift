@@ -37,6 +37,7 @@ struct PublicResponder: HTTPResponder {
         let router = Router(context: PublicContext.self)
         if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
         IdentityRoutes(node.identity).addPublicRoutes(to: router)
+        RegistrationRoutes(node.identity).addPublicRoutes(to: router)
         GatewayRoutes(node.gateway).addPublic(to: router)
         WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
         if let settlement = node.settlement {

@@ -17,10 +17,6 @@ extension AuditLog {
     /// seen. nil while all is well.
     public var halted: LogHalt? { witnessed.withLock { $0.halt } }
 
-    /// Whether the node has drawn the consequence of the halt.
-    public var isHaltAcknowledged: Bool { witnessed.withLock { $0.isAcknowledged } }
-    public func acknowledgeHalt() { witnessed.withLock { $0.isAcknowledged = true } }
-
     /// The latest checkpoint that a witness has cosigned, with its cosignatures; nil before the first.
     public var witnessedCheckpoint: SignedNote? { witnessed.withLock { $0.note } }
 
@@ -28,8 +24,6 @@ extension AuditLog {
     struct Witnessed: Sendable {
         var note: SignedNote?
         var halt: LogHalt?
-        /// Whether the node has stopped money because of it already, once in this process.
-        var isAcknowledged = false
 
         static func read(in connection: Connection) throws -> Witnessed {
             var witnessed = Witnessed()
@@ -37,8 +31,6 @@ extension AuditLog {
                 witnessed.note = try SignedNote(row.text(0))
             }
             if let row = try connection.first("SELECT reason, evidence, at FROM audit_halt WHERE id = 1") {
-                // The fence that it put up stays up by itself, or the operator has taken it down.
-                witnessed.isAcknowledged = true
                 witnessed.halt = LogHalt(
                     reason: try row.text(0),
                     evidence: try row.optionalText(1),

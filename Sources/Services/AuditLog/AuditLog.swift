@@ -19,7 +19,7 @@ public final class AuditLog: Sendable {
     static let maximumDocumentBytes = 256 * 1024
 
     let database: Database
-    private let key: Ed25519.PrivateKey
+    let key: Ed25519.PrivateKey
     private let sources: [any OutboxSource]
     let clock: WallClock
     private let logger: Logger
@@ -98,6 +98,8 @@ public final class AuditLog: Sendable {
 
     /// The latest note, where it is the one with this text.
     func headNote(of text: String) -> SignedNote? { head.withLock { $0.note.text == text ? $0.note : nil } }
+
+    func replaceHead(_ fresh: Head) { head.withLock { $0 = fresh } }
 
     /// Shows signatures under the latest checkpoint, where it is the one that they are of.
     func addToHead(_ signatures: [SignedNote.Signature], under text: String) {

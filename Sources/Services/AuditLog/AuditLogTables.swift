@@ -54,5 +54,28 @@ public enum AuditLogTables {
                 ) STRICT;
                 """
         ),
+        Migration(
+            id: "audit-3",
+            sql: """
+                CREATE TABLE audit_past_logs (
+                    origin TEXT PRIMARY KEY,
+                    note TEXT NOT NULL,
+                    reason TEXT NOT NULL,
+                    evidence TEXT,
+                    at INTEGER NOT NULL
+                ) STRICT;
+
+                CREATE TABLE audit_past_entries (
+                    origin TEXT NOT NULL,
+                    position INTEGER NOT NULL,
+                    entry BLOB NOT NULL,
+                    salt BLOB NOT NULL,
+                    kind TEXT NOT NULL,
+                    reference TEXT NOT NULL,
+                    document BLOB,
+                    PRIMARY KEY (origin, position)
+                ) WITHOUT ROWID, STRICT;
+                """
+        ),
     ]
 }

@@ -37,12 +37,14 @@ public struct Cosigning: Sendable {
 
     /// Has every witness that is behind cosign the latest checkpoint. A witness that cannot be reached is asked in the next
     /// round.
-    public func collect() async {
+    ///
+    /// - Parameter beforeHalt: what must be on the disk before the log is halted for good, such as that no money moves.
+    public func collect(beforeHalt: @escaping @Sendable () async throws -> Void = {}) async {
         await withTaskGroup(of: Void.self) { group in
             for witness in witnesses {
                 group.addTask {
                     do {
-                        try await collect(from: witness)
+                        try await collect(from: witness, beforeHalt)
                     } catch {
                         logger.warning(
                             "a witness has not cosigned",
@@ -54,7 +56,7 @@ public struct Cosigning: Sendable {
         }
     }
 
-    private func collect(from witness: LogWitness) async throws {
+    private func collect(from witness: LogWitness, _ beforeHalt: @Sendable () async throws -> Void) async throws {
         guard log.halted == nil else { return }
         var old = try await log.sizeKnown(to: witness.key)
         // Once with what is known, once with what the witness says, and once where the log grew meanwhile.
@@ -65,7 +67,8 @@ public struct Cosigning: Sendable {
             if old > head.checkpoint.size {
                 return try await halt(
                     by: witness,
-                    "it has followed the log up to \(old) entries, and the log has \(head.checkpoint.size)"
+                    "it has followed the log up to \(old) entries, and the log has \(head.checkpoint.size)",
+                    after: beforeHalt
                 )
             }
             let request = AddCheckpoint(
@@ -84,15 +87,24 @@ public struct Cosigning: Sendable {
                 if size > log.current.checkpoint.size {
                     return try await halt(
                         by: witness,
-                        "it has followed the log up to \(size) entries, and the log has \(log.current.checkpoint.size)"
+                        "it has followed the log up to \(size) entries, and the log has \(log.current.checkpoint.size)",
+                        after: beforeHalt
                     )
                 }
                 if size == old, size == head.checkpoint.size {
-                    return try await halt(by: witness, "it has cosigned another tree of \(size) entries")
+                    return try await halt(
+                        by: witness,
+                        "it has cosigned another tree of \(size) entries",
+                        after: beforeHalt
+                    )
                 }
                 old = size
             case 422:
-                return try await halt(by: witness, "the log does not begin with the \(old) entries that it cosigned")
+                return try await halt(
+                    by: witness,
+                    "the log does not begin with the \(old) entries that it cosigned",
+                    after: beforeHalt
+                )
             default:
                 throw LogError(.malformed, "the witness answers \(status): \(body.prefix(200))")
             }
@@ -123,13 +135,25 @@ public struct Cosigning: Sendable {
         try await log.keep(found, under: head.note.text, of: witness.key, size: head.checkpoint.size)
     }
 
-    private func halt(by witness: LogWitness, _ reason: String) async throws {
+    private func halt(
+        by witness: LogWitness,
+        _ reason: String,
+        after beforeHalt: @Sendable () async throws -> Void
+    ) async throws {
+        // Whatever comes of it, the log must not go on.
+        var failure: (any Error)?
+        do {
+            try await beforeHalt()
+        } catch {
+            failure = error
+        }
         let evidence = try? await laterCheckpoint(of: witness)
         try await log.halt("the witness \(witness.key.name) says that \(reason)", evidence: evidence)
         logger.critical(
             "the log takes no more entries: this is not the history that was witnessed",
             metadata: ["witness": "\(witness.key.name)", "why": "\(reason)", "proven": "\(evidence != nil)"]
         )
+        if let failure { throw failure }
     }
 
     /// What the witness cosigned last, where it is signed by this log's own key too: the proof that it says the truth.

@@ -105,6 +105,8 @@ public struct GrantUse: Sendable {
     public var keepsPrice: Bool
     /// Why the credential is not taken any more, save for a call that was restored after a refund ([GRA-5]).
     public var lateness: CallRefusal?
+    /// Whether the grant is a session's money, which its calls alone may take.
+    public var isSession: Bool
 
     public init(
         allowed: L402Allowance,
@@ -112,8 +114,10 @@ public struct GrantUse: Sendable {
         callMsat: UInt64,
         units: UInt64 = 1,
         keepsPrice: Bool = false,
-        lateness: CallRefusal? = nil
+        lateness: CallRefusal? = nil,
+        isSession: Bool = false
     ) {
+        self.isSession = isSession
         self.allowed = allowed
         self.request = request
         self.callMsat = callMsat

@@ -30,6 +30,7 @@ extension Gateway {
     func requireSellable(_ service: ServiceDefinition) throws(GatewayError) {
         for rule in service.prices.rules { try requireSellable(rule, of: service) }
         try requireSellableOverX402(service)
+        try requireSellableBySession(service)
         let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning, .x402Lightning])
         guard isExplicit || service.pass != nil else { return }
         guard let invoiceDesk else {
@@ -74,7 +75,7 @@ extension Gateway {
         guard !ways.isEmpty else {
             throw refuse(
                 "a metered call pays its maximum and gets the rest back, which takes cashu, payment-cashu, or l402 with a"
-                    + " pass of calls or credit."
+                    + " pass of calls or credit, or payment-session."
             )
         }
     }
@@ -98,6 +99,7 @@ extension Gateway {
             }
         }
         if !offered.isDisjoint(with: [.l402, .paymentLightning]) { await addInvoice(to: &terms, call: call) }
+        if offered.contains(.paymentSession) { terms.session = await sessionOffer(for: call) }
         let x402 = await x402Challenge(call, because: refusal)
         terms.x402 = x402.headers.first
         terms.x402Leaner = Array(x402.headers.dropFirst())
@@ -194,7 +196,7 @@ extension Gateway {
                 }
             ways.append("Or pay \(what) of WWW-Authenticate: L402 and show the credential in Authorization.")
         }
-        if !dialects.isDisjoint(with: [.paymentCashu, .paymentLightning]) {
+        if !dialects.isDisjoint(with: [.paymentCashu, .paymentLightning, .paymentSession]) {
             ways.append("Or answer a challenge of WWW-Authenticate: Payment.")
         }
         if dialects.contains(.x402) {

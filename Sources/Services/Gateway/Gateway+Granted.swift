@@ -59,7 +59,7 @@ extension Gateway {
         }
     }
 
-    private func request(of call: IncomingCall) -> L402Request {
+    func request(of call: IncomingCall) -> L402Request {
         L402Request(
             service: call.service.name,
             method: call.method.uppercased(),
@@ -89,7 +89,8 @@ extension Gateway {
         )
         let presented = call
         func answer(_ context: PaymentContext, late: CallRefusal? = nil) async throws -> (Response, outcome: String) {
-            let answer = challenge.method == CashuCharge.method ? answerCashuCharge : answerLightningCharge
+            var answer = challenge.method == CashuCharge.method ? answerCashuCharge : answerLightningCharge
+            if challenge.intent == LightningSessionWire.intent { answer = answerSession }
             return try await answer(presented, credential, context, late, key, caller, body)
         }
         do {
@@ -174,13 +175,13 @@ extension Gateway {
     }
 
     /// What of a grant's call may come back: of a credit what the call does not use.
-    private func claimQuote(_ call: IncomingCall, of grant: StoredGrant) -> ClaimQuote? {
+    private func claimQuote(_ call: IncomingCall, of grant: StoredGrant, session: SessionClaim?) -> ClaimQuote? {
         guard call.isMeasured else { return nil }
         return ClaimQuote(
             quoted: call.price.amount,
             isMaximum: call.quote?.isMaximum ?? false,
             // Of what is no credit the whole is the price.
-            perUnit: grant.isCredit ? grant.callMsat : grant.msat,
+            perUnit: session?.unitMsat ?? (grant.isCredit ? grant.callMsat : grant.msat),
             used: call.used,
             holder: call.holder
         )
@@ -221,11 +222,12 @@ extension Gateway {
     // MARK: The claim
 
     /// Claims one call of a grant, then makes it.
-    private func answerGranted(
+    func answerGranted(
         _ call: IncomingCall,
         use: GrantUse,
         grant: StoredGrant,
         dialect: PaymentDialect,
+        session: SessionClaim? = nil,
         key: String?,
         caller: CallerIdentity?,
         body: IntakeBody
@@ -235,7 +237,7 @@ extension Gateway {
         use.lateness = use.lateness ?? call.unavailable
         // One call: the payment names it, and the same request gets the same answer. Of several each is a new one, unless the
         // client names it itself ([GRA-4]).
-        let isOneCall = grant.terms.calls == 1 && !grant.isCredit
+        let isOneCall = session?.opens ?? (grant.terms.calls == 1 && !grant.isCredit)
         let name =
             isOneCall || key != nil ? use.digest : PaymentDigest(paymentHash: grant.terms.paymentHash, callID: id)
         guard
@@ -261,7 +263,7 @@ extension Gateway {
             caller: caller,
             price: use.msat,
             isOnline: false,
-            quote: claimQuote(call, of: grant),
+            quote: claimQuote(call, of: grant, session: session),
             at: clock.now()
         )
         claim.paymentIdentifier = call.paymentIdentifier

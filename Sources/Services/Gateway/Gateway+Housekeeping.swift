@@ -96,6 +96,7 @@ extension Gateway {
     private func housekeepTokens() async {
         await attempt("payments on chains") { try await self.resolveExact() }
         await attempt("reserved payments") { try await self.settleReserved() }
+        await attempt("sessions") { try await self.endSessions() }
         await attempt("calls given back") { try await self.endExactCredits() }
     }
 

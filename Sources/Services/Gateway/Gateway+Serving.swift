@@ -204,6 +204,8 @@ extension Gateway {
         if let charge { headers[.xCashu] = await change(of: claim, amount: charge.change) }
         headers[.agentReceiptID] = claim.id
         headers[.agentReceipt] = Base64URL.encode(receipt)
+        var call = call
+        if claim.dialect == .paymentSession { call.presented?.spentMsat = charge?.charged ?? claim.total }
         addPaymentFields(to: &headers, of: call)
         return Response(
             status: HTTPResponse.Status(code: answer.status),

@@ -18,7 +18,7 @@ public struct GatewayConfiguration: Sendable {
     /// that what was signed for another seller can't be replayed here. Empty: loopback only, over plain HTTP.
     public var publicOrigins: [String] = []
     /// The origin of the node's transparency log, where receipts promise to be; nil without one.
-    public var logOrigin: String?
+    public var logOrigin: (@Sendable () -> String)?
     /// How long after a call its proofs are redeemed at the latest, in seconds.
     public var redeemWithinSeconds: Int64 = 600
     /// The most ecash that may lie unredeemed at one mint, in the mint's unit.
@@ -64,6 +64,9 @@ public final class Gateway: Sendable {
     public let keys: PaywallKeys
     /// nil where nothing is sold over Lightning.
     let invoiceDesk: InvoiceDesk?
+    let sessions: SQLiteSessionStore
+    /// The same for sessions.
+    let depositDesk: DepositDesk?
     let registry: ServiceRegistry
     let purse: any SellerPurse
     let callers: any CallerCheck
@@ -126,6 +129,18 @@ public final class Gateway: Sendable {
             InvoiceDesk(
                 invoices: $0,
                 store: grants,
+                rates: configuration.rates,
+                limits: configuration.invoiceLimits,
+                clock: clock,
+                logger: logger
+            )
+        }
+        let sessions = SQLiteSessionStore(database: database)
+        self.sessions = sessions
+        depositDesk = invoices.map {
+            DepositDesk(
+                invoices: $0,
+                store: sessions,
                 rates: configuration.rates,
                 limits: configuration.invoiceLimits,
                 clock: clock,
@@ -355,10 +370,24 @@ struct PresentedPayment: Sendable {
     /// The payment hash or the payment digest, in hex.
     var reference: String
     var challengeID: String
+    /// Of a session's end: what goes back, and how that went.
+    var refund: (sats: UInt64, status: PaymentReceipt.Refund)?
+    /// Of a session's call: what it cost, in msat.
+    var spentMsat: UInt64?
 
     /// The value of `Payment-Receipt`; nil where it can't be written.
     func receipt(at now: Timestamp) -> String? {
-        try? PaymentReceipt(method: method, reference: reference, timestamp: now, challengeID: challengeID).header()
+        try? PaymentReceipt(
+            method: method,
+            reference: reference,
+            timestamp: now,
+            challengeID: challengeID,
+            refundSats: refund?.sats,
+            refund: refund?.status,
+            // Rounded up: the fraction of a sat is never less than what the session pays.
+            spentSats: spentMsat.map { $0 / 1000 + ($0 % 1000 == 0 ? 0 : 1) },
+            units: spentMsat == nil ? nil : 1
+        ).header()
     }
 }
 

@@ -93,6 +93,18 @@ extension GatewayTables {
         if prepaid != booked {
             findings.append("calls for \(prepaid) msat are paid and not made, the ledger has \(booked)")
         }
+        let owed =
+            try connection.first(
+                "SELECT coalesce(sum(refund_msat), 0) FROM gateway_sessions WHERE payout IN ('due', 'sending', 'failed')"
+            )?.uint64(0) ?? 0
+        let returning = try LedgerStore.balance(
+            of: GatewayAccounts.returning,
+            unit: GatewayAccounts.grantUnit,
+            in: connection
+        )
+        if owed != returning {
+            findings.append("\(owed) msat are to be returned to payers of sessions, the ledger has \(returning)")
+        }
         let miscounted = try connection.rows(
             """
             SELECT hex(payment_hash), used, (

@@ -205,6 +205,11 @@ public struct GatewayRoutes: Sendable {
                 return .object(entry)
             }
         )
+        let sessions = try await gateway.sessions.totals()
+        object["sessions"] = .object([
+            "open": .integer(Int64(sessions.open)), "owedMsat": .string(String(sessions.owedMsat)),
+            "failedReturns": .integer(Int64(sessions.failed)),
+        ])
         object["offlineStopReason"] = gateway.offlineAcceptanceStop.map { .string($0) }
         return .object(object)
     }

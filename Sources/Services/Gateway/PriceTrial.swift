@@ -87,7 +87,13 @@ extension Gateway {
         if !quote.price.isFree {
             let offered = able(offered(by: service), at: rule, isMaximum: quote.isMaximum, of: service)
             for dialect in offered.sorted(by: { $0.rawValue < $1.rawValue }) {
-                if let way = try await way(dialect, price: quote.price, rule: rule, pass: service.pass) {
+                if let way = try await way(
+                    dialect,
+                    price: quote.price,
+                    rule: rule,
+                    pass: service.pass,
+                    session: service.session
+                ) {
                     ways.append(.object(way))
                 }
             }
@@ -114,7 +120,8 @@ extension Gateway {
         _ dialect: PaymentDialect,
         price: Price,
         rule: PriceRule,
-        pass: CallPass?
+        pass: CallPass?,
+        session: SessionTerms?
     ) async throws -> JSONObject? {
         var object: JSONObject = ["dialect": .string(dialect.rawValue)]
         switch dialect {
@@ -124,7 +131,12 @@ extension Gateway {
             for known in await terms.all() { feePPK = max(feePPK, known.highestInputFeePPK(unit: unit) ?? 0) }
             object["amount"] = .string(String(try askedAmount(price, feePPK: feePPK)))
             object["unit"] = .string(price.unit)
-        case .l402, .paymentLightning, .paymentSession:
+        case .paymentSession:
+            guard let asked = depositDesk?.terms(price, session ?? SessionTerms()) else { return nil }
+            object["amount"] = .string(String(asked.depositSats))
+            object["unit"] = "sat"
+            object["deposit"] = true
+        case .l402, .paymentLightning:
             let isMetered = rule.metering != nil
             guard let terms = invoiceDesk?.terms(price, pass: pass, isMetered: isMetered) else { return nil }
             object["amount"] = .string(String(terms.msat))

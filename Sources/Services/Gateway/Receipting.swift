@@ -9,7 +9,7 @@ import SignedDocuments
 struct ReceiptDesk: Sendable {
     let signer: DocumentSigner
     /// The origin of the node's transparency log, which receipts promise to be in ([RCPT-10]); nil without a log.
-    var logOrigin: String?
+    var logOrigin: (@Sendable () -> String)?
     /// A dialect as receipts name it.
     static func name(_ dialect: PaymentDialect) -> String { dialect == .cashu ? "nut24" : dialect.rawValue }
 
@@ -55,7 +55,7 @@ struct ReceiptDesk: Sendable {
             delegation: claim.caller?.delegation.map {
                 ReceiptDelegation(chain: $0.chain, ticket: $0.ticket, checked: $0.checked)
             },
-            promise: logOrigin.map { promise(in: $0, since: max(now, claim.at)) }
+            promise: logOrigin.map { promise(in: $0(), since: max(now, claim.at)) }
         )
         return try Receipt.issue(claims, by: signer, now: now)
     }

@@ -12,6 +12,14 @@ extension SQLiteClaimStore {
         guard var grant = try SQLiteGrantStore.grant(hash, in: connection), grant.callMsat == use.callMsat else {
             return Self.unknownGrant
         }
+        if use.isSession {
+            let service = use.request.service
+            if let refusal = try SQLiteSessionStore.refusal(of: hash, service: service, at: claim.at, in: connection) {
+                return refusal
+            }
+            // At once, so that what may be missing is told in the session's words.
+            guard grant.prepaid >= use.msat else { return tooLittle(grant, for: use) }
+        }
         var terms = grant.terms
         if grant.restored > 0, let until = grant.restoredUntil, claim.at < until {
             terms.validUntil = terms.validUntil.map { max($0, until) }
@@ -54,6 +62,13 @@ extension SQLiteClaimStore {
         .credentialInvalid,
         "Nothing is sold here for this payment any more, or never was; pay anew."
     )
+
+    private static func tooLittle(_ grant: StoredGrant, for use: GrantUse) -> CallRefusal {
+        CallRefusal(
+            .credentialInsufficient,
+            "The session has \(grant.prepaid) msat left and this call may cost \(use.msat): top it up."
+        )
+    }
 
     static let usedUp = CallRefusal(.credentialUsedUp, "The calls that were paid for are used up; pay anew.")
 

@@ -24,6 +24,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var accepts: Set<PaymentDialect>?
     /// What one payment over L402 buys, where that is more than one call.
     public var pass: CallPass?
+    /// What a session of the `Payment` scheme takes, where `payment-session` is accepted; nil: what is usual.
+    public var session: SessionTerms?
     /// Hosts, pages, and several upstreams.
     public var proxy: ProxyRules
     /// Whether payments of x402's `exact` are settled after the call, as long as what is at risk stays under the node's cap.
@@ -107,14 +109,21 @@ public struct ServiceDefinition: Sendable, Equatable {
     func validateAccepted() throws(GatewayError) {
         try pass?.validate()
         try discovery?.validate()
+        try session?.validate()
+        guard session == nil || accepts?.contains(.paymentSession) == true else {
+            throw GatewayError(
+                .invalidService,
+                "What a session takes is said of a service that accepts payment-session."
+            )
+        }
         guard let accepts else { return }
-        let untaken = accepts.subtracting(Self.takenDialects).subtracting(PaymentDialect.overX402).map(\.rawValue)
-            .sorted()
+        let untaken = accepts.subtracting(Self.takenDialects).subtracting(PaymentDialect.overX402)
+            .subtracting([.paymentSession]).map(\.rawValue).sorted()
         guard untaken.isEmpty else {
             throw GatewayError(
                 .invalidService,
-                "This node does not take \(untaken.joined(separator: ", ")) yet; it takes cashu, payment-cashu, l402 and"
-                    + " payment-lightning."
+                "This node does not take \(untaken.joined(separator: ", ")) yet; it takes cashu, payment-cashu, l402,"
+                    + " payment-lightning and payment-session."
             )
         }
         guard !accepts.isEmpty else {

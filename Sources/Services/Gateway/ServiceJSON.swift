@@ -28,6 +28,7 @@ extension ServiceDefinition {
                 summary: object.optionalString("summary")
             )
             reservesX402 = try object.optionalBool("reserveX402") ?? false
+            session = try object.optionalObject("session").map(SessionTerms.init(json:))
             discovery = try object.optionalObject("discovery").map(ServiceDiscovery.init(json:))
             delegation = try object.optionalObject("delegation").map(DelegationRequirement.init)
             try delegation?.validate()
@@ -82,6 +83,7 @@ extension ServiceDefinition {
         }
         proxy.write(to: &object)
         if reservesX402 { object["reserveX402"] = true }
+        object["session"] = session.map { .object($0.json) }
         object["discovery"] = discovery.map { .object($0.json) }
         object["sla"] = sla.map { .string($0) }
         object["summary"] = summary.map { .string($0) }
@@ -91,7 +93,7 @@ extension ServiceDefinition {
     private static let members: Set<String> = [
         "name", "upstream", "prices", "passport", "delegation", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
-        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery",
+        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery", "session",
     ]
 
     static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {

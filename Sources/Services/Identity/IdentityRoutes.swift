@@ -91,6 +91,8 @@ public struct IdentityRoutes: Sendable {
     public func addOperatorRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
         addAgentRoutes(to: group)
         addPassportRoutes(to: group)
+        addMovingRoutes(to: group)
+        RegistrationRoutes(service).addOperatorRoutes(to: group)
     }
 
     private func addAgentRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
@@ -167,7 +169,7 @@ public struct IdentityRoutes: Sendable {
     }
 
     /// `did`, `challenge` and `signature`, all or none, and `nextKeyHash`.
-    private func ownKey(_ body: JSONObject) throws -> OwnKey? {
+    func ownKey(_ body: JSONObject) throws -> OwnKey? {
         guard let text = try body.optionalString("did") else {
             guard body["challenge"] == nil, body["signature"] == nil, body["nextKeyHash"] == nil else {
                 throw IdentityError(
@@ -185,7 +187,7 @@ public struct IdentityRoutes: Sendable {
         )
     }
 
-    private static func did(_ text: String, _ name: String) throws(IdentityError) -> DIDKey {
+    static func did(_ text: String, _ name: String) throws(IdentityError) -> DIDKey {
         do {
             return try DIDKey(parsing: text)
         } catch {
@@ -215,7 +217,7 @@ public struct IdentityRoutes: Sendable {
         ])
     }
 
-    private func issued(_ result: (agent: Agent, passport: Passport), status: HTTPResponse.Status) -> Response {
+    func issued(_ result: (agent: Agent, passport: Passport), status: HTTPResponse.Status) -> Response {
         RouteAnswers.json(
             ["agent": .object(result.agent.json), "passport": .object(result.passport.document)],
             status: status

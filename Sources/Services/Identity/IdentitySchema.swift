@@ -62,6 +62,7 @@ public enum IdentitySchema {
                     seen_at INTEGER NOT NULL
                 ) STRICT, WITHOUT ROWID;
                 """
-        )
+        ),
+        lifecycle,
     ]
 }

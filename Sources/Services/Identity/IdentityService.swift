@@ -7,6 +7,7 @@ public struct IdentityService: Sendable {
     public let vault: KeyVault
     public let office: PassportOffice
     public let registry: AgentRegistry
+    public let registration: RegistrationDesk
     public let cache: StatusListCache
     public let gate: PassportGate
     private let fetcher: HTTPStatusListFetcher?
@@ -43,6 +44,7 @@ public struct IdentityService: Sendable {
         self.office = office
         self.cache = cache
         registry = AgentRegistry(database: database, vault: vault, office: office)
+        registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
         gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)
     }
 
@@ -59,6 +61,7 @@ public struct IdentityService: Sendable {
                 )
             }
             let purged = try await office.purgeLapsed()
+            try await registration.purge()
             if purged > 0 { logger.info("lapsed passports forgotten", metadata: ["count": "\(purged)"]) }
         } catch {
             logger.error("identity housekeeping failed", metadata: ["error": "\(error)"])

@@ -35,6 +35,20 @@ public struct EmbeddedBackend: LightningBackend {
         )
     }
 
+    public var abilities: LightningAbilities { LightningAbilities(takesOpenInvoices: true) }
+
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        try await simulation.createInvoice(
+            for: try await simulation.account(token: token),
+            amountMsat: nil,
+            description: description,
+            expirySeconds: expirySeconds
+        )
+    }
+
     public func invoiceStatus(paymentHash: [UInt8]) async throws(LightningError) -> InvoiceStatus {
         try await simulation.invoiceStatus(
             of: try await simulation.account(token: token),
@@ -46,9 +60,31 @@ public struct EmbeddedBackend: LightningBackend {
         invoice: BOLT11Invoice,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome {
+        try await pay(invoice, openAmountMsat: nil, maximumFeeMsat: maximumFeeMsat)
+    }
+
+    public func payOpen(
+        invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
+        return try await pay(invoice, openAmountMsat: amountMsat, maximumFeeMsat: maximumFeeMsat)
+    }
+
+    private func pay(
+        _ invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
         let account = try await simulation.account(token: token)
         do {
-            let answer = try await simulation.pay(invoice, from: account, maximumFeeMsat: maximumFeeMsat)
+            let answer = try await simulation.pay(
+                invoice,
+                from: account,
+                openAmountMsat: openAmountMsat,
+                maximumFeeMsat: maximumFeeMsat
+            )
             return answer.isLost ? .pending : answer.outcome
         } catch {
             // A disk that failed at the commit may have kept the payment after all.

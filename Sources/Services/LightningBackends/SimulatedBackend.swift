@@ -91,24 +91,38 @@ public struct SimulatedBackend: LightningBackend {
         return try connection.read { try json.uint64("balanceMsat") }
     }
 
+    public var abilities: LightningAbilities { LightningAbilities(takesOpenInvoices: true) }
+
     public func createInvoice(
         amountMsat: UInt64,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
+    }
+
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
+    }
+
+    private func create(
+        amountMsat: UInt64?,
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
         try LightningLimits.check(
-            amountMsat: amountMsat,
+            amountMsat: amountMsat ?? 1,
             description: description,
             expirySeconds: expirySeconds
         )
-        let json = try await connection.send(
-            .POST,
-            "/invoices",
-            [
-                "amountMsat": JSONValue(amountMsat), "description": .string(description),
-                "expirySeconds": .integer(Int64(expirySeconds)),
-            ]
-        )
+        var body: JSONObject = [
+            "description": .string(description), "expirySeconds": .integer(Int64(expirySeconds)),
+        ]
+        body["amountMsat"] = amountMsat.map { JSONValue($0) }
+        let json = try await connection.send(.POST, "/invoices", body)
         let invoice = try connection.read { try BOLT11Invoice(decoding: try json.string("invoice")) }
         guard invoice.currency == network.currency, invoice.amountMsat == amountMsat else {
             throw LightningError(.invalidAnswer, "the TEST MONEY network made another invoice than was asked for")
@@ -125,17 +139,32 @@ public struct SimulatedBackend: LightningBackend {
         invoice: BOLT11Invoice,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome {
+        try await pay(invoice, openAmountMsat: nil, maximumFeeMsat: maximumFeeMsat)
+    }
+
+    public func payOpen(
+        invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
+        return try await pay(invoice, openAmountMsat: amountMsat, maximumFeeMsat: maximumFeeMsat)
+    }
+
+    private func pay(
+        _ invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
         // After this the network starts nothing for a request that was late, so that `pending` does not turn into a
         // payment long after the caller gave up.
         let startBefore = clock.now().adding(milliseconds: connection.timeoutMilliseconds)
-        let reply = try await connection.exchange(
-            .POST,
-            "/payments",
-            [
-                "invoice": .string(invoice.text), "maximumFeeMsat": JSONValue(maximumFeeMsat),
-                "startBefore": .string(startBefore.rfc3339),
-            ]
-        )
+        var body: JSONObject = [
+            "invoice": .string(invoice.text), "maximumFeeMsat": JSONValue(maximumFeeMsat),
+            "startBefore": .string(startBefore.rfc3339),
+        ]
+        body["amountMsat"] = openAmountMsat.map { JSONValue($0) }
+        let reply = try await connection.exchange(.POST, "/payments", body)
         switch reply {
         case .answered(let json):
             do {

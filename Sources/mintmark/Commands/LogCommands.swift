@@ -20,7 +20,7 @@ struct LogCommand: AsyncParsableCommand {
               mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
               mintmark log verify http://127.0.0.1:8402/log --checkpoint seen.txt
             """,
-        subcommands: [Show.self, Proof.self, Verify.self]
+        subcommands: [Show.self, Proof.self, Verify.self, Anew.self]
     )
 
     struct Show: NodeCommand {
@@ -67,6 +67,25 @@ struct LogCommand: AsyncParsableCommand {
                 throw Failure("no witness has cosigned a tree that holds it yet")
             }
             print(try entry.string(witnessed ? "witnessedProof" : "proof"), terminator: "")
+        }
+    }
+
+    struct Anew: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Begin another log, after a witness found this one to be an older copy and the rest is lost.",
+            discussion: """
+                Put the right database back instead, where you have it. The new log has a name of its own; the old one stays \
+                what it is, without the entries that were lost. Tell the witnesses: mintmark witness add, once more.
+                  mintmark log anew
+                """
+        )
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            try options.confirm("The log's lost entries will never be proven again.")
+            let answer = try await node.call(.post, "/api/log/anew", [:])
+            if options.json { return Output.json(answer) }
+            Output.line("the log is \(answer.shown("origin")) now")
         }
     }
 

@@ -46,6 +46,41 @@ struct PassArgument: ExpressibleByArgument {
     }
 }
 
+/// What `--session-deposit` and `--session-idle` say.
+struct SessionArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What a session over payment-session deposits, in sat.",
+            discussion: "Default: 20 times what a call costs at most. What is left goes back at the end.",
+            valueName: "1000sat"
+        )
+    )
+    var sessionDeposit: String?
+    @Option(
+        help: ArgumentHelp(
+            "After how long without a call a session is ended and its rest returned: 15m, 1h (default), 7d.",
+            valueName: "time"
+        )
+    )
+    var sessionIdle: PassArgument?
+
+    func validate() throws {
+        if let sessionDeposit, PriceArgument.money(sessionDeposit)?.unit != "sat" {
+            throw ValidationError("--session-deposit is an amount in sat, such as 1000sat.")
+        }
+        if let sessionIdle, sessionIdle.json["seconds"] == nil {
+            throw ValidationError("--session-idle is a time, such as 15m or 1h.")
+        }
+    }
+
+    func write(to service: inout JSONObject) {
+        var session = JSONObject()
+        session["depositSats"] = sessionDeposit.flatMap { PriceArgument.money($0) }.map { .string(String($0.amount)) }
+        session["idleSeconds"] = sessionIdle?.json["seconds"]
+        if !session.isEmpty { service["session"] = .object(session) }
+    }
+}
+
 extension ServiceCommand {
     struct Add: NodeCommand {
         static let configuration = CommandConfiguration(
@@ -61,6 +96,10 @@ extension ServiceCommand {
                   mintmark service add weather --upstream … --price 2sat --accept cashu,l402,payment-lightning
                   mintmark service add weather --upstream … --price 2sat --accept l402 --pass 100
                   mintmark service add weather --upstream … --price 50sat --accept cashu,l402 --pass 1h
+                By payment-session a Lightning deposit pays for many calls, each what it costs, and what is left goes back to \
+                the payer: when it asks, or when it made no call for a while.
+                  mintmark service add llm --upstream … --price '1sat+2sat/x-tokens,max=100sat' \\
+                      --accept cashu,payment-session --session-deposit 2000sat --session-idle 1h
                 Over x402 it is paid for with a token on an EVM chain (x402-exact, settled before the call, or after it with \
                 --reserve-x402), with ecash (x402-cashu) or over Lightning (x402-lightning).
                   mintmark service add weather --upstream … --price 1usd --accept x402-exact,x402-cashu
@@ -94,9 +133,9 @@ extension ServiceCommand {
         var idempotent = false
         @Option(
             help: ArgumentHelp(
-                "How it can be paid for: cashu, l402, payment-lightning, payment-cashu, x402-exact, x402-cashu, x402-lightning.",
+                "How it can be paid for: cashu, l402, payment-lightning, payment-session, payment-cashu, x402-exact, x402-cashu, x402-lightning.",
                 discussion:
-                    "With commas between. Default: every way that the node has but x402-cashu and x402-lightning.",
+                    "With commas between. Default: every way that the node has but payment-session, x402-cashu and x402-lightning.",
                 valueName: "ways"
             )
         )
@@ -108,6 +147,7 @@ extension ServiceCommand {
             )
         )
         var pass: PassArgument?
+        @OptionGroup var session: SessionArguments
         @Flag(
             help: "Settle x402-exact payments after the call, up to the node's x402.reserveCaps, instead of before it."
         )
@@ -151,6 +191,7 @@ extension ServiceCommand {
                 )
             }
             service["pass"] = pass?.json
+            session.write(to: &service)
             if reserveX402 { service["reserveX402"] = true }
             if let discovery {
                 guard let data = FileManager.default.contents(atPath: discovery), data.count <= 65_536 else {

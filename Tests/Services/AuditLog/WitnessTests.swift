@@ -157,7 +157,14 @@ struct WitnessTests {
         try copy.write(to: URL(filePath: path))
         let rewound = try await LogSetting(folder)
         try await rewound.post(7, from: 20)
-        await witness.cosigning(rewound.log).collect()
+        struct Refusal: Error {}
+        let isStopped = Mutex(false)
+        await witness.cosigning(rewound.log).collect {
+            #expect(rewound.log.halted == nil)
+            isStopped.withLock { $0 = true }
+            throw Refusal()
+        }
+        #expect(isStopped.withLock { $0 })
         let halt = try #require(rewound.log.halted)
         #expect(halt.evidence.map { (try? SignedNote($0)) != nil } == true)
         await #expect(throws: LogError.self) { _ = try await rewound.log.drain() }
@@ -168,7 +175,20 @@ struct WitnessTests {
         let again = try await LogSetting(folder)
         #expect(again.log.halted?.reason == halt.reason)
         await #expect(throws: LogError.self) { _ = try await again.log.drain() }
+        // [LOG-10]: begun anew it has another name, and takes what waited.
+        #expect(try await again.log.beginAnew() == LogSetting.origin + "/2")
+        await #expect(throws: LogError.self) { try await again.log.beginAnew() }
+        #expect(try await again.log.drain() == 7)
+        try await witness.witness.follow(again.log.verifierKey, url: nil)
+        await witness.cosigning(again.log).collect()
+        #expect(again.log.halted == nil && again.log.witnessedCheckpoint != nil)
+        #expect(try Checkpoint(text: again.log.checkpoint.text).size == 7)
         await again.database.close()
+        let third = try await LogSetting(folder)
+        #expect(third.log.origin == LogSetting.origin + "/2" && third.log.halted == nil)
+        let kept = try await third.database.read { try $0.first("SELECT count(*) FROM audit_past_entries")?.int(0) }
+        #expect(kept == 10)
+        await third.database.close()
         await witness.database.close()
     }
 

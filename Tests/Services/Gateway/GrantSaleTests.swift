@@ -139,7 +139,7 @@ struct GrantSaleTests {
         #expect(try await refusal(plain) { $0.pass = .calls(2) }?.contains("no Lightning account") == true)
         #expect(try await refusal(plain) { $0.accepts = [.cashu] } == nil)
         #expect(try await refusal(selling) { $0.accepts = [.l402, .paymentLightning] } == nil)
-        for dialect in [PaymentDialect.x402, .x402Exact, .paymentSession] {
+        for dialect in [PaymentDialect.x402, .x402Exact] {
             #expect(try await refusal(selling) { $0.accepts = [.cashu, dialect] }?.contains(dialect.rawValue) == true)
         }
         #expect(try await refusal(selling) { $0.accepts = [] } != nil)

@@ -25,6 +25,25 @@ final class TestInvoices: SellerInvoices {
 
     var count: Int { made.withLock { $0.count } }
 
+    /// How paying out ends, and what was paid out, by payment hash.
+    let payout = Mutex<SellerPayout>(.paid(feeMsat: 0))
+    let paidOut = Mutex<[[UInt8]: UInt64]>([:])
+    let payoutCalls = Mutex(0)
+    let canPayOut = Mutex(true)
+
+    var paysOut: Bool { canPayOut.withLock { $0 } }
+
+    func payOut(_ invoice: BOLT11Invoice, amountMsat: UInt64) async -> SellerPayout {
+        payoutCalls.withLock { $0 += 1 }
+        let outcome = payout.withLock { $0 }
+        guard case .paid = outcome else { return outcome }
+        return paidOut.withLock { paid in
+            // Once for its payment hash, as every backend does.
+            if paid[invoice.paymentHash] == nil { paid[invoice.paymentHash] = amountMsat }
+            return outcome
+        }
+    }
+
     func invoice(amountMsat: UInt64, description: String, expirySeconds: UInt32) async throws -> BOLT11Invoice {
         guard !isDown.withLock({ $0 }) else { throw LightningError(.backendFailure, "the Lightning node is away") }
         let preimage = made.withLock { Hashing.sha256(Array("preimage \($0.count)".utf8)) }

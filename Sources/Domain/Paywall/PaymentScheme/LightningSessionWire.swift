@@ -1,5 +1,5 @@
 public import CanonicalJSON
-internal import Encodings
+public import Encodings
 public import Lightning
 
 /// Method `lightning`, intent `session` (draft-lightning-session): a deposit that many calls are paid from ([PAY-8]).
@@ -139,6 +139,18 @@ public enum LightningSessionWire {
             throw PaymentCredential.malformed("the payload has no sessionId of 64 hexadecimal digits in small letters")
         }
         return id
+    }
+
+    /// Reads another invoice for a remainder whose payment failed ([PAY-10]).
+    /// - Parameter other: the one before, BOLT 11: of its network.
+    /// - Throws: ``CallRefusal`` `return-invoice-invalid`.
+    public static func readReturnInvoice(
+        _ text: String,
+        like other: String,
+        now: Timestamp
+    ) throws(CallRefusal) -> BOLT11Invoice {
+        guard let before = try? BOLT11Invoice(decoding: other) else { throw PaymentCredential.malformed("no invoice") }
+        return try returnInvoice(.string(text), like: before, now: now)
     }
 
     private static func returnInvoice(

@@ -12,6 +12,8 @@ public struct PaymentReceipt: Sendable, Equatable {
         case failed
         /// There was nothing to give back.
         case skipped
+        /// Under way, or a call still runs (ours: the draft has no word for it).
+        case pending
     }
 
     public var method: String

@@ -19,7 +19,7 @@ public struct CoreLightningBackend: NodeBackend {
         connection = NodeConnection("Core Lightning", access, headers: [("Rune", access.secret)])
     }
 
-    public var abilities: LightningAbilities { LightningAbilities(paysParts: true) }
+    public var abilities: LightningAbilities { LightningAbilities(paysParts: true, takesOpenInvoices: true) }
 
     public func checkNetwork() async throws(LightningError) { _ = try await nodeID() }
 
@@ -57,11 +57,27 @@ public struct CoreLightningBackend: NodeBackend {
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
+    }
+
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
+    }
+
+    private func create(
+        amountMsat: UInt64?,
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
         _ = try await nodeID()
         return try await newInvoice(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds) {
             text throws(LightningError) in
             let body: JSONObject = [
-                "amount_msat": JSONValue(amountMsat), "label": .string("mintmark-\(UUID().uuidString)"),
+                "amount_msat": amountMsat.map { JSONValue($0) } ?? "any",
+                "label": .string("mintmark-\(UUID().uuidString)"),
                 "description": .string(text), "expiry": .integer(Int64(expirySeconds)),
             ]
             let json = try object(try await connection.ask(.post("/v1/invoice", body)))
@@ -175,7 +191,7 @@ public struct CoreLightningBackend: NodeBackend {
             "invstring": .string(invoice.text), "maxfee": JSONValue(maximumFeeMsat),
             "retry_for": .integer(Self.retrySeconds),
         ]
-        body["partial_msat"] = part.map { JSONValue($0) }
+        body[(invoice.amountMsat ?? 0) == 0 ? "amount_msat" : "partial_msat"] = part.map { JSONValue($0) }
         let reply = try await connection.exchange(
             .post("/v1/xpay", body),
             timeoutMilliseconds: connection.access.paymentTimeoutMilliseconds

@@ -28,7 +28,7 @@ public struct LNDBackend: NodeBackend {
         )
     }
 
-    public var abilities: LightningAbilities { LightningAbilities(paysParts: true) }
+    public var abilities: LightningAbilities { LightningAbilities(paysParts: true, takesOpenInvoices: true) }
 
     public func checkNetwork() async throws(LightningError) { _ = try await nodeID() }
 
@@ -58,11 +58,26 @@ public struct LNDBackend: NodeBackend {
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
+    }
+
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
+    }
+
+    private func create(
+        amountMsat: UInt64?,
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
         _ = try await nodeID()
         return try await newInvoice(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds) {
             memo throws(LightningError) in
             let body: JSONObject = [
-                "memo": .string(memo), "value_msat": .string(String(amountMsat)),
+                "memo": .string(memo), "value_msat": .string(String(amountMsat ?? 0)),
                 "expiry": .string(String(expirySeconds)),
                 "private": true,
             ]
@@ -172,12 +187,14 @@ public struct LNDBackend: NodeBackend {
         part: UInt64?,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> SendResult {
-        if let part { return try await sendPart(invoice, amountMsat: part, maximumFeeMsat: maximumFeeMsat) }
+        let isOpen = (invoice.amountMsat ?? 0) == 0
+        if let part, !isOpen { return try await sendPart(invoice, amountMsat: part, maximumFeeMsat: maximumFeeMsat) }
         let seconds = max(connection.access.paymentTimeoutMilliseconds / 1000, 1)
-        let body: JSONObject = [
+        var body: JSONObject = [
             "payment_request": .string(invoice.text), "fee_limit_msat": .string(String(maximumFeeMsat)),
             "timeout_seconds": .integer(seconds), "no_inflight_updates": true,
         ]
+        if isOpen { body["amt_msat"] = part.map { .string(String($0)) } }
         // LND goes on with the payment where the connection ends (`cancelable` is false).
         let reply = try await connection.exchange(
             .post("/v2/router/send", body),

@@ -33,7 +33,7 @@ protocol NodeBackend: LightningBackend {
     func record(of hash: [UInt8]) async throws(LightningError) -> PaymentRecord
 
     /// Sends the payment, once.
-    /// - Parameter part: the amount where it is not the whole.
+    /// - Parameter part: the amount where it is not the whole, or the invoice names none.
     /// - Throws: only where nothing was sent.
     func send(_ invoice: BOLT11Invoice, part: UInt64?, maximumFeeMsat: UInt64) async throws(LightningError)
         -> SendResult
@@ -80,6 +80,21 @@ extension NodeBackend {
         }
     }
 
+    public func payOpen(
+        invoice: BOLT11Invoice,
+        amountMsat: UInt64,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        guard abilities.takesOpenInvoices, amountMsat.isMultiple(of: abilities.amountStepMsat) else {
+            throw LightningError(
+                .unsupported,
+                "\(connection.program) cannot pay \(amountMsat) msat to an invoice without an amount"
+            )
+        }
+        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
+        return try await payOnce(invoice, part: amountMsat, maximumFeeMsat: maximumFeeMsat)
+    }
+
     private func payOnce(
         _ invoice: BOLT11Invoice,
         part: UInt64?,
@@ -93,7 +108,7 @@ extension NodeBackend {
         case .pending: return .pending
         case .failed, .none: break
         }
-        try invoice.requirePayable(on: network, at: clock.now())
+        try invoice.requirePayable(on: network, at: clock.now(), openAmountMsat: part)
         if try await isOwn(invoice) {
             return failed(
                 PaymentFailure(.selfPayment, "the invoice is this node's own: it cannot pay itself over Lightning"),
@@ -161,14 +176,15 @@ extension NodeBackend {
     // MARK: Making invoices
 
     /// What is common to all: bounds and step before, currency, amount and hash after.
+    /// - Parameter amountMsat: nil where the payer chooses.
     func newInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32,
         _ make: (_ description: String) async throws(LightningError) -> String
     ) async throws(LightningError) -> BOLT11Invoice {
-        try LightningLimits.check(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
-        guard amountMsat % abilities.amountStepMsat == 0 else {
+        try LightningLimits.check(amountMsat: amountMsat ?? 1, description: description, expirySeconds: expirySeconds)
+        if let amountMsat, amountMsat % abilities.amountStepMsat != 0 {
             throw LightningError(
                 .invalidRequest,
                 "\(connection.program) counts in sat: it makes no invoice for \(amountMsat) msat"
@@ -183,7 +199,7 @@ extension NodeBackend {
                     + " \(network.rawValue) (ln\(network.currency.rawValue)): make both the same"
             )
         }
-        guard invoice.amountMsat == amountMsat else {
+        guard amountMsat == nil ? (invoice.amountMsat ?? 0) == 0 : invoice.amountMsat == amountMsat else {
             throw LightningError(.invalidAnswer, "\(connection.program) made another invoice than was asked for")
         }
         return invoice

@@ -23,7 +23,9 @@ public struct PhoenixdBackend: NodeBackend {
         connection = NodeConnection("phoenixd", access, headers: [("Authorization", "Basic \(credentials)")])
     }
 
-    public var abilities: LightningAbilities { LightningAbilities(amountStepMsat: 1000) }
+    public var abilities: LightningAbilities {
+        LightningAbilities(amountStepMsat: 1000, takesOpenInvoices: true)
+    }
 
     public func checkNetwork() async throws(LightningError) { _ = try await nodeID() }
 
@@ -50,20 +52,27 @@ public struct PhoenixdBackend: NodeBackend {
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
+    }
+
+    public func createOpenInvoice(
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
+        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
+    }
+
+    private func create(
+        amountMsat: UInt64?,
+        description: String,
+        expirySeconds: UInt32
+    ) async throws(LightningError) -> BOLT11Invoice {
         _ = try await nodeID()
         return try await newInvoice(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds) {
             text throws(LightningError) in
-            let json = try connection.object(
-                try await connection.ask(
-                    .post(
-                        "/createinvoice",
-                        form: [
-                            ("amountSat", String(amountMsat / 1000)), ("description", Self.shortened(text)),
-                            ("expirySeconds", String(expirySeconds)),
-                        ]
-                    )
-                )
-            )
+            var form = [("description", Self.shortened(text)), ("expirySeconds", String(expirySeconds))]
+            if let amountMsat { form.append(("amountSat", String(amountMsat / 1000))) }
+            let json = try connection.object(try await connection.ask(.post("/createinvoice", form: form)))
             return try connection.read { try json.string("serialized") }
         }
     }
@@ -140,7 +149,7 @@ public struct PhoenixdBackend: NodeBackend {
         part: UInt64?,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> SendResult {
-        let amountMsat = try invoice.requirePayable(on: network, at: clock.now())
+        let amountMsat = try invoice.requirePayable(on: network, at: clock.now(), openAmountMsat: part)
         let worst = Self.feeBaseMsat + amountMsat / 1000 * Self.feePartsPerThousand + Self.feePartsPerThousand
         guard worst <= maximumFeeMsat else {
             return .answered(
@@ -150,8 +159,10 @@ public struct PhoenixdBackend: NodeBackend {
                 )
             )
         }
+        var form = [("invoice", invoice.text)]
+        if let part { form.append(("amountSat", String(part / 1000))) }
         let reply = try await connection.exchange(
-            .post("/payinvoice", form: [("invoice", invoice.text)]),
+            .post("/payinvoice", form: form),
             timeoutMilliseconds: connection.access.paymentTimeoutMilliseconds
         )
         guard case .answered(let answer) = reply else { return .unknown }

@@ -5,15 +5,16 @@ internal import Storage
 
 extension SimulatedNetwork {
     /// Makes an invoice of the account: signed with its node's key, marked as TEST MONEY.
+    /// - Parameter amountMsat: nil where the payer chooses.
     /// - Throws: `invalidRequest` by `LightningLimits`; `limitReached` where too many are unpaid.
     public func createInvoice(
         for account: SimulatedAccount,
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
         try LightningLimits.check(
-            amountMsat: amountMsat,
+            amountMsat: amountMsat ?? 1,
             description: description,
             expirySeconds: expirySeconds
         )
@@ -55,7 +56,8 @@ extension SimulatedNetwork {
                 .text(account.id),
                 .blob(preimage),
                 .text(invoice.text),
-                try .amount(amountMsat),
+                // Of one that leaves it to the payer, what was paid takes this place.
+                try .amount(amountMsat ?? 1),
                 .integer(invoice.expiresAt.millisecondsSince1970)
             )
             try Self.addUnpaid(1, to: account.id, in: connection)

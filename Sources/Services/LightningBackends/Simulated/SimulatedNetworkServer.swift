@@ -18,9 +18,9 @@ internal import Synchronization
 /// | `POST /accounts` | `{name?}` | 201 `{id, name, token, nodeID}`; with a token of the caller's own, the same account each time |
 /// | `GET /accounts/me` | | `{id, name, nodeID, network, balanceMsat}` |
 /// | `PUT /accounts/me/fault` | `{fault, milliseconds?}` | `{fault, milliseconds}`, see `SimulatedFault` |
-/// | `POST /invoices` | `{amountMsat, description, expirySeconds}` | 201 `{invoice, paymentHash, expiresAt}` |
+/// | `POST /invoices` | `{amountMsat?, description, expirySeconds}` | 201 `{invoice, paymentHash, expiresAt}` |
 /// | `GET /invoices/<hash>` | | `{state: unpaid, paid or expired, amountMsat?, paidAt?}` |
-/// | `POST /payments` | `{invoice, maximumFeeMsat, startBefore?}` | `{state: settled, pending or failed, …}` |
+/// | `POST /payments` | `{invoice, maximumFeeMsat, amountMsat?, startBefore?}` | `{state: settled, pending or failed, …}` |
 /// | `GET /payments/<hash>` | | the same |
 /// | `POST /payments/<hash>/resolution` | `{settles}` | the same: ends a pending payment |
 ///
@@ -126,7 +126,7 @@ public struct SimulatedNetworkServer: Sendable {
             let expiry = try json.uint64("expirySeconds")
             let invoice = try await simulation.createInvoice(
                 for: account,
-                amountMsat: try json.uint64("amountMsat"),
+                amountMsat: try json.optionalUInt64("amountMsat"),
                 description: try json.string("description"),
                 expirySeconds: UInt32(clamping: expiry)
             )
@@ -157,6 +157,7 @@ public struct SimulatedNetworkServer: Sendable {
             let answer = try await simulation.pay(
                 invoice,
                 from: account,
+                openAmountMsat: try json.optionalUInt64("amountMsat"),
                 maximumFeeMsat: try json.uint64("maximumFeeMsat"),
                 startBefore: startBefore
             )

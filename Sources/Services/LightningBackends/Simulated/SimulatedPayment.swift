@@ -117,8 +117,9 @@ struct SimulatedPayment {
         }
         try post(transfers, in: connection)
         try connection.execute(
-            "UPDATE simulated_invoices SET paid_at = ? WHERE payment_hash = ?",
+            "UPDATE simulated_invoices SET paid_at = ?, amount_msat = ? WHERE payment_hash = ?",
             .integer(now.millisecondsSince1970),
+            try .amount(amountMsat),
             .blob(hash)
         )
         try SimulatedNetwork.addUnpaid(-1, to: payee, in: connection)

@@ -16,6 +16,7 @@ extension SimulatedNetwork {
     /// Pays an invoice of this network from the account, at most once for its payment hash: while a payment is
     /// pending or after it settled, answers with that one.
     /// - Parameters:
+    ///   - openAmountMsat: what to pay an invoice that names no amount; nil for one that does.
     ///   - maximumFeeMsat: over it the payment fails with `feeTooHigh`.
     ///   - startBefore: from this instant on the call starts nothing, so that one that was long on its way cannot
     ///     pay after its sender stopped waiting.
@@ -24,6 +25,7 @@ extension SimulatedNetwork {
     public func pay(
         _ invoice: BOLT11Invoice,
         from account: SimulatedAccount,
+        openAmountMsat: UInt64? = nil,
         maximumFeeMsat: UInt64,
         startBefore: Timestamp? = nil
     ) async throws(LightningError) -> SimulatedPaymentAnswer {
@@ -33,7 +35,7 @@ extension SimulatedNetwork {
             try Self.settleDue(now: now, in: connection)
             let earlier = try SimulatedPayment(account: account.id, hash: invoice.paymentHash, in: connection)
             if let earlier, earlier.isPendingOrSettled { return earlier.answer }
-            let amount = try invoice.requirePayable(on: .simulated, at: now)
+            let amount = try invoice.requirePayable(on: .simulated, at: now, openAmountMsat: openAmountMsat)
             if let startBefore, now >= startBefore {
                 throw LightningError(
                     .timedOut,
