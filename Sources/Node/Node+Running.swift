@@ -125,7 +125,14 @@ extension Node {
     }
 
     var payRoutes: PayRoutes {
-        PayRoutes(buyer: buyer, registry: identity.registry, clock: .system, spoolFolder: directory.file("spool"))
+        PayRoutes(
+            buyer: buyer,
+            registry: identity.registry,
+            budgets: budgets,
+            purse: delegatedPurse,
+            clock: .system,
+            spoolFolder: directory.file("spool")
+        )
     }
 
     /// What the node does by itself, again and again.
@@ -165,6 +172,14 @@ extension Node {
                     _ = try await buyer.resumeRequestPayments()
                 } catch {
                     logger.warning("open payments are taken up later", metadata: ["error": "\(error)"])
+                }
+            },
+            Round("delegations", everySeconds: 5) { [payRoutes] in
+                guard fence.raised == nil else { return }
+                do {
+                    try await payRoutes.settleDelegations()
+                } catch {
+                    logger.warning("debits of delegations are settled later", metadata: ["error": "\(error)"])
                 }
             },
         ]

@@ -1,5 +1,6 @@
 internal import AsyncHTTPClient
 internal import AuditLog
+internal import Budgets
 internal import Cashu
 internal import CoreMetrics
 internal import Cryptography
@@ -53,6 +54,8 @@ public final class Node: Sendable {
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
+    let budgets: BudgetOffice
+    let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
     let logger: Logger
 
@@ -90,6 +93,8 @@ public final class Node: Sendable {
         gateway = services.gateway
         settlement = services.settlement
         log = services.log
+        budgets = services.budgets
+        delegatedPurse = services.delegatedPurse
         cosigning = services.cosigning
         self.logger = logger
     }
@@ -106,7 +111,7 @@ public final class Node: Sendable {
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
-                + SettlementTables.migrations + AuditLogTables.migrations,
+                + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(vault.node.did.string, forKey: "node.did")

@@ -1,6 +1,8 @@
 internal import AsyncHTTPClient
 internal import AuditLog
+internal import Budgets
 internal import Cashu
+internal import Delegation
 internal import Encodings
 internal import Foundation
 internal import Gateway
@@ -11,6 +13,7 @@ internal import Logging
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
+internal import Passports
 internal import Paywall
 internal import SignedDocuments
 internal import Storage
@@ -28,6 +31,8 @@ struct NodeServices: Sendable {
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
+    let budgets: BudgetOffice
+    let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
 
     static func compose(
@@ -77,6 +82,10 @@ struct NodeServices: Sendable {
             clock: clock,
             logger: logger
         )
+        let budgets = BudgetOffice(database: database, signer: vault.node, clock: clock) {
+            [registry = identity.registry] in
+            await Self.authority(of: $0, node: vault.node.did, registry)
+        }
         let mint = try await mint(
             configuration,
             vault: vault,
@@ -134,6 +143,7 @@ struct NodeServices: Sendable {
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
             configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: { log.origin }),
+            budgets: budgets,
             logger: logger
         )
         return NodeServices(
@@ -146,8 +156,29 @@ struct NodeServices: Sendable {
             gateway: gateway,
             settlement: settlement,
             log: log,
+            budgets: budgets,
+            delegatedPurse: DelegatedPurse(
+                office: budgets,
+                line: HTTPAccountingLine(client: http, plainHTTPHosts: plainHosts),
+                clock: clock,
+                logger: logger
+            ),
             cosigning: cosigning(log, witnesses: configuration.logWitnesses, http: http, logger: logger)
         )
+    }
+
+    /// Whose chains have an account here: the node's own, and its active agents'. An agent whose spend limit cannot be
+    /// counted has none.
+    private static func authority(of did: DIDKey, node: DIDKey, _ registry: AgentRegistry) async -> RootAuthority? {
+        if did == node { return RootAuthority() }
+        guard let agent = try? await registry.agent(did.string), agent.did == did, agent.state == .active else {
+            return nil
+        }
+        guard let limit = agent.spendLimit else { return RootAuthority(agentID: agent.id) }
+        guard let unit = limit.unit,
+            let budget = try? Budget(limit.amountMinor, unit: unit, periodSeconds: limit.periodSeconds)
+        else { return nil }
+        return RootAuthority(agentID: agent.id, limit: budget)
     }
 
     /// Calls are sold through the mint's account. Not where the backend shows preimages to whoever asks once an invoice is paid:

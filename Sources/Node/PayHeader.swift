@@ -6,6 +6,8 @@ public enum PayHeader {
     /// The most the call may cost, such as `5sat`.
     public static let max = "Mintmark-Pay-Max"
     public static let agent = "Mintmark-Pay-Agent"
+    /// The CID of the delegation that the agent acts on.
+    public static let delegation = "Mintmark-Pay-Delegation"
     /// The only way it may be paid: `cashu`, `l402`, `payment` or `x402`.
     public static let via = "Mintmark-Pay-Via"
     /// `true`: nothing is paid; the answer says what would be.

@@ -21,6 +21,7 @@ struct Mintmark: AsyncParsableCommand {
               mintmark wallet fund 1000sat
               mintmark pay http://127.0.0.1:8402/s/weather/today --max 5sat --agent planner
               mintmark proxy --max 5sat         and any HTTP client pays: curl -x http://127.0.0.1:8403 …
+              mintmark delegate --to planner --budget 1000sat --for 2h
               mintmark passport revoke ID --reason keyCompromise
               mintmark verify receipt.json
 
@@ -32,7 +33,8 @@ struct Mintmark: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, BackupCommand.self,
             RestoreCommand.self, AgentCommand.self,
-            PassportCommand.self, ServiceCommand.self, PaywallCommand.self, WalletCommand.self, MintCommand.self,
+            PassportCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
+            PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,

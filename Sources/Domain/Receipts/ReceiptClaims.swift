@@ -47,6 +47,24 @@ public struct ReceiptSettlement: Hashable, Sendable {
     }
 }
 
+/// On whose authority the buyer acted ([DLG-13]).
+public struct ReceiptDelegation: Hashable, Sendable {
+    public static let maximumLinks = 16
+
+    /// The CIDs of the chain, from the root to the leaf.
+    public var chain: [String]
+    /// The id of the accounting node's ticket, a UUID; nil where there was none.
+    public var ticket: String?
+    /// How far the seller could check: `ticket`, `chain`, or `call-limit` where it knows nothing of the budgets.
+    public var checked: String
+
+    public init(chain: [String], ticket: String?, checked: String) {
+        self.chain = chain
+        self.ticket = ticket
+        self.checked = checked
+    }
+}
+
 /// What a seller says of one paid call.
 public struct ReceiptClaims: Hashable, Sendable {
     /// A random UUID in lower case; whoever knows it may fetch the receipt.
@@ -79,6 +97,8 @@ public struct ReceiptClaims: Hashable, Sendable {
     public var outcome: ReceiptOutcome
     /// What was given back or measured; nil where neither was.
     public var settlement: ReceiptSettlement?
+    /// nil where the buyer showed no chain.
+    public var delegation: ReceiptDelegation?
     /// The promise that the seller's log will hold the receipt; nil where the seller keeps no log.
     public var promise: InclusionPromise?
 
@@ -100,6 +120,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         respondedAt: Timestamp,
         outcome: ReceiptOutcome,
         settlement: ReceiptSettlement? = nil,
+        delegation: ReceiptDelegation? = nil,
         promise: InclusionPromise? = nil
     ) {
         self.id = id
@@ -119,6 +140,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         self.respondedAt = respondedAt
         self.outcome = outcome
         self.settlement = settlement
+        self.delegation = delegation
         self.promise = promise
     }
 
@@ -150,6 +172,12 @@ public struct ReceiptClaims: Hashable, Sendable {
         payment["digest"] = .string(MultihashDigest.encode(paymentDigest))
         if let settlement { Self.add(settlement, to: &payment) }
         document["payment"] = .object(payment)
+        if let delegation {
+            var shown: JSONObject = ["chain": JSONValue(delegation.chain)]
+            shown["ticket"] = delegation.ticket.map { .string("urn:uuid:\($0)") }
+            shown["checked"] = .string(delegation.checked)
+            document["delegation"] = .object(shown)
+        }
         document["requestedAt"] = .string(requestedAt.rfc3339)
         document["respondedAt"] = .string(respondedAt.rfc3339)
         document["outcome"] = .string(outcome.rawValue)

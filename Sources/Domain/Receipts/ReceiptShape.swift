@@ -6,7 +6,7 @@ import SignedDocuments
 enum ReceiptShape {
     static let members: Set<String> = [
         "@context", "id", "type", "seller", "buyer", "service", "request", "response", "payment", "requestedAt",
-        "respondedAt", "outcome", "inclusionPromise", "proof",
+        "respondedAt", "outcome", "delegation", "inclusionPromise", "proof",
     ]
 
     static func claims(_ document: JSONObject) throws(ReceiptReason) -> ReceiptClaims {
@@ -47,6 +47,7 @@ enum ReceiptShape {
             respondedAt: try instant(document["respondedAt"], "respondedAt"),
             outcome: outcome,
             settlement: try settlement(payment),
+            delegation: try document["delegation"].map { (value) throws(ReceiptReason) in try delegation(value) },
             promise: try promise(document)
         )
         try check(claims)
@@ -69,6 +70,7 @@ enum ReceiptShape {
         try check(claims.unit, "payment.unit", limit: 16)
         try check(claims.dialect, "payment.dialect", limit: 32)
         if let settlement = claims.settlement { try check(settlement) }
+        if let delegation = claims.delegation { try check(delegation) }
         if let promise = claims.promise {
             try check(promise.log, "inclusionPromise.log", limit: 255)
             guard promise.salt.count == InclusionPromise.saltLength else {
@@ -136,6 +138,28 @@ enum ReceiptShape {
                 try self.text(member, "\(name).passport")
             }
         )
+    }
+
+    private static func delegation(_ value: JSONValue) throws(ReceiptReason) -> ReceiptDelegation {
+        guard let object = value.objectValue, object.keys.allSatisfy(["chain", "ticket", "checked"].contains),
+            let items = object["chain"]?.arrayValue
+        else { throw refuse("`delegation` must have `chain`, `checked` and perhaps `ticket`") }
+        return ReceiptDelegation(
+            chain: try items.map { (item) throws(ReceiptReason) in try text(item, "delegation.chain") },
+            ticket: try object["ticket"].map { (item) throws(ReceiptReason) in try identifier(item) },
+            checked: try text(object["checked"], "delegation.checked")
+        )
+    }
+
+    private static func check(_ delegation: ReceiptDelegation) throws(ReceiptReason) {
+        guard delegation.chain.count <= ReceiptDelegation.maximumLinks else {
+            throw refuse("`delegation.chain` has at most \(ReceiptDelegation.maximumLinks) links")
+        }
+        for link in delegation.chain { try check(link, "delegation.chain", limit: 80) }
+        if let ticket = delegation.ticket, !isUUID(ticket) {
+            throw refuse("`delegation.ticket` must be urn:uuid: and a UUID")
+        }
+        try check(delegation.checked, "delegation.checked", limit: 16)
     }
 
     private static func digest(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> [UInt8] {

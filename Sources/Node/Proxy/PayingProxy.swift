@@ -23,6 +23,8 @@ public struct ProxySettings: Sendable {
     public var perHost: UInt64?
     /// In whose name it calls.
     public var agent: String?
+    /// The CID of the delegation that it acts on.
+    public var delegation: String?
     /// The only way it may pay.
     public var via: String?
     /// What clients must send as the proxy's password; nil: whoever reaches it may use it.

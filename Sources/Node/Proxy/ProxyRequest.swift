@@ -30,7 +30,8 @@ struct ProxyRequest: Sendable {
     ]
     /// What pays, or says who pays: the proxy's own business.
     private static let refused: Set<String> = [
-        "x-cashu", "payment-signature", "x-payment", "agent-passport", "signature", "signature-input",
+        "x-cashu", "payment-signature", "x-payment", "agent-passport", "agent-delegation", "signature",
+        "signature-input",
     ]
     private static let idempotencyName = HTTPField.Name("Idempotency-Key")
 

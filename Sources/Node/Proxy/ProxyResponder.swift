@@ -79,6 +79,7 @@ struct ProxyResponder: HTTPResponder {
         request.headers.add(name: PayHeader.max, value: "\(allowance.amount)\(settings.unit)")
         request.headers.add(name: "Idempotency-Key", value: call.idempotencyKey)
         if let agent = settings.agent { request.headers.add(name: PayHeader.agent, value: agent) }
+        if let cid = settings.delegation { request.headers.add(name: PayHeader.delegation, value: cid) }
         if let via = settings.via { request.headers.add(name: PayHeader.via, value: via) }
         for header in call.headers {
             request.headers.add(name: PayHeader.header, value: "\(header.name): \(header.value)")

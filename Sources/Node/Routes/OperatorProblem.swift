@@ -1,5 +1,7 @@
+internal import Budgets
 internal import CanonicalJSON
 internal import Cashu
+internal import Delegation
 internal import Gateway
 internal import HTTPTypes
 internal import Hummingbird
@@ -15,6 +17,8 @@ enum OperatorProblem {
     static func of(_ error: any Error) -> ProblemDetails {
         switch error {
         case let problem as ProblemDetails: problem
+        case let error as DelegationError: .of(error)
+        case let error as BudgetError: make(error.code.rawValue, error.message, error.status)
         case let error as WalletError: make(error.code.rawValue, error.message, walletStatus(error.code))
         case let error as IdentityError: make(error.code.rawValue, error.message, identityStatus(error.code))
         case let error as GatewayError: make(error.code.rawValue, error.message, gatewayStatus(error.code))

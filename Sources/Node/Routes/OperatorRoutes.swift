@@ -1,3 +1,4 @@
+internal import Budgets
 internal import CanonicalJSON
 internal import Cashu
 internal import Encodings
@@ -50,6 +51,13 @@ struct OperatorRoutes: Sendable {
         FenceRoutes(node: node).add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)
         GatewayRoutes(node.gateway).addOperator(to: api)
+        DelegationRoutes(
+            office: node.budgets,
+            registry: node.identity.registry,
+            signer: node.identity.vault.node,
+            publicURL: node.facts.publicURL,
+            clock: .system
+        ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
     }
 
@@ -103,6 +111,7 @@ extension Node {
         var findings = try await database.read { try LedgerStore.audit(in: $0) }
         if let mint { findings += try await mint.audit().findings }
         findings += try await wallet.audit()
+        findings += try await budgets.audit()
         findings += try await database.read { try GatewayTables.audit(in: $0) }
         return findings
     }

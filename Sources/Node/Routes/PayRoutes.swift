@@ -1,5 +1,7 @@
+internal import Budgets
 internal import CanonicalJSON
 internal import Cashu
+internal import Delegation
 internal import Encodings
 internal import Ethereum
 internal import Foundation
@@ -8,12 +10,15 @@ internal import Hummingbird
 internal import Identity
 internal import NIOCore
 internal import Passports
+internal import SignedDocuments
 internal import Wallet
 
 /// Calls that this node pays for: `/api/pay` and `/api/payments/…`.
 struct PayRoutes: Sendable {
     let buyer: Buyer
     let registry: AgentRegistry
+    let budgets: BudgetOffice
+    let purse: DelegatedPurse
     let clock: WallClock
     /// Where long bodies wait until their call is settled.
     let spoolFolder: String
@@ -75,10 +80,11 @@ struct PayRoutes: Sendable {
             }
             call.via = via
         }
-        if let name = given(PayHeader.agent) {
+        let chain = try await chain(given(PayHeader.delegation))
+        if let name = given(PayHeader.agent) ?? chain?.leaf?.audience.string {
             let agent = try await registry.agent(name)
             call.agent = agent.id
-            call.signer = try await AgentRequestSigner(agent: agent.id, registry: registry, clock: clock)
+            call.signer = try await signer(agent.id, chain)
             if let limit = agent.spendLimit {
                 // A limit in another currency cannot be counted against, so nothing may be spent against it.
                 let amount = limit.unit == unit ? limit.amountMinor : 0
@@ -147,9 +153,10 @@ struct PayRoutes: Sendable {
     func resume() async throws -> JSONValue {
         var shown: [JSONValue] = []
         for payment in try await buyer.openPayments() {
+            let leaf = try await purse.leaf(ofPayment: payment.id)
+            let chain = leaf == nil ? nil : try? await budgets.chain(to: leaf ?? CID(of: []))
             let signer =
-                payment.agent.isEmpty
-                ? nil : try? await AgentRequestSigner(agent: payment.agent, registry: registry, clock: clock)
+                payment.agent.isEmpty ? nil : try? await signer(payment.agent, chain)
             let resumed = try await buyer.resume(payment.id, signer: signer)
             var line = try await buyer.payment(payment.id).map(Self.shown)?.objectValue ?? JSONObject()
             line["message"] = resumed.message.map { .string($0) }

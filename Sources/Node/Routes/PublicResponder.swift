@@ -1,4 +1,5 @@
 internal import AuditLog
+internal import Budgets
 internal import CanonicalJSON
 internal import Cryptography
 internal import Encodings
@@ -45,6 +46,7 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
+        BudgetRoutes(node.budgets).add(to: router)
         AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))

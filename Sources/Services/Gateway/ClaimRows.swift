@@ -9,7 +9,8 @@ import Storage
 enum ClaimRows {
     static let columns = """
         id, scope, request, payment, service, method, target, body, caller, agent, passport, mint, unit, total, fee, price,
-        online, state, at, settled_at, kept_until, dialect, grant_hash
+        online, state, at, settled_at, kept_until, dialect, grant_hash,
+        (SELECT document FROM gateway_delegations WHERE claim = gateway_claims.id)
         """
 
     static func record(_ row: Row) throws -> ClaimRecord {
@@ -35,7 +36,12 @@ enum ClaimRows {
             target: try row.text(6),
             bodyDigest: try row.optionalBlob(7),
             caller: try row.optionalText(8).map { did in
-                CallerIdentity(did: did, agentID: try row.optionalText(9), passportID: try row.optionalText(10))
+                CallerIdentity(
+                    did: did,
+                    agentID: try row.optionalText(9),
+                    passportID: try row.optionalText(10),
+                    delegation: try row.optionalText(23).map { try CallerDelegation(stored: $0) }
+                )
             },
             source: try source(row, dialect: dialect),
             dialect: dialect,

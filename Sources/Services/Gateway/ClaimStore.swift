@@ -11,10 +11,23 @@ public struct CallerIdentity: Sendable, Equatable {
     /// The id of the passport shown.
     public var passportID: String?
 
-    public init(did: String, agentID: String? = nil, passportID: String? = nil) {
+    /// Who issued that passport; known while the call is made, and not kept.
+    public var passportIssuer: String?
+    /// On whose authority it acts, where it showed that.
+    public var delegation: CallerDelegation?
+
+    public init(
+        did: String,
+        agentID: String? = nil,
+        passportID: String? = nil,
+        passportIssuer: String? = nil,
+        delegation: CallerDelegation? = nil
+    ) {
         self.did = did
         self.agentID = agentID
         self.passportID = passportID
+        self.passportIssuer = passportIssuer
+        self.delegation = delegation
     }
 }
 

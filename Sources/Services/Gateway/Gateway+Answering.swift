@@ -43,7 +43,7 @@ extension Gateway {
         guard payment != nil || (key != nil && call.isSigned) else {
             // Who will not be served is told so before it is asked for money.
             if call.isSigned, call.service.passport != nil, !call.hasBody {
-                _ = try await checkCaller(call, body: .none)
+                _ = try await checkCaller(call, body: .none, isAsking: true)
             }
             return (try await challenge(call), CallRefusal.Code.paymentRequired.rawValue)
         }
@@ -59,7 +59,9 @@ extension Gateway {
                         + " Content-Digest: sha-256. Nothing was taken."
                 )
             }
-            let caller = try await checkCaller(call, body: body.fact)
+            // A buyer that has a key asks for the price with it; a chain comes with the payment.
+            let isAsking = payment == nil && !call.rule.dependsOnCaller
+            let caller = try await checkCaller(call, body: body.fact, isAsking: isAsking)
             let call = try await quoted(call, body: body, caller: caller)
             switch payment {
             case nil:
@@ -123,8 +125,18 @@ extension Gateway {
 
     // MARK: Who asks
 
-    private func checkCaller(_ call: IncomingCall, body: BodyFact) async throws -> CallerIdentity? {
-        guard call.isSigned || call.service.passport != nil else { return nil }
+    /// - Parameter isAsking: whether only the price is asked for; what goes with a payment may still be missing.
+    private func checkCaller(
+        _ call: IncomingCall,
+        body: BodyFact,
+        isAsking: Bool = false
+    ) async throws -> CallerIdentity? {
+        let chain = try call.delegationHeader()
+        guard call.isSigned || call.service.passport != nil else {
+            guard chain == nil else { throw DelegationDesk.unsigned }
+            guard isAsking || call.service.delegation?.isRequired != true else { throw DelegationDesk.required }
+            return nil
+        }
         guard let targetURI = targetURI(of: call) else {
             throw CallerRefusal(
                 status: 401,
@@ -147,6 +159,8 @@ extension Gateway {
                     message: "This service asks for an Agent-Passport and a signed request. Nothing was taken."
                 )
             }
+            guard chain == nil else { throw DelegationDesk.unsigned }
+            guard isAsking || call.service.delegation?.isRequired != true else { throw DelegationDesk.required }
             return nil
         case .refused(let refusal):
             throw refusal
@@ -154,7 +168,20 @@ extension Gateway {
             if let limit = call.service.rateLimit {
                 try limit.check(limiter, key: "\(call.service.name) \(caller.did)")
             }
-            return caller
+            guard let chain else {
+                guard isAsking || call.service.delegation?.isRequired != true else { throw DelegationDesk.required }
+                return caller
+            }
+            var delegate = caller
+            delegate.delegation = try await delegations.check(
+                chain,
+                caller: caller,
+                method: call.method,
+                targetURI: targetURI,
+                digest: body.delegatedDigest,
+                requirement: call.service.delegation
+            )
+            return delegate
         }
     }
 

@@ -1,3 +1,4 @@
+public import Budgets
 public import Cryptography
 public import Encodings
 internal import HTTPTypes
@@ -69,6 +70,7 @@ public final class Gateway: Sendable {
     let registry: ServiceRegistry
     let purse: any SellerPurse
     let callers: any CallerCheck
+    let delegations: DelegationDesk
     let workers: WorkerPool
     let desk: ReceiptDesk
     let sellerSecret: Secp256k1.Scalar
@@ -101,6 +103,7 @@ public final class Gateway: Sendable {
     ///   - sealingKey: seals the secrets of credentials in the database: 32 bytes, from the node's vault.
     ///   - invoices: where money comes in over Lightning; nil where nothing is sold that way.
     ///   - signer: the node's identity, which signs receipts.
+    ///   - budgets: what this node knows to be taken back of delegations; nil where it keeps no such list.
     ///   - group: where the connections to upstreams live.
     public init(
         database: Database,
@@ -115,6 +118,7 @@ public final class Gateway: Sendable {
         clock: WallClock,
         configuration: GatewayConfiguration = GatewayConfiguration(),
         store: (any ClaimStore & ExactStore)? = nil,
+        budgets: BudgetOffice? = nil,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -153,6 +157,7 @@ public final class Gateway: Sendable {
         )
         self.purse = purse
         self.callers = callers
+        delegations = DelegationDesk(did: signer.did, office: budgets, clock: clock)
         self.workers = workers
         desk = ReceiptDesk(signer: signer, logOrigin: configuration.logOrigin)
         self.sellerSecret = sellerSecret

@@ -150,5 +150,5 @@ public enum GatewayTables {
                     ) STRICT;
                     """
             ),
-        ] + x402Migrations + quoteMigrations + sessionMigrations
+        ] + x402Migrations + quoteMigrations + sessionMigrations + delegationMigrations
 }

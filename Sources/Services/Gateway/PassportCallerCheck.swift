@@ -34,7 +34,12 @@ public struct PassportCallerCheck: CallerCheck {
             return .anonymous
         case .known(let caller):
             return .accepted(
-                CallerIdentity(did: caller.did.string, agentID: caller.agentID, passportID: caller.passport?.id)
+                CallerIdentity(
+                    did: caller.did.string,
+                    agentID: caller.agentID,
+                    passportID: caller.passport?.id,
+                    passportIssuer: caller.passport?.issuer.string
+                )
             )
         case .refused(let status, let reasons):
             return .refused(

@@ -52,6 +52,9 @@ struct ReceiptDesk: Sendable {
             respondedAt: max(now, claim.at),
             outcome: outcome,
             settlement: settlement,
+            delegation: claim.caller?.delegation.map {
+                ReceiptDelegation(chain: $0.chain, ticket: $0.ticket, checked: $0.checked)
+            },
             promise: logOrigin.map { promise(in: $0(), since: max(now, claim.at)) }
         )
         return try Receipt.issue(claims, by: signer, now: now)

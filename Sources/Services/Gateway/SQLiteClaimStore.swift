@@ -30,6 +30,9 @@ public struct SQLiteClaimStore: ClaimStore {
                 )
                 guard decision == .proceed else { return .existing(decision) }
                 if let refusal = try Self.refusal(ofName: claim, in: connection) { return .existing(.refuse(refusal)) }
+                if let refusal = try Self.keepDelegation(of: claim, in: connection) {
+                    return .existing(.refuse(refusal))
+                }
                 switch claim.payment {
                 case .ecash(let payment):
                     try Self.insert(claim, in: connection)
@@ -214,6 +217,7 @@ public struct SQLiteClaimStore: ClaimStore {
             }
             try connection.execute("DELETE FROM gateway_quotes WHERE claim = ?", .text(claimID))
             try Self.forget(exactOf: claimID, in: connection)
+            try Self.forgetDelegation(of: claimID, in: connection)
             try connection.execute("DELETE FROM gateway_proofs WHERE claim = ?", .text(claimID))
             try connection.execute("DELETE FROM gateway_claims WHERE id = ?", .text(claimID))
         }

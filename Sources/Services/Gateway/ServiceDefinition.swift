@@ -8,6 +8,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var prices: PriceList
     /// Whom the service serves; nil for anybody who pays.
     public var passport: PassportRequirement?
+    /// What is asked of the chains of delegations that callers show; nil where what is shown must hold, and no more.
+    public var delegation: DelegationRequirement?
     /// Whether calling the upstream twice with the same request does no harm: then an interrupted call is called again on
     /// retry instead of refunded.
     public var isIdempotent: Bool
@@ -96,6 +98,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         try timeouts.validate()
         try rateLimit?.validate()
         try passport?.validate()
+        try delegation?.validate()
         try proxy.validate()
         try validateAccepted()
     }

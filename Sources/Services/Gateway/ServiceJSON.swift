@@ -30,6 +30,8 @@ extension ServiceDefinition {
             reservesX402 = try object.optionalBool("reserveX402") ?? false
             session = try object.optionalObject("session").map(SessionTerms.init(json:))
             discovery = try object.optionalObject("discovery").map(ServiceDiscovery.init(json:))
+            delegation = try object.optionalObject("delegation").map(DelegationRequirement.init)
+            try delegation?.validate()
             try validateAccepted()
         } catch let error as GatewayError {
             throw error
@@ -64,6 +66,7 @@ extension ServiceDefinition {
             requirement["capability"] = passport.capability.map { .string($0) }
             object["passport"] = .object(requirement)
         }
+        object["delegation"] = delegation?.json
         if let rateLimit {
             object["rateLimit"] = .object([
                 "perSecond": .integer(rateLimit.perSecond), "burst": .integer(rateLimit.burst),
@@ -88,7 +91,7 @@ extension ServiceDefinition {
     }
 
     private static let members: Set<String> = [
-        "name", "upstream", "prices", "passport", "idempotent", "refundsServerErrors", "timeouts",
+        "name", "upstream", "prices", "passport", "delegation", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
         "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery", "session",
     ]

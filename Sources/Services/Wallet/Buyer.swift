@@ -54,7 +54,8 @@ public final class Buyer: Sendable {
         if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
             return try await again(earlier, call)
         }
-        if let response = try await payByPass(call) { return response }
+        let needsLeave = request.signer?.authorizesPayments == true
+        if !needsLeave, let response = try await payByPass(call) { return response }
         if let response = try await payKnownPrice(call) { return response }
         let answer: Answer
         do {
@@ -110,6 +111,16 @@ public final class Buyer: Sendable {
         var obstacles = offers.obstacles
         let isOnly = offers.usable.count == 1
         for offer in offers.usable {
+            if case .ecash = offer {
+            } else if call.request.signer?.authorizesPayments == true {
+                obstacles.append(
+                    WalletError(
+                        .challengeUnusable,
+                        "a call on a delegation is paid with ecash, and the seller takes none"
+                    )
+                )
+                continue
+            }
             let payment: PaymentRecord
             do {
                 switch offer {

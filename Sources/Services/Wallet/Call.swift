@@ -197,6 +197,7 @@ struct Call: Sendable {
     /// - Parameter proof: the payment; nil for the first question.
     func httpRequest(
         proof: (name: String, value: String)?,
+        payment: PaymentRecord? = nil,
         over group: any EventLoopGroup
     ) async throws -> HTTPClientRequest {
         var headers = request.headers
@@ -213,7 +214,9 @@ struct Call: Sendable {
                 method: request.method,
                 url: address.string,
                 headers: headers,
-                hasBody: hasBody
+                hasBody: hasBody,
+                bodyDigest: bodyDigest ?? Hashing.sha256([UInt8]()),
+                payment: payment.map { SignablePayment(id: $0.id, amount: $0.amount, unit: $0.unit) }
             )
             headers += try await signer.signatureHeaders(for: signable)
         }
@@ -233,7 +236,8 @@ struct Call: Sendable {
 /// What a caller may put into a call's headers.
 enum HeaderRule {
     private static let reserved: Set<String> = [
-        "x-cashu", "payment-signature", "x-payment", "idempotency-key", "agent-passport", "signature",
+        "x-cashu", "payment-signature", "x-payment", "idempotency-key", "agent-passport", "agent-delegation",
+        "signature",
         "signature-input", "connection", "keep-alive",
         "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection", "content-length", "host",
     ]

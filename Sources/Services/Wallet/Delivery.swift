@@ -20,7 +20,7 @@ extension Buyer {
         do {
             let proof: (name: String, value: String)?
             if let payment { proof = try await self.proof(payment) } else { proof = nil }
-            request = try await call.httpRequest(proof: proof, over: client.eventLoopGroup)
+            request = try await call.httpRequest(proof: proof, payment: payment, over: client.eventLoopGroup)
         } catch {
             throw UnmadeRequest(cause: error)
         }

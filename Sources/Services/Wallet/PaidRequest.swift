@@ -82,10 +82,17 @@ public struct PaidRequest: Sendable {
 public protocol RequestSigning: Sendable {
     /// The agent's did:key, as it will stand in receipts.
     var did: String { get }
+    /// Whether each payment needs leave before money moves. Then a call is paid with ecash alone: an invoice would be paid
+    /// before the seller, or anybody, was asked.
+    var authorizesPayments: Bool { get }
     /// The headers to add, made anew for every attempt, since a signature is good for a minute and once.
     /// - Parameter request: what will be sent, with all headers that a signature covers; a body's `Content-Digest` is
     ///   among them.
     func signatureHeaders(for request: SignableRequest) async throws -> [(name: String, value: String)]
+}
+
+extension RequestSigning {
+    public var authorizesPayments: Bool { false }
 }
 
 /// A request as the signer sees it.
@@ -95,6 +102,18 @@ public struct SignableRequest: Sendable {
     public var url: String
     public var headers: [(name: String, value: String)]
     public var hasBody: Bool
+    /// SHA-256 of the body, of no bytes where there is none.
+    public var bodyDigest: [UInt8]
+    /// What is paid with this request; nil where the price is asked for.
+    public var payment: SignablePayment?
+}
+
+/// A payment as whoever signs for it sees it: the same for all attempts of one payment.
+public struct SignablePayment: Sendable, Equatable {
+    public var id: String
+    /// What the seller gets, in `unit`.
+    public var amount: UInt64
+    public var unit: CurrencyUnit
 }
 
 /// What a service answered.

@@ -20,6 +20,7 @@ struct PayCommand: AsyncParsableCommand {
               mintmark pay URL --max 5sat -X POST -H 'Content-Type: application/json' -d '{"city":"Bern"}'
               mintmark pay URL --max 5sat -d @big.bin -o answer.bin
               mintmark pay URL --max 5sat --agent planner     call in the name of an agent, with its passport
+              mintmark pay URL --max 5sat --delegation FILE   on a delegation, within its budget (or its CID)
               mintmark pay URL --max 5sat --dry-run           what would be paid, and why not otherwise; pays nothing
               mintmark pay URL --max 50sat --via l402         only over L402; or cashu, payment, x402
               mintmark pay --resume                           settle what was left unknown
@@ -40,6 +41,7 @@ struct PayCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.")
     var include = false
     @Option(help: "Call in the name of this agent.") var agent: String?
+    @Option(help: "Act on this delegation: a chain's file, or a CID that is kept here.") var delegation: String?
     @Option(help: "Pay in this way only: cashu, l402, payment or x402.") var via: Via?
     @Option(help: "The idempotency key. Default: a fresh one.") var idempotencyKey: String?
     @Option(help: "Write the signed receipt to this file.") var receipt: String?
@@ -90,6 +92,9 @@ struct PayCommand: AsyncParsableCommand {
         ]
         if dryRun { pass.append((PayHeader.dryRun, "true")) }
         if let agent { pass.append((PayHeader.agent, agent)) }
+        if let delegation {
+            pass.append((PayHeader.delegation, try await DelegationsCommand.chosen(delegation, node)))
+        }
         if let via { pass.append((PayHeader.via, via.rawValue)) }
         if let idempotencyKey { pass.append(("Idempotency-Key", idempotencyKey)) }
         for header in headers { pass.append((PayHeader.header, header)) }

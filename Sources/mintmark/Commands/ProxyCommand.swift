@@ -27,6 +27,7 @@ struct ProxyCommand: AsyncParsableCommand {
     @Option(help: "The address of this machine and the port to listen on; port 0 lets the system choose.")
     var listen = "127.0.0.1:8403"
     @Option(help: "Call in the name of this agent.") var agent: String?
+    @Option(help: "Act on this delegation: a chain's file, or a CID that is kept here.") var delegation: String?
     @Option(help: "Pay in this way only: cashu, l402, payment or x402.") var via: PayCommand.Via?
     @Option(help: "Take only clients that send what stands in this file as the proxy's password.") var tokenFile:
         String?
@@ -44,15 +45,18 @@ struct ProxyCommand: AsyncParsableCommand {
         do {
             let settings = try settings()
             let json = options.json
-            try await NodeClient.with(options) { _ in
+            let host = settings.host
+            try await NodeClient.with(options) { node in
+                var settings = settings
+                if let delegation { settings.delegation = try await DelegationsCommand.chosen(delegation, node) }
                 try await PayingProxy.run(
                     settings,
                     directory: options.dataDirectory,
                     onReady: { port in
                         if json {
-                            Output.json(["ready": true, "listening": .string("\(settings.host):\(port)")])
+                            Output.json(["ready": true, "listening": .string("\(host):\(port)")])
                         } else {
-                            Output.line("proxy ready on http://\(settings.host):\(port)")
+                            Output.line("proxy ready on http://\(host):\(port)")
                         }
                     },
                     onCall: { call in if json { Output.json(call) } else { Output.line(Self.line(call)) } }

@@ -128,6 +128,7 @@ extension ServiceCommand {
             [String] = []
         @Option(help: "Serve only passports with this capability.") var capability: String?
         @Option(help: "How old the issuer's status list may be, in seconds.") var statusMaxAge: Int64?
+        @OptionGroup(title: "Delegations") var delegation: DelegationArguments
         @Flag(help: "Calling it twice does no harm: an interrupted call is called again instead of refunded.")
         var idempotent = false
         @Option(
@@ -183,6 +184,7 @@ extension ServiceCommand {
                 passport["maximumStatusAgeSeconds"] = statusMaxAge.map { .integer($0) }
                 service["passport"] = .object(passport)
             }
+            service["delegation"] = delegation.json
             service["accept"] = accept.map { ways in
                 .array(
                     ways.split(separator: ",").map { .string($0.trimmingCharacters(in: .whitespaces).lowercased()) }

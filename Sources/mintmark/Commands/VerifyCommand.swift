@@ -1,5 +1,6 @@
 import ArgumentParser
 import CanonicalJSON
+import Delegation
 import Encodings
 import Foundation
 import Passports
@@ -10,13 +11,14 @@ import Storage
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check a passport, a receipt or a status list, with no network and no node.",
+        abstract: "Check a passport, a receipt, a status list or a chain of delegations, with no network and no node.",
         discussion: """
             It says every reason why a document does not hold, and exits with 2 then. What a file alone cannot tell \
             (has the passport been revoked since?) is said; give the issuer's status lists with --status to check it.
               mintmark verify passport.json
               mintmark verify passport.json --issuer did:key:z6Mk… --status list-1.json --status list-2.json
               mintmark verify receipt.json --seller did:key:z6Mk…
+              mintmark verify chain.json --root did:key:z6Mk…      a delegation: is it this root's, link by link?
               mintmark passport show ID --json | mintmark verify -
             """
     )
@@ -25,6 +27,7 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Count only this issuer's passports (did:key). May be repeated.") var issuer: [String] = []
     @Option(help: "A status list credential to look the passport up in. May be repeated.") var status: [String] = []
     @Option(help: "The seller that a receipt must be from (did:key).") var seller: String?
+    @Option(help: "Count only chains of delegations from this root (did:key). May be repeated.") var root: [String] = []
     @Option(help: "Check as of this instant (RFC 3339) instead of now.") var at: String?
     @Flag(help: "Print one JSON value instead of text.") var json = false
 
@@ -51,9 +54,10 @@ struct VerifyCommand: ParsableCommand {
         let types = document["type"]?.arrayValue?.compactMap(\.stringValue) ?? [document["type"]?.stringValue ?? ""]
         if types.contains("AgentPassportCredential") { return try passport(document, now: now) }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
+        if DelegationFile.isOne(document) { return try chain(document, now: now) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
         throw Failure(
-            "this is not a passport, a receipt or a status list (its type is \(types.joined(separator: ", ")))"
+            "this is not a passport, a receipt, a status list or a chain of delegations (its type is \(types.joined(separator: ", ")))"
         )
     }
 
@@ -131,6 +135,48 @@ struct VerifyCommand: ParsableCommand {
             ],
             reasons: verdict.reasons.map { ($0.code.rawValue, $0.message) }
         )
+    }
+
+    private func chain(_ document: JSONObject, now: Timestamp) throws -> Finding {
+        let file: DelegationFile
+        do {
+            file = try DelegationFile(document: document)
+        } catch {
+            return Finding(kind: "chain", facts: [], reasons: [(error.code.rawValue, error.message)])
+        }
+        let rules = ChainRules(
+            now: now,
+            trustedRoots: root.isEmpty ? nil : Set(try root.map { try DIDKey(parsing: $0) })
+        )
+        var problems = file.chain.problems(file.invocation, rules)
+        if let invocation = file.invocation, let ticket = file.ticket, let node = file.chain.accounting?.did {
+            do throws(DelegationError) {
+                try ticket.verify(for: invocation, chain: file.chain.cids, node: node, now: now)
+            } catch {
+                problems.append(error)
+            }
+        }
+        var facts = [("root", file.chain.root?.issuer.string ?? "-"), ("links", String(file.chain.links.count))]
+        for (index, link) in file.chain.links.enumerated() {
+            let limits = PaymentLimits(of: link.policy)
+            var text = "\(link.audience) may \(link.command)"
+            if let budget = link.terms.budget { text += ", \(budget.amount)\(budget.unit)" }
+            if let perCall = limits.perCall { text += ", \(perCall)\(limits.unit ?? "") a call" }
+            if let end = link.expires { text += ", until \(end.rfc3339)" }
+            facts.append(("link \(index)", text))
+            facts.append(("cid \(index)", "\(link.cid)"))
+        }
+        var finding = Finding(
+            kind: "chain",
+            facts: facts,
+            reasons: problems.map { error in
+                let link = error.link.map { "link \($0): " } ?? ""
+                return (error.code.rawValue, link + error.message)
+            }
+        )
+        finding.unchecked = "whether a link or a key has been taken back since, and what is spent"
+        if root.isEmpty { finding.unchecked = "whose root it is (give --root), what was taken back, and what is spent" }
+        return finding
     }
 
     private func report(_ finding: Finding) {

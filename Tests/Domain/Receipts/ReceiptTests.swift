@@ -87,6 +87,33 @@ struct ReceiptTests {
         }
     }
 
+    @Test("[RCPT-11] on whose authority a call was made is signed with the rest, and read strictly")
+    func delegation() throws {
+        let delegation = ReceiptDelegation(
+            chain: ["bafyreigyftnzjf4rcu7glp5kfop53vqlopc3zcldauoqdxqlz7t4343gr4"],
+            ticket: "7f2c1c1e-8a6e-4a7e-9b1c-0a9d1d6a3f02",
+            checked: "ticket"
+        )
+        let signed = try document { $0.delegation = delegation }
+        #expect(try Receipt(document: signed).claims.delegation == delegation)
+        #expect(Receipt.verify(document: signed, now: Self.now).isValid)
+        for (key, value): (String, JSONValue) in [
+            ("chain", []), ("ticket", "urn:uuid:7f2c1c1e-8a6e-4a7e-9b1c-0a9d1d6a3f03"), ("checked", "chain"),
+        ] {
+            var changed = signed
+            var member = try #require(changed["delegation"]?.objectValue)
+            member[key] = value
+            changed["delegation"] = .object(member)
+            #expect(Receipt.verify(document: changed, now: Self.now).reasons.map(\.code) == [.badSignature])
+            member["more"] = 1
+            changed["delegation"] = .object(member)
+            #expect(Receipt.verify(document: changed, now: Self.now).reasons.map(\.code) == [.malformed])
+        }
+        #expect(throws: ReceiptReason.self) {
+            try document { $0.delegation = ReceiptDelegation(chain: [], ticket: "x", checked: "chain") }
+        }
+    }
+
     @Test("[RCPT-10] the promise to be in the log is signed with the rest; each field of it changed is refused")
     func promise() throws {
         let promise = InclusionPromise(

@@ -1,0 +1,39 @@
+internal import Budgets
+internal import Delegation
+internal import Identity
+internal import Wallet
+
+/// Calls on a chain of delegations.
+extension PayRoutes {
+    /// The chain to the delegation that a call is made on; nil where it is made on none.
+    func chain(_ text: String?) async throws -> DelegationChain? {
+        guard let text else { return nil }
+        return try await budgets.chain(to: CID(parsing: text))
+    }
+
+    func signer(_ agent: String, _ chain: DelegationChain?) async throws -> any RequestSigning {
+        guard let chain else { return try await AgentRequestSigner(agent: agent, registry: registry, clock: clock) }
+        return try await DelegatedRequestSigner(
+            agent: agent,
+            chain: chain,
+            registry: registry,
+            purse: purse,
+            clock: clock
+        )
+    }
+
+    /// Gives back what payments on chains did not cost.
+    func settleDelegations() async throws {
+        try await purse.settle(
+            outcome: { id in
+                guard let payment = try await buyer.payment(id) else { return .unknown }
+                switch payment.state {
+                case .sent, .pending, .refunding: return .open
+                case .served, .unserved: return .charged(returned: payment.returned)
+                case .refused, .refunded: return .free
+                }
+            },
+            receipt: { id in try await buyer.payment(id)?.receipt.map { Array($0.utf8) } }
+        )
+    }
+}

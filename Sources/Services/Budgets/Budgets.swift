@@ -1,1 +1,0 @@
-// Budgets: the accounting node of delegations.
