@@ -47,6 +47,7 @@ struct PayRoutes: Sendable {
                 return try await described(payment)
             }
         }
+        addSessions(to: group)
         group.post("payments/resume") { _, _ in await OperatorResponses.answering { try await resume() } }
     }
 
@@ -74,6 +75,16 @@ struct PayRoutes: Sendable {
                 throw WalletError(.invalidArgument, "a call is paid via one of \(known), not \(text.prefix(40))")
             }
             call.via = via
+        }
+        if let text = given(PayHeader.session) {
+            let (deposit, depositUnit) = try Self.amount(text)
+            guard depositUnit == unit else {
+                throw WalletError(
+                    .invalidArgument,
+                    "a session's deposit is in \(unit), as the most that the call may cost"
+                )
+            }
+            call.sessionDeposit = deposit
         }
         if let name = given(PayHeader.agent) {
             let agent = try await registry.agent(name)
