@@ -10,6 +10,8 @@ public enum PayHeader {
     public static let delegation = "Mintmark-Pay-Delegation"
     /// The only way it may be paid: `cashu`, `l402`, `payment` or `x402`.
     public static let via = "Mintmark-Pay-Via"
+    /// The most to deposit in a session, such as `1000sat`, in the unit of the most that the call may cost.
+    public static let session = "Mintmark-Pay-Session"
     /// `true`: nothing is paid; the answer says what would be.
     public static let dryRun = "Mintmark-Pay-Dry-Run"
     /// In seconds.

@@ -52,6 +52,7 @@ struct PayRoutes: Sendable {
                 return try await described(payment)
             }
         }
+        addSessions(to: group)
         group.post("payments/resume") { _, _ in await OperatorResponses.answering { try await resume() } }
     }
 
@@ -79,6 +80,16 @@ struct PayRoutes: Sendable {
                 throw WalletError(.invalidArgument, "a call is paid via one of \(known), not \(text.prefix(40))")
             }
             call.via = via
+        }
+        if let text = given(PayHeader.session) {
+            let (deposit, depositUnit) = try Self.amount(text)
+            guard depositUnit == unit else {
+                throw WalletError(
+                    .invalidArgument,
+                    "a session's deposit is in \(unit), as the most that the call may cost"
+                )
+            }
+            call.sessionDeposit = deposit
         }
         let chain = try await chain(given(PayHeader.delegation))
         if let name = given(PayHeader.agent) ?? chain?.leaf?.audience.string {

@@ -130,7 +130,11 @@ public final class Buyer: Sendable {
                     payment = try await reserve(call, ecash)
                     if isKept, !isOnly { try await prices.learn(ecash.terms, for: call.priceKey) }
                 case .invoice(let invoice):
-                    payment = try await pay(invoice, for: call)
+                    if let session = invoice.session {
+                        payment = try await deposit(invoice, session, for: call)
+                    } else {
+                        payment = try await pay(invoice, for: call)
+                    }
                 case .authorization(let authorization):
                     payment = try await authorize(authorization, for: call)
                 }

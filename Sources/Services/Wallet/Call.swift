@@ -12,7 +12,7 @@ internal import WebClient
 /// A call, checked, with what stays the same over all its attempts.
 struct Call: Sendable {
     static let maximumKeptBody = 1 << 20
-    let request: PaidRequest
+    var request: PaidRequest
     let address: WebAddress
     let idempotencyKey: String
     /// SHA-256 of the body, of no bytes where there is none; nil where it is not known.
@@ -159,8 +159,19 @@ struct Call: Sendable {
             unit: request.unit,
             amount: amount,
             fee: 0,
-            createdAt: now
+            createdAt: now,
+            session: offer.session
         )
+    }
+
+    /// What bought before may pay for it.
+    var passWays: [PaymentWay] {
+        switch request.via {
+        case nil: [.l402, .paymentSession]
+        case .l402: [.l402]
+        case .payment: [.paymentSession]
+        case .cashu, .x402: []
+        }
     }
 
     private func record(_ id: String, amount: UInt64, unit: CurrencyUnit, at now: Timestamp) -> PaymentRecord {

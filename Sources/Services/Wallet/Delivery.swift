@@ -19,7 +19,7 @@ extension Buyer {
         let request: HTTPClientRequest
         do {
             let proof: (name: String, value: String)?
-            if let payment { proof = try await self.proof(payment) } else { proof = nil }
+            if let payment { proof = try await self.proof(payment, call) } else { proof = nil }
             request = try await call.httpRequest(proof: proof, payment: payment, over: client.eventLoopGroup)
         } catch {
             throw UnmadeRequest(cause: error)
@@ -78,7 +78,7 @@ extension Buyer {
     }
 
     /// The header that pays for a call.
-    private func proof(_ payment: PaymentRecord) async throws -> (name: String, value: String) {
+    private func proof(_ payment: PaymentRecord, _ call: Call) async throws -> (name: String, value: String) {
         switch payment.way {
         case .cashu: return (NUT24.headerName, try await paymentToken(payment).serialized())
         case .paymentCashu:
@@ -100,6 +100,8 @@ extension Buyer {
         case .x402Exact:
             let authorization = try await authorization(of: payment.id)
             return (authorization.version.paymentHeader, authorization.header)
+        case .paymentSession:
+            return try await sessionProof(payment, call)
         case .l402, .paymentLightning, .x402Lightning:
             return try await callInvoice(of: payment.id).proof()
         }
@@ -214,9 +216,11 @@ extension Buyer {
         switch meaning {
         case .served(let receiptID):
             await keepPaymentReceipt(payment, answer)
-            if payment.invoice != nil { try await usePass(of: payment) }
+            try await sessionUsed(payment, answer)
+            if payment.invoice != nil, payment.way != .paymentSession { try await usePass(of: payment) }
             return try await served(call, payment, answer, receiptID: receiptID)
         case .servedBefore(let receiptID):
+            try await sessionUsed(payment, answer)
             try await close(payment, .served, status: answer.status, code: "served-before")
             await takeChange(payment, token: answer.header(NUT24.headerName))
             await fetchReceipt(payment, call, id: receiptID, responseDigest: nil)

@@ -43,6 +43,8 @@ struct CallInvoice: Sendable {
     var uses: UInt64 = 0
     var usedAt: Timestamp?
     var createdAt: Timestamp
+    /// Of a deposit, when it is written.
+    var session: SessionIntent?
 }
 
 /// The table `wallet_invoices`.
@@ -92,6 +94,7 @@ enum InvoiceStore {
             .optional(invoice.usedAt?.millisecondsSince1970),
             .integer(invoice.createdAt.millisecondsSince1970)
         )
+        if let session = invoice.session { try SessionStore.insert(session, of: invoice.id, in: connection) }
     }
 
     private static func invoice(row: Row) throws -> CallInvoice {
@@ -224,7 +227,14 @@ enum InvoiceStore {
 
     /// The pass to try for a call: one bought for the same path before others of the same service, the latest first.
     /// Those that say themselves that they are over are put aside.
-    static func pass(for call: Call, at now: Timestamp, in connection: Connection) throws -> CallInvoice? {
+    /// - Parameter way: of this way alone; nil: as the call may be paid.
+    static func pass(
+        for call: Call,
+        way: PaymentWay? = nil,
+        at now: Timestamp,
+        in connection: Connection
+    ) throws -> CallInvoice? {
+        let ways = way.map { [$0] } ?? call.passWays
         let rows = try connection.rows(
             """
             SELECT \(columns) FROM wallet_invoices
@@ -238,6 +248,7 @@ enum InvoiceStore {
         )
         for row in rows {
             let pass = try invoice(row: row)
+            guard ways.contains(pass.way) else { continue }
             guard let end = pass.end(at: now) else { return pass }
             try set(end, pass.id, in: connection)
         }
@@ -263,7 +274,7 @@ enum InvoiceStore {
     static func passes(limit: Int, in connection: Connection) throws -> [CallInvoice] {
         try connection.rows(
             """
-            SELECT \(columns) FROM wallet_invoices WHERE pass NOT IN ('none', 'forgotten')
+            SELECT \(columns) FROM wallet_invoices WHERE pass NOT IN ('none', 'forgotten') AND way = 'l402'
             ORDER BY created_at DESC LIMIT ?
             """,
             .int(limit)
@@ -285,6 +296,8 @@ extension CallInvoice {
 
     /// Why a pass is over by its own words; nil: it may be good.
     func end(at now: Timestamp) -> Pass.State? {
+        // A session is over when its seller says so.
+        guard way == .l402 else { return nil }
         guard let challenge = l402 else { return .refused }
         let terms = PassTerms(challenge)
         if let until = terms.validUntil, until <= now.secondsSince1970 { return .expired }
@@ -318,7 +331,7 @@ extension CallInvoice {
                 extensions: asked.extensions
             )
             return try X402Offers.header(payment)
-        case .cashu, .paymentCashu, .x402Cashu, .x402Exact: break
+        case .cashu, .paymentCashu, .paymentSession, .x402Cashu, .x402Exact: break
         }
         throw WalletError(.corrupt, "the challenge that invoice \(id) answers is not in the wallet's tables")
     }

@@ -15,6 +15,14 @@ struct OfferReading {
         let reader = OfferReader(answer: answer, network: configuration.network, now: now)
         let lines = answer.headers.filter { $0.name.lowercased() == "www-authenticate" }.map(\.value)
         let payments = PaymentChallenge.read(wwwAuthenticate: lines)
+        // First, as a caller that allows a deposit wants one where a call costs the same.
+        for challenge in payments
+        where challenge.method == LightningSessionWire.method && challenge.intent == LightningSessionWire.intent {
+            let request = call.request
+            add(.init(way: .paymentSession)) { () throws(WalletError) in
+                .invoice(try reader.session(challenge, for: request))
+            }
+        }
         if let text = answer.header(NUT24.headerName) {
             add(.init(way: .cashu)) { () throws(WalletError) in
                 .ecash(EcashOffer(way: .cashu, terms: try PaymentTerms(challenge: text)))
@@ -132,6 +140,47 @@ private struct OfferReader: Sendable {
         let amount = try payable(invoice, calls: 1)
         let text = try kept(challenge)
         return InvoiceOffer(way: .paymentLightning, invoice: invoice, amountMsat: amount, challenge: text)
+    }
+
+    /// A deposit, where the caller allows one.
+    func session(_ challenge: PaymentChallenge, for request: PaidRequest) throws(WalletError) -> InvoiceOffer {
+        let invoice: BOLT11Invoice
+        do {
+            invoice = try LightningSessionWire.deposit(of: challenge)
+            try invoice.requirePayable(on: network, at: now)
+        } catch let error as LightningError {
+            throw WalletError(Self.code(error.code), "the seller's deposit invoice: \(error.message)", cause: error)
+        } catch {
+            throw WalletError(.challengeUnusable, "the seller's Payment challenge: \(error)", cause: error)
+        }
+        guard let deposit = invoice.amountMsat, deposit > 0,
+            let sats = challenge.requestObject?["amount"]?.stringValue.flatMap({ UInt64($0) }), sats > 0,
+            sats <= deposit / 1000
+        else { throw WalletError(.challengeUnusable, "the seller's session costs nothing, or more than its deposit") }
+        let offer = InvoiceOffer(
+            way: .paymentSession,
+            invoice: invoice,
+            amountMsat: deposit,
+            challenge: try kept(challenge),
+            session: SessionIntent(callMsat: sats * 1000, depositMsat: deposit)
+        )
+        guard let allowed = request.sessionDeposit else {
+            throw WalletError(
+                .challengeUnusable,
+                "the seller's session takes a deposit of \(deposit / 1000) sat, and the call allows none (--session)"
+            )
+        }
+        guard let asked = offer.amount(in: request.unit), let unit = LightningUnit(request.unit) else {
+            throw WalletError(.challengeUnusable, "a session is in satoshi, the call may be paid in \(request.unit)")
+        }
+        guard asked <= allowed, unit.rounded(up: sats * 1000) <= request.maximum else {
+            throw WalletError(
+                .limitExceeded,
+                "the seller's session takes a deposit of \(deposit / 1000) sat and up to \(sats) sat a call, more than the"
+                    + " \(allowed) and \(request.maximum) \(request.unit) allowed; nothing was paid"
+            )
+        }
+        return offer
     }
 
     /// The challenge as it will be kept, where it can still be answered.

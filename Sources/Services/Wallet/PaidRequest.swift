@@ -49,6 +49,9 @@ public struct PaidRequest: Sendable {
     public var signer: (any RequestSigning)?
     /// The only way it may be paid; nil: what costs least, ecash before Lightning before a token on a chain.
     public var via: PaymentVia?
+    /// The most to deposit for a session of many calls, in `unit`, fees included; nil: none is opened. Calls of a session
+    /// that is open take from it: the seller decides how much, up to what is deposited.
+    public var sessionDeposit: UInt64?
 
     public init(
         method: String = "GET",

@@ -73,7 +73,8 @@ extension Wallet {
     /// - Throws: `notFound`; `invalidArgument` while a call with it is not settled.
     public func forgetPass(_ id: String) async throws {
         try await database.write { connection in
-            guard let pass = try InvoiceStore.find(id, in: connection), pass.pass != .none, pass.pass != .forgotten
+            guard let pass = try InvoiceStore.find(id, in: connection), pass.way == .l402, pass.pass != .none,
+                pass.pass != .forgotten
             else {
                 throw WalletError(.notFound, "there is no pass \(id.prefix(80))")
             }
@@ -96,7 +97,7 @@ extension Buyer {
     /// Makes a call with a pass that was bought before, where there is one.
     /// - Returns: nil where there is none, or the seller takes it no more: then the call is to be paid for.
     func payByPass(_ call: Call) async throws -> PaidResponse? {
-        guard call.request.via == nil || call.request.via == .l402, !call.hasAuthorization else { return nil }
+        guard !call.passWays.isEmpty, !call.hasAuthorization else { return nil }
         let now = wallet.clock.now()
         let id = WalletID.random()
         let isThere = try await wallet.database.read { connection in
@@ -152,6 +153,7 @@ extension Buyer {
                 try InvoiceStore.set(state, invoice.id, in: connection)
             }
         }
+        if invoice.way == .paymentSession { try await sessionRefused(payment, code: code) }
         guard payment.isByPass else {
             try await close(payment, .unserved, status: answer.status, code: code)
             throw WalletError(

@@ -14,7 +14,12 @@ enum PaymentOffer: Sendable {
     func cost(in unit: CurrencyUnit, rates: PriceRates) -> UInt64? {
         switch self {
         case .ecash(let offer): offer.terms.unit == unit ? offer.terms.amount : nil
-        case .invoice(let offer): offer.amount(in: unit)
+        case .invoice(let offer):
+            if let session = offer.session {
+                LightningUnit(unit)?.rounded(up: session.callMsat)
+            } else {
+                offer.amount(in: unit)
+            }
         case .authorization(let offer): try? offer.asset.cost(of: offer.requirements.amount, in: unit, rates: rates)
         }
     }
@@ -37,6 +42,8 @@ struct InvoiceOffer: Sendable {
     var amountMsat: UInt64
     /// The challenge from which the credential is made: as it stands in `WWW-Authenticate`; of x402, as JSON.
     var challenge: String
+    /// Where the invoice is a deposit of many calls.
+    var session: SessionIntent?
 
     /// What it asks in a unit, rounded up; nil where the unit is not Lightning's.
     func amount(in unit: CurrencyUnit) -> UInt64? { LightningUnit(unit)?.rounded(up: amountMsat) }

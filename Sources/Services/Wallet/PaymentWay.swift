@@ -6,6 +6,8 @@ public enum PaymentWay: String, Sendable {
     case paymentCashu = "payment-cashu"
     /// A Lightning invoice, proven in a credential of the `Payment` scheme.
     case paymentLightning = "payment-lightning"
+    /// A session that a Lightning deposit opened, under the `Payment` scheme.
+    case paymentSession = "payment-session"
     /// A Lightning invoice, and a token that may be good for more calls.
     case l402
     /// A token on an EVM chain, by signed authorisation (x402, `exact`).
@@ -18,7 +20,7 @@ public enum PaymentWay: String, Sendable {
     var via: PaymentVia {
         switch self {
         case .cashu: .cashu
-        case .paymentCashu, .paymentLightning: .payment
+        case .paymentCashu, .paymentLightning, .paymentSession: .payment
         case .l402: .l402
         case .x402Exact, .x402Cashu, .x402Lightning: .x402
         }
@@ -29,7 +31,7 @@ public enum PaymentWay: String, Sendable {
     /// Whether its proof travels in `Authorization`.
     var usesAuthorization: Bool {
         switch self {
-        case .paymentCashu, .paymentLightning, .l402: true
+        case .paymentCashu, .paymentLightning, .paymentSession, .l402: true
         case .cashu, .x402Exact, .x402Cashu, .x402Lightning: false
         }
     }

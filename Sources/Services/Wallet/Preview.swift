@@ -97,7 +97,7 @@ extension Buyer {
 
     /// The pass that a call would be made with.
     private func usablePass(for call: Call, at now: Timestamp) async throws -> String? {
-        guard call.request.via == nil || call.request.via == .l402, !call.hasAuthorization else { return nil }
+        guard !call.passWays.isEmpty, !call.hasAuthorization else { return nil }
         // The store sets aside those that are over, which is no payment.
         return try await wallet.database.write { connection in
             try InvoiceStore.pass(for: call, at: now, in: connection)?.id
@@ -114,7 +114,8 @@ extension Buyer {
             try await requireCoins(ecash.terms, at: now)
             try await requireRoom(call, amount: ecash.terms.amount, key: ecash.terms.seller, at: now)
         case .invoice(let invoice):
-            try await requirePayable(invoice, for: call, at: now)
+            if invoice.session != nil { try requireReturn() }
+            try await requirePayable(invoice, for: invoice.session == nil ? call : call.depositing, at: now)
         case .authorization(let authorization):
             let cost = try requireAllowed(authorization, for: call)
             try await requireBalance(authorization)

@@ -23,6 +23,7 @@ public enum WalletTables {
                 """
         ),
         Migration(id: "wallet-authorizations-1", sql: authorizations),
+        Migration(id: "wallet-sessions-1", sql: sessions),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

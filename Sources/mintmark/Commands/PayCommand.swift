@@ -23,6 +23,7 @@ struct PayCommand: AsyncParsableCommand {
               mintmark pay URL --max 5sat --delegation FILE   on a delegation, within its budget (or its CID)
               mintmark pay URL --max 5sat --dry-run           what would be paid, and why not otherwise; pays nothing
               mintmark pay URL --max 50sat --via l402         only over L402; or cashu, payment, x402
+              mintmark pay URL --max 5sat --session 1000sat   deposit once, for this and later calls (`wallet sessions`)
               mintmark pay --resume                           settle what was left unknown
             Exit status: 0 served, 1 failed (not charged, or refunded), 2 refused, 4 outcome not known yet.
             """
@@ -43,6 +44,13 @@ struct PayCommand: AsyncParsableCommand {
     @Option(help: "Call in the name of this agent.") var agent: String?
     @Option(help: "Act on this delegation: a chain's file, or a CID that is kept here.") var delegation: String?
     @Option(help: "Pay in this way only: cashu, l402, payment or x402.") var via: Via?
+    @Option(
+        help: ArgumentHelp(
+            "The most to deposit over Lightning for a session of many calls, where the seller takes one.",
+            valueName: "1000sat"
+        )
+    )
+    var session: Amount?
     @Option(help: "The idempotency key. Default: a fresh one.") var idempotencyKey: String?
     @Option(help: "Write the signed receipt to this file.") var receipt: String?
     @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
@@ -90,6 +98,7 @@ struct PayCommand: AsyncParsableCommand {
             (PayHeader.method, method ?? (body == nil ? "GET" : "POST")),
             (PayHeader.timeout, String(timeout)),
         ]
+        if let session { pass.append((PayHeader.session, "\(session.value)\(session.unit)")) }
         if dryRun { pass.append((PayHeader.dryRun, "true")) }
         if let agent { pass.append((PayHeader.agent, agent)) }
         if let delegation {
@@ -164,7 +173,9 @@ struct PayCommand: AsyncParsableCommand {
     private static func cost(of payment: JSONValue) -> String {
         let unit = payment.shown("unit")
         let way = payment["way"]?.stringValue ?? "cashu"
-        if payment["amount"]?.stringValue == "0" { return "called with the pass \(payment.shown("invoice"))" }
+        if payment["amount"]?.stringValue == "0" {
+            return "called with the \(way == "payment-session" ? "session" : "pass") \(payment.shown("invoice"))"
+        }
         let amount = payment.shown("amount")
         var text = "paid \(amount) \(unit)"
         if let returned = payment["returned"]?.stringValue, let back = UInt64(returned), let sent = UInt64(amount),

@@ -21,7 +21,8 @@ struct WalletCommand: AsyncParsableCommand {
             """,
         subcommands: [
             Fund.self, Balance.self, Send.self, Receive.self, Key.self, History.self, Restore.self, PayInvoice.self,
-            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Passes.self, Audit.self,
+            Mints.self, Swap.self, Inbox.self, Sent.self, Request.self, Limit.self, Passes.self, Sessions.self,
+            Audit.self,
             EVM.self,
         ]
     )
