@@ -145,14 +145,7 @@ extension Node {
             Round("gateway", everySeconds: 2) { [gateway] in
                 if fence.raised == nil { await gateway.housekeep() }
             },
-            Round("log", everySeconds: 1) { [log] in
-                guard fence.raised == nil else { return }
-                do {
-                    try await log.drain()
-                } catch {
-                    logger.warning("the log goes on later", metadata: ["error": "\(error)"])
-                }
-            },
+            logRound,
             Round("wallet", everySeconds: 30) {
                 guard fence.raised == nil else { return }
                 do {
@@ -205,6 +198,35 @@ extension Node {
             rounds.append(Round("lightning", everySeconds: 10) { await lightning.prepare() })
         }
         return rounds
+    }
+
+    /// Logs what waits, twice a second, and has the witnesses cosign it. They are asked before the first entry is added: a
+    /// node that was set back to an older copy must not go on from there ([LOG-8]).
+    private var logRound: any Service {
+        Round("log") { [log, cosigning, fence, logger] in
+            await cosigning?.collect()
+            var rounds = 0
+            while !Task.isCancelled {
+                if fence.raised == nil, log.halted == nil {
+                    do {
+                        try await log.drain()
+                        rounds += 1
+                        if rounds % 10 == 0 { await cosigning?.collect() }
+                    } catch {
+                        logger.warning("the log goes on later", metadata: ["error": "\(error)"])
+                    }
+                }
+                if log.halted != nil, fence.raised == nil, !log.isHaltAcknowledged {
+                    do {
+                        try await fence.raise(reason: "log-rewritten")
+                        log.acknowledgeHalt()
+                    } catch {
+                        logger.critical("the fence cannot be put up", metadata: ["error": "\(error)"])
+                    }
+                }
+                try? await Task.sleep(for: .milliseconds(500))
+            }
+        }
     }
 
     /// Closes in the order that loses nothing: first what still writes, then the store, then the lock with the process.

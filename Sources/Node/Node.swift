@@ -53,6 +53,7 @@ public final class Node: Sendable {
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
+    let cosigning: Cosigning?
     let logger: Logger
 
     private init(
@@ -89,6 +90,7 @@ public final class Node: Sendable {
         gateway = services.gateway
         settlement = services.settlement
         log = services.log
+        cosigning = services.cosigning
         self.logger = logger
     }
 

@@ -28,6 +28,7 @@ struct NodeServices: Sendable {
     let gateway: Gateway
     let settlement: NodeSettlement?
     let log: AuditLog
+    let cosigning: Cosigning?
 
     static func compose(
         configuration: NodeConfiguration,
@@ -109,6 +110,14 @@ struct NodeServices: Sendable {
             )
         )
         let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
+        let log = try await AuditLog(
+            database: database,
+            key: vault.node.key,
+            origin: Self.logOrigin(configuration.publicURL),
+            sources: [ReceiptOutbox(), Outbox()],
+            clock: clock,
+            logger: logger
+        )
         let gateway = Gateway(
             database: database,
             purse: WalletPurse(
@@ -124,7 +133,7 @@ struct NodeServices: Sendable {
             signer: vault.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
-            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale),
+            configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: log.origin),
             logger: logger
         )
         return NodeServices(
@@ -136,14 +145,8 @@ struct NodeServices: Sendable {
             chains: chains,
             gateway: gateway,
             settlement: settlement,
-            log: try await AuditLog(
-                database: database,
-                key: vault.node.key,
-                origin: Self.logOrigin(configuration.publicURL),
-                sources: [ReceiptOutbox(), Outbox()],
-                clock: clock,
-                logger: logger
-            )
+            log: log,
+            cosigning: cosigning(log, witnesses: configuration.logWitnesses, http: http, logger: logger)
         )
     }
 
@@ -160,6 +163,22 @@ struct NodeServices: Sendable {
             return nil
         }
         return LightningInvoices(lightning)
+    }
+
+    private static func cosigning(
+        _ log: AuditLog,
+        witnesses: [LogWitness],
+        http: HTTPClient,
+        logger: Logger
+    ) -> Cosigning? {
+        guard !witnesses.isEmpty else { return nil }
+        let exchange = HTTPExchange(http)
+        return Cosigning(
+            log: log,
+            witnesses: witnesses,
+            exchange: { url, body, limit in try await exchange.send(url, post: body, limit: limit) },
+            logger: logger
+        )
     }
 
     /// The log's address without its scheme (C2SP tlog-tiles, "Parameters").
@@ -217,10 +236,12 @@ struct NodeServices: Sendable {
 
     private static func gatewayConfiguration(
         _ configuration: NodeConfiguration,
-        sale: ExactSale?
+        sale: ExactSale?,
+        logOrigin: String
     ) throws -> GatewayConfiguration {
         var gateway = GatewayConfiguration()
         gateway.exact = sale
+        gateway.logOrigin = logOrigin
         gateway.lightningNetwork = LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
         gateway.publicOrigins = [configuration.publicURL]

@@ -34,7 +34,8 @@ struct Mintmark: AsyncParsableCommand {
             RestoreCommand.self, AgentCommand.self,
             PassportCommand.self, ServiceCommand.self, PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
-            VerifyCommand.self, LogCommand.self, LightningSimulatorCommand.self, DemoServiceCommand.self,
+            VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,
+            DemoServiceCommand.self,
         ]
     )
 }

@@ -1,7 +1,9 @@
 import CanonicalJSON
 import Foundation
+import Receipts
 import TestSupport
 import Testing
+import TransparencyLog
 
 /// The transparency log of a node that runs, as an operator and a stranger see it.
 @Suite("The log, by commands", .serialized)
@@ -42,6 +44,10 @@ struct LogCommandTests {
                 ])
             }
             #expect(try await verify(place + "/receipt.json").status == 0)
+            // [RCPT-10]: the entry is the one that the receipt promised.
+            let promise = try #require(InclusionPromise(document: shown.json))
+            #expect(promise.log == (try log.json.string("origin")))
+            #expect(try LogProof(proof.output).extra == promise.salt)
 
             let agent = try await seller.command("agent", "register", "planner", "--json")
             let passport = try agent.json.object("passport").string("id")

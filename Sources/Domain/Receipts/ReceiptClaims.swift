@@ -79,6 +79,8 @@ public struct ReceiptClaims: Hashable, Sendable {
     public var outcome: ReceiptOutcome
     /// What was given back or measured; nil where neither was.
     public var settlement: ReceiptSettlement?
+    /// The promise that the seller's log will hold the receipt; nil where the seller keeps no log.
+    public var promise: InclusionPromise?
 
     public init(
         id: String,
@@ -97,7 +99,8 @@ public struct ReceiptClaims: Hashable, Sendable {
         requestedAt: Timestamp,
         respondedAt: Timestamp,
         outcome: ReceiptOutcome,
-        settlement: ReceiptSettlement? = nil
+        settlement: ReceiptSettlement? = nil,
+        promise: InclusionPromise? = nil
     ) {
         self.id = id
         self.seller = seller
@@ -116,6 +119,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         self.respondedAt = respondedAt
         self.outcome = outcome
         self.settlement = settlement
+        self.promise = promise
     }
 
     /// The document without its proof.
@@ -149,6 +153,7 @@ public struct ReceiptClaims: Hashable, Sendable {
         document["requestedAt"] = .string(requestedAt.rfc3339)
         document["respondedAt"] = .string(respondedAt.rfc3339)
         document["outcome"] = .string(outcome.rawValue)
+        document["inclusionPromise"] = promise?.json
         return document
     }
 

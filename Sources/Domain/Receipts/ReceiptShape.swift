@@ -6,7 +6,7 @@ import SignedDocuments
 enum ReceiptShape {
     static let members: Set<String> = [
         "@context", "id", "type", "seller", "buyer", "service", "request", "response", "payment", "requestedAt",
-        "respondedAt", "outcome", "proof",
+        "respondedAt", "outcome", "inclusionPromise", "proof",
     ]
 
     static func claims(_ document: JSONObject) throws(ReceiptReason) -> ReceiptClaims {
@@ -46,7 +46,8 @@ enum ReceiptShape {
             requestedAt: try instant(document["requestedAt"], "requestedAt"),
             respondedAt: try instant(document["respondedAt"], "respondedAt"),
             outcome: outcome,
-            settlement: try settlement(payment)
+            settlement: try settlement(payment),
+            promise: try promise(document)
         )
         try check(claims)
         return claims
@@ -68,6 +69,12 @@ enum ReceiptShape {
         try check(claims.unit, "payment.unit", limit: 16)
         try check(claims.dialect, "payment.dialect", limit: 32)
         if let settlement = claims.settlement { try check(settlement) }
+        if let promise = claims.promise {
+            try check(promise.log, "inclusionPromise.log", limit: 255)
+            guard promise.salt.count == InclusionPromise.saltLength else {
+                throw refuse("`inclusionPromise.salt` must have \(InclusionPromise.saltLength) bytes")
+            }
+        }
         try check(claims.seller, "seller")
         if let buyer = claims.buyer { try check(buyer, "buyer") }
     }
@@ -161,6 +168,14 @@ enum ReceiptShape {
             settlement.form = try text(returned["form"], "payment.returned.form")
         }
         return settlement
+    }
+
+    private static func promise(_ document: JSONObject) throws(ReceiptReason) -> InclusionPromise? {
+        guard document["inclusionPromise"] != nil else { return nil }
+        guard let promise = InclusionPromise(document: .object(document)) else {
+            throw refuse("`inclusionPromise` must name a log, a salt of 16 bytes and an instant")
+        }
+        return promise
     }
 
     private static func amount(

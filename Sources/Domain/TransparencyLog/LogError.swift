@@ -22,6 +22,10 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let notIncluded = Code(rawValue: "not-included")
         /// Two trees of one log of which the larger does not begin with the smaller: it was forked or rewound.
         public static let inconsistent = Code(rawValue: "inconsistent")
+        /// The log takes no more entries, as others have seen another history of it.
+        public static let halted = Code(rawValue: "halted")
+        /// What is proven was witnessed too late to count.
+        public static let witnessedTooLate = Code(rawValue: "witnessed-too-late")
         /// An index or size outside the tree.
         public static let outOfRange = Code(rawValue: "out-of-range")
         /// A tile that is needed is not there, or is shorter than its tree says.

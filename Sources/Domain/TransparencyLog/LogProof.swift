@@ -60,16 +60,30 @@ public struct LogProof: Hashable, Sendable {
 
     /// Checks that the log holds `entry`.
     ///
-    /// - Throws: what ``Checkpoint/verify(_:log:witnesses:quorum:)`` throws; `outOfRange`, `notIncluded`.
+    /// - Parameter instant: where given, only witnesses that signed before it count, in seconds since 1970. A thief of a
+    ///   key can backdate what he signs, but not what a witness saw ([LOG-9]).
+    /// - Throws: what ``Checkpoint/verify(_:log:witnesses:quorum:)`` throws; `outOfRange`, `notIncluded`, `witnessedTooLate`.
     /// - Returns: the checkpoint.
     @discardableResult
     public func verify(
         entry: [UInt8],
         log: NoteKey,
         witnesses: [NoteKey] = [],
-        quorum: Int = 0
+        quorum: Int = 0,
+        before instant: UInt64? = nil
     ) throws(LogError) -> Checkpoint {
         let head = try Checkpoint.verify(checkpoint, log: log, witnesses: witnesses, quorum: quorum)
+        if let instant {
+            let early = try checkpoint.verified(by: witnesses).count {
+                $0.secondsSince1970.map { $0 < instant } ?? false
+            }
+            guard early >= max(quorum, 1) else {
+                throw LogError(
+                    .witnessedTooLate,
+                    "\(early) of the witnesses had signed before that instant, \(max(quorum, 1)) are needed"
+                )
+            }
+        }
         try MerkleTree.verifyInclusion(
             leaf: MerkleTree.leaf(entry),
             index: index,

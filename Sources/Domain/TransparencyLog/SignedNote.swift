@@ -69,7 +69,8 @@ public struct SignedNote: Hashable, Sendable {
         public var line: String { "\u{2014} \(name) \(Base64.encode(keyID + bytes))\n" }
 
         /// Reads a line without its newline.
-        init(line: Substring) throws(LogError) {
+        /// - Throws: `malformed`.
+        public init(line: Substring) throws(LogError) {
             let parts = line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
             guard parts.count == 3, parts[0] == "\u{2014}", SignedNote.isKeyName(parts[1]),
                 let bytes = try? Base64.decode(parts[2]), bytes.count > 4

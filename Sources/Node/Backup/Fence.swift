@@ -142,6 +142,8 @@ extension EpochFence.Raised {
         case "other-branch": "node.sqlite is not the one that this directory was last at work with."
         case "epoch-missing": "The file `epoch` is missing, so nothing tells whether node.sqlite is the latest."
         case "database-missing": "node.sqlite was removed: this directory was at work with one, and it is empty now."
+        case "log-rewritten":
+            "A witness has seen a later, or another, history of this node's log than node.sqlite holds."
         default: "The database may be an older copy."
         }
     }

@@ -1,3 +1,4 @@
+internal import AuditLog
 internal import Configuration
 public import Foundation
 internal import NIOCore
@@ -72,6 +73,8 @@ public struct NodeConfiguration: Sendable {
     var walletEVM: WalletEVMSettings
     /// Where x402 payments are settled; nil: the node is no facilitator.
     var settlement: SettlementSettings?
+    /// Who is asked to cosign the transparency log's checkpoints.
+    var logWitnesses: [LogWitness]
     public var logLevel: String
     public var logFormat: LogFormat
 
@@ -164,6 +167,7 @@ public struct NodeConfiguration: Sendable {
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
         settlement = try SettlementSettings(values)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
+        logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"
         logFormat = try values.choice(.logFormat) ?? .text
         let scheme = tlsCertificatePath == nil ? "http" : "https"

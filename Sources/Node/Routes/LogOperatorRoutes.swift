@@ -13,17 +13,24 @@ struct LogOperatorRoutes: Sendable {
         group.get("") { _, _ in
             await OperatorResponses.answering {
                 let status = try await log.status()
-                return [
+                var shown: JSONObject = [
                     "origin": .string(status.origin), "key": .string(status.verifierKey),
                     "size": .integer(Int64(clamping: status.size)), "root": .string(Base64.encode(status.root)),
                     "waiting": .integer(Int64(status.waiting)), "checkpoint": .string(log.checkpoint.string),
                 ]
+                shown["witnessedCheckpoint"] = log.witnessedCheckpoint.map { .string($0.string) }
+                if let halt = log.halted {
+                    shown["halted"] = .string(halt.reason)
+                    shown["haltedAt"] = .string(halt.at.rfc3339)
+                    shown["evidence"] = halt.evidence.map { .string($0) }
+                }
+                return .object(shown)
             }
         }
         // Logs what waits, so that a command finds it there also where no node is running.
         group.get("entries/{id}") { _, context in
             await OperatorResponses.answering {
-                try await log.drain()
+                if log.halted == nil { try await log.drain() }
                 let entries = try await log.entries(of: context.parameters.require("id"))
                 var shown: [JSONValue] = []
                 for entry in entries {
@@ -32,6 +39,7 @@ struct LogOperatorRoutes: Sendable {
                         "entry": .string(Hex.encode(entry.entry)), "salt": .string(Hex.encode(entry.salt)),
                         "proof": .string(try await log.proof(of: entry).string),
                     ]
+                    object["witnessedProof"] = try await log.witnessedProof(of: entry).map { .string($0.string) }
                     object["document"] = try entry.document.map { try JSONValue.parse($0) }
                     shown.append(.object(object))
                 }

@@ -21,9 +21,10 @@ public final class AuditLog: Sendable {
     let database: Database
     private let key: Ed25519.PrivateKey
     private let sources: [any OutboxSource]
-    private let clock: WallClock
+    let clock: WallClock
     private let logger: Logger
     private let head: Mutex<Head>
+    let witnessed: Mutex<Witnessed>
     /// One drain at a time, so that the head that a batch is built upon is the one it is put on.
     private let isDraining = Mutex(false)
 
@@ -54,6 +55,7 @@ public final class AuditLog: Sendable {
         self.sources = sources
         self.clock = clock
         self.logger = logger
+        witnessed = Mutex(try await database.read { try Witnessed.read(in: $0) })
         let row = try await database.read { try $0.first("SELECT origin, note, at FROM audit_head WHERE id = 1") }
         if let row {
             let note = try SignedNote(row.text(1))
@@ -86,19 +88,35 @@ public final class AuditLog: Sendable {
         get throws { try NoteKey(name: current.checkpoint.origin, key: key.publicKey) }
     }
 
+    /// The log's name: its address without the scheme, as it was when the log began.
+    public var origin: String { current.checkpoint.origin }
+
     /// The latest checkpoint, signed.
     public var checkpoint: SignedNote { current.note }
 
     var current: Head { head.withLock { $0 } }
+
+    /// The latest note, where it is the one with this text.
+    func headNote(of text: String) -> SignedNote? { head.withLock { $0.note.text == text ? $0.note : nil } }
+
+    /// Shows signatures under the latest checkpoint, where it is the one that they are of.
+    func addToHead(_ signatures: [SignedNote.Signature], under text: String) {
+        head.withLock { head in
+            guard head.note.text == text else { return }
+            for signature in signatures { head.note.add(signature) }
+        }
+    }
 
     // MARK: Appending
 
     /// Logs all that waits.
     ///
     /// - Returns: how many entries were added.
-    /// - Throws: what the store throws; what is logged by then stays so.
+    /// - Throws: what the store throws; what is logged by then stays so. `LogError` `halted` where the log takes nothing any
+    ///   more: what waits goes on waiting.
     @discardableResult
     public func drain() async throws -> Int {
+        if let halted { throw LogError(.halted, "the log takes no more entries: \(halted.reason)") }
         guard isDraining.withLock({ begin(&$0) }) else { return 0 }
         defer { isDraining.withLock { $0 = false } }
         var added = 0
@@ -127,7 +145,7 @@ public final class AuditLog: Sendable {
 
     private func log(_ entries: [OutboxEntry], of source: any OutboxSource) async throws {
         let old = current
-        let salted = try entries.map { try Self.salted($0.document) }
+        let salted = try entries.map { try Self.salted($0.document, $0.salt) }
         let size = old.checkpoint.size
         let edge = try await database.read { try AuditLogRows.edge(size: size, in: $0) }
         let change = try TiledTree.append(salted.map { MerkleTree.leaf($0.entry) }, to: size) { level, _ in edge[level]
@@ -138,6 +156,7 @@ public final class AuditLog: Sendable {
         let root = try TiledTree.root(size: change.size) { level, _ in last[level] }
         let checkpoint = Checkpoint(origin: old.checkpoint.origin, size: change.size, root: root)
         let fresh = Head(checkpoint: checkpoint, note: try checkpoint.signed(by: key), at: clock.now())
+        if let halted { throw LogError(.halted, "the log takes no more entries: \(halted.reason)") }
         try await database.write { connection in
             try source.remove(entries, in: connection)
             for (offset, (entry, salted)) in zip(entries, salted).enumerated() {
@@ -149,11 +168,11 @@ public final class AuditLog: Sendable {
         head.withLock { $0 = fresh }
     }
 
-    /// SHA-256(salt ‖ JCS(document)) with a new salt ([LOG-2]).
-    private static func salted(_ document: [UInt8]) throws -> SaltedEntry {
+    /// SHA-256(salt ‖ JCS(document)) with a new salt, or the one that the document promises ([LOG-2]).
+    private static func salted(_ document: [UInt8], _ salt: [UInt8]?) throws -> SaltedEntry {
         let limits = JSONLimits(maximumBytes: maximumDocumentBytes, maximumDepth: 32, maximumValues: 100_000)
         return try SaltedEntry(
-            salt: SecureRandom.bytes(SaltedEntry.saltLength),
+            salt: salt ?? SecureRandom.bytes(SaltedEntry.saltLength),
             document: JSONValue.parse(document, limits: limits).canonicalized()
         )
     }

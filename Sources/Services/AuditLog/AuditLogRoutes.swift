@@ -12,11 +12,17 @@ public struct AuditLogRoutes: Sendable {
         self.log = log
     }
 
-    /// Adds `GET checkpoint`, `vkey`, `tile/…`, `entries/:id` and `proof/:id`.
+    /// Adds `GET checkpoint`, `witnessed-checkpoint`, `vkey`, `tile/…`, `entries/:id` and `proof/:id`.
     public func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let log = log
         group.get("checkpoint") { _, _ in
             Self.text(log.checkpoint.string, caching: "public, max-age=1")
+        }
+        group.get("witnessed-checkpoint") { _, _ in
+            guard let note = log.witnessedCheckpoint else {
+                throw HTTPError(.notFound, message: "No witness has cosigned this log yet.")
+            }
+            return Self.text(note.string, caching: "public, max-age=1")
         }
         group.get("vkey") { _, _ in
             Self.text("\(try log.verifierKey)\n", caching: "public, max-age=60")
@@ -40,7 +46,13 @@ public struct AuditLogRoutes: Sendable {
                     message: "The log holds no document of that id; a new one is there within a second or two."
                 )
             }
-            return Self.text(try await log.proof(of: entry).string, caching: "no-store")
+            guard request.uri.queryParameters["witnessed"] != nil else {
+                return Self.text(try await log.proof(of: entry).string, caching: "no-store")
+            }
+            guard let proof = try await log.witnessedProof(of: entry) else {
+                throw HTTPError(.notFound, message: "No witness has cosigned a tree that holds it yet.")
+            }
+            return Self.text(proof.string, caching: "no-store")
         }
     }
 

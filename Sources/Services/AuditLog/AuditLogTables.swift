@@ -31,6 +31,28 @@ public enum AuditLogTables {
                     at INTEGER NOT NULL
                 ) STRICT;
                 """
-        )
+        ),
+        Migration(
+            id: "audit-2",
+            sql: """
+                CREATE TABLE audit_witnesses (
+                    key TEXT PRIMARY KEY,
+                    size INTEGER NOT NULL CHECK (size >= 0),
+                    at INTEGER NOT NULL
+                ) WITHOUT ROWID, STRICT;
+
+                CREATE TABLE audit_witnessed (
+                    id INTEGER PRIMARY KEY CHECK (id = 1),
+                    note TEXT NOT NULL
+                ) STRICT;
+
+                CREATE TABLE audit_halt (
+                    id INTEGER PRIMARY KEY CHECK (id = 1),
+                    reason TEXT NOT NULL,
+                    evidence TEXT,
+                    at INTEGER NOT NULL
+                ) STRICT;
+                """
+        ),
     ]
 }

@@ -16,6 +16,8 @@ public struct GatewayConfiguration: Sendable {
     /// The origins callers reach this node by, such as `https://api.example`. A signed request must name one of them, so
     /// that what was signed for another seller can't be replayed here. Empty: loopback only, over plain HTTP.
     public var publicOrigins: [String] = []
+    /// The origin of the node's transparency log, where receipts promise to be; nil without one.
+    public var logOrigin: String?
     /// How long after a call its proofs are redeemed at the latest, in seconds.
     public var redeemWithinSeconds: Int64 = 600
     /// The most ecash that may lie unredeemed at one mint, in the mint's unit.
@@ -135,7 +137,7 @@ public final class Gateway: Sendable {
         self.purse = purse
         self.callers = callers
         self.workers = workers
-        desk = ReceiptDesk(signer: signer)
+        desk = ReceiptDesk(signer: signer, logOrigin: configuration.logOrigin)
         self.sellerSecret = sellerSecret
         sellerKey = Secp256k1.Point(multiplyingGeneratorBy: sellerSecret).compressed
         self.clock = clock

@@ -1,3 +1,5 @@
+internal import CanonicalJSON
+internal import Receipts
 public import Storage
 
 /// The receipts that wait for the transparency log. The outbox holds their ids only: the receipts are on file.
@@ -12,11 +14,15 @@ public struct ReceiptOutbox: OutboxSource {
             """,
             .int(limit)
         ).map {
-            OutboxEntry(
+            let document = try $0.blob(3)
+            // The salt that the receipt itself names, so that its holder finds it in the log alone.
+            let promise = (try? JSONValue.parse(document)).flatMap { InclusionPromise(document: $0) }
+            return OutboxEntry(
                 sequence: try $0.int64(0),
                 kind: try $0.text(1),
                 reference: try $0.text(2),
-                document: try $0.blob(3)
+                document: document,
+                salt: promise?.salt
             )
         }
     }

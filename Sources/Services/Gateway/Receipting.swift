@@ -8,6 +8,8 @@ import SignedDocuments
 /// Signs receipts in the node's name ([CALL-15]).
 struct ReceiptDesk: Sendable {
     let signer: DocumentSigner
+    /// The origin of the node's transparency log, which receipts promise to be in ([RCPT-10]); nil without a log.
+    var logOrigin: String?
     /// A dialect as receipts name it.
     static func name(_ dialect: PaymentDialect) -> String { dialect == .cashu ? "nut24" : dialect.rawValue }
 
@@ -49,8 +51,17 @@ struct ReceiptDesk: Sendable {
             requestedAt: claim.at,
             respondedAt: max(now, claim.at),
             outcome: outcome,
-            settlement: settlement
+            settlement: settlement,
+            promise: logOrigin.map { promise(in: $0, since: max(now, claim.at)) }
         )
         return try Receipt.issue(claims, by: signer, now: now)
+    }
+
+    private func promise(in log: String, since answered: Timestamp) -> InclusionPromise {
+        InclusionPromise(
+            log: log,
+            salt: SecureRandom.bytes(InclusionPromise.saltLength),
+            by: answered.adding(seconds: InclusionPromise.withinSeconds)
+        )
     }
 }

@@ -122,6 +122,11 @@ enum AgentStore {
         return try rows.map { try record($0).agent }
     }
 
+    /// The agent whose current key it is.
+    static func id(ofKey did: String, in connection: Connection) throws -> String? {
+        try connection.first("SELECT id FROM identity_agents WHERE did = ?", .text(did))?.text(0)
+    }
+
     static func count(in connection: Connection) throws -> Int64 {
         try connection.first("SELECT count(*) FROM identity_agents")?.int64(0) ?? 0
     }

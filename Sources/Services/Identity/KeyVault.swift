@@ -29,6 +29,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
     public let paywallKey: [UInt8]
     /// Seals the node's backups: 32 bytes.
     public let backupKey: [UInt8]
+    /// Cosigns other nodes' logs, where a witness runs on this vault. Never the node's own key ([LOG-7]).
+    public let witnessKey: Ed25519.PrivateKey
 
     init(_ words: Mnemonic) throws {
         func derived(_ purpose: String) -> [UInt8] {
@@ -40,6 +42,7 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         walletSeed = words.seed()
         paywallKey = derived("paywall keys")
         backupKey = derived("backup")
+        witnessKey = try Ed25519.PrivateKey(seed: derived("log witness"))
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
         settlementKey = try Secp256k1.Scalar(reducing: derived("x402 settlement"))
     }

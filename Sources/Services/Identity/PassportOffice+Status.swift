@@ -19,27 +19,34 @@ extension PassportOffice {
     /// - Throws: `IdentityError` with `.passportNotFound`.
     @discardableResult
     public func revoke(_ id: String, reason: RevocationReason) async throws -> PassportRecord {
-        try await change { now, connection in
+        try await change { [self] now, connection in
             let record = try PassportStore.find(id, in: connection)
-            let change = try Self.revokeKey(record.passport.subject, reason, now: now, in: connection)
+            let change = try revokeKey(record.passport.subject, reason, now: now, in: connection)
             return (try PassportStore.find(record.passport.id, in: connection), change)
         }
     }
 
     /// Revokes the current key of an agent, as ``revoke(_:reason:)`` does by a passport of it.
     func revokeKey(of agent: Agent, reason: RevocationReason) async throws {
-        try await change { now, connection in
-            ((), try Self.revokeKey(agent.did, reason, now: now, in: connection))
+        try await change { [self] now, connection in
+            ((), try revokeKey(agent.did, reason, now: now, in: connection))
         }
     }
 
-    private static func revokeKey(
+    private func revokeKey(
         _ key: DIDKey,
         _ reason: RevocationReason,
         now: Timestamp,
         in connection: Connection
     ) throws -> StatusChange {
         let did = key.string
+        if try !AgentStore.isRevoked(key, in: connection) {
+            let agentID = try AgentStore.id(ofKey: did, in: connection)
+            try revocationHooks.run(
+                KeyRevocation(did: key, agentID: agentID, reason: reason, at: now),
+                in: connection
+            )
+        }
         try AgentStore.revokeKey(did, reason: reason.rawValue, now: now, in: connection)
         try AgentStore.setState(.revoked, ofKey: did, from: [.active, .suspended], now: now, in: connection)
         let marked = try PassportStore.mark(

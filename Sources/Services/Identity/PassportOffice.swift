@@ -27,6 +27,8 @@ public final class PassportOffice: Sendable {
     let configuration: IdentityConfiguration
     let clock: WallClock
     let board: StatusBoard
+    /// What ends together with a key, besides its passports.
+    public let revocationHooks = KeyRevocationHooks()
     /// Held over every change of bits, so that sequences are published in the order they were written.
     let changes = AsyncLock()
     private let published = Mutex<[Int64: PublishedStatusList]>([:])

@@ -1,3 +1,4 @@
+internal import CanonicalJSON
 internal import Encodings
 internal import Ethereum
 internal import Storage
@@ -221,6 +222,23 @@ extension SettlementStore {
             .optional(hash),
             .integer(now.millisecondsSince1970),
             .text(id)
+        )
+        // Into the log in the same transaction, once: an intent that had ended stays as it is ([LOG-1]).
+        guard connection.changes == 1, let intent = try intent(id, connection) else { return }
+        var document: JSONObject = [
+            "type": "PaymentSettlement", "id": .string(id), "network": .string(intent.network),
+            "token": .string("\(intent.contract)"), "payer": .string("\(intent.payer)"),
+            "authorization": .string("0x" + Hex.encode(intent.authorization)),
+            "amount": .string(intent.amount.description), "outcome": .string(state), "at": .string(now.rfc3339),
+        ]
+        document["reason"] = reason.map { .string($0) }
+        document["transaction"] = hash.map { .string("0x" + Hex.encode($0)) }
+        try Outbox.post(
+            kind: "settlement",
+            reference: id,
+            document: JSONValue.object(document).serialized(),
+            isOnlyCopy: true,
+            in: connection
         )
     }
 

@@ -120,6 +120,19 @@ public final class EpochFence: Sendable {
         state.withLock { $0.fileIsBehind = false }
     }
 
+    /// Puts the fence up for a reason that was found out later, such as by a witness of the log. It stays up over restarts.
+    ///
+    /// - Parameter reason: a word for machines, without spaces.
+    public func raise(reason: String) async throws {
+        try await turn.run { [self] in
+            guard state.withLock({ $0.raised == nil }) else { return }
+            let found = Raised(reason: reason, copyAt: state.withLock { $0.epoch.at }, lastAt: nil)
+            // At once; on the disk before this returns.
+            state.withLock { $0.raised = found }
+            try await database.write { try Self.keep(raised: found, in: $0) }
+        }
+    }
+
     /// The operator has looked: goes on with this database. `body` runs in the transaction that takes the fence down.
     public func confirm(_ body: @escaping @Sendable (Connection) throws -> Void) async throws {
         try await turn.run { [self] in

@@ -2,7 +2,7 @@
 public struct OutboxEntry: Sendable, Hashable {
     /// The place in its outbox: rises.
     public var sequence: Int64
-    /// What it is: `receipt`, `passport`, `status`, `rotation`.
+    /// What it is: `receipt`, `passport`, `status`, `rotation`, `settlement`.
     public var kind: String
     /// The id by which its holder asks for the proof.
     public var reference: String
@@ -10,13 +10,23 @@ public struct OutboxEntry: Sendable, Hashable {
     public var document: [UInt8]
     /// Whether the log must keep the document, as nobody else does.
     public var isOnlyCopy: Bool
+    /// The salt that the document itself promises, 16 bytes; nil: the log draws one.
+    public var salt: [UInt8]?
 
-    public init(sequence: Int64, kind: String, reference: String, document: [UInt8], isOnlyCopy: Bool = false) {
+    public init(
+        sequence: Int64,
+        kind: String,
+        reference: String,
+        document: [UInt8],
+        isOnlyCopy: Bool = false,
+        salt: [UInt8]? = nil
+    ) {
         self.sequence = sequence
         self.kind = kind
         self.reference = reference
         self.document = document
         self.isOnlyCopy = isOnlyCopy
+        self.salt = salt
     }
 }
 

@@ -4,6 +4,7 @@ import CanonicalJSON
 import Encodings
 import Foundation
 import Node
+import Receipts
 import SignedDocuments
 import TransparencyLog
 
@@ -30,6 +31,7 @@ struct LogCommand: AsyncParsableCommand {
             let answer = try await node.call(.get, "/api/log")
             if options.json { return Output.json(answer) }
             Output.facts(["origin", "key", "size", "root", "waiting"].map { ($0, answer.shown($0)) })
+            if answer["halted"] != nil { Output.line("TAKES NO MORE ENTRIES: \(answer.shown("halted"))") }
             Output.line("")
             Output.line(answer.shown("checkpoint"))
         }
@@ -49,6 +51,8 @@ struct LogCommand: AsyncParsableCommand {
         @Argument(help: "The id of a receipt, a passport, or an agent whose key was rotated.") var id: String
         @Option(help: "receipt, passport, status or rotation. Default: the first that the log holds of this id.")
         var kind: String?
+        @Flag(help: "Under the latest checkpoint that a witness has cosigned, not the latest one.") var witnessed =
+            false
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
@@ -59,7 +63,10 @@ struct LogCommand: AsyncParsableCommand {
             guard let entry = entries.first else {
                 throw Failure("the log holds \(kind.map { "no \($0)" } ?? "nothing") of \(id)")
             }
-            print(try entry.string("proof"), terminator: "")
+            guard !witnessed || entry["witnessedProof"] != nil else {
+                throw Failure("no witness has cosigned a tree that holds it yet")
+            }
+            print(try entry.string(witnessed ? "witnessedProof" : "proof"), terminator: "")
         }
     }
 
@@ -67,25 +74,31 @@ struct LogCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check a proof offline, or read a whole log and work its tree out anew.",
             discussion: """
-                A file is a proof: with --document it is checked that the log whose key is given holds that document. \
-                An address is a log: every entry is read, and the root must be the one that its checkpoint signs. With \
-                --checkpoint the log must begin with what that file says, and the file is written anew: a log that was \
-                rewound or forked since is found out. Exits with 2 where something does not hold.
+                A file is a proof: with --document it is checked that the log whose key is given holds that document; \
+                with --before that a witness had seen it there by then, which is what counts of a key that was stolen \
+                later. An address or a folder is a log: every entry is read, and the root must be the one that its \
+                checkpoint signs. With --checkpoint the log must begin with what that file says, and the file is written \
+                anew: a log that was rewound or forked since is found out. With --document a receipt must be where it \
+                promised to be. Exits with 2 where something does not hold.
                   mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
+                  mintmark log verify x.tlog-proof --document x.json --key … --witness … --before 2026-11-21T00:00:00Z
                   mintmark log verify https://node.example/log --key did:key:z6Mk… --checkpoint seen.txt
+                  mintmark log verify https://node.example/log --key did:key:z6Mk… --document receipt.json
                 """
         )
-        @Argument(help: "A proof's file, - for standard input, or a log's http(s) address.") var subject: String
+        @Argument(help: "A proof's file, - for standard input, a log's http(s) address or its folder.") var subject:
+            String
         @Option(help: "The document whose entry is proven, as JSON.") var document: String?
         @Option(help: "The log's key: a did:key, or `name+id+base64`.") var key: String?
         @Option(help: "A witness's key (`name+id+base64`). May be repeated.") var witness: [String] = []
         @Option(help: "How many of the witnesses must have signed.") var quorum = 0
+        @Option(help: "The instant (RFC 3339) before which witnesses must have signed the proof.") var before: String?
         @Option(help: "Where the last checkpoint that was seen is kept.") var checkpoint: String?
         @Flag(help: "Print one JSON value instead of text.") var json = false
 
         func run() async throws {
             do {
-                if subject.hasPrefix("http://") || subject.hasPrefix("https://") {
+                if subject.hasPrefix("http://") || subject.hasPrefix("https://") || Self.isFolder(subject) {
                     try await verifyLog()
                 } else {
                     try verifyProof()
@@ -117,7 +130,8 @@ struct LogCommand: AsyncParsableCommand {
                 entry: entry,
                 log: log,
                 witnesses: try witness.map { try NoteKey(vkey: $0) },
-                quorum: quorum
+                quorum: quorum,
+                before: try before.map { UInt64(max(try Timestamp(rfc3339: $0).secondsSince1970, 0)) }
             )
             if json {
                 return Output.json([
@@ -139,7 +153,9 @@ struct LogCommand: AsyncParsableCommand {
             do {
                 finding = try await reader.read(
                     key: key.map { key in { try Self.noteKey(key, origin: $0) } },
-                    known: known
+                    known: known,
+                    quorum: LogReader.Quorum(witnesses: try witness.map { try NoteKey(vkey: $0) }, count: quorum),
+                    wanted: try promisedEntry()
                 ) { done, all in
                     if !json, all > 100_000 { Output.note("\(done) of \(all) entries read") }
                 }
@@ -148,10 +164,31 @@ struct LogCommand: AsyncParsableCommand {
                 throw error
             }
             try await http.shutdown()
+            if document != nil, finding.index == nil {
+                throw LogError(
+                    .notIncluded,
+                    "the log does not hold the receipt: its promise is broken where its time is over"
+                )
+            }
             if let checkpoint {
                 try Data(finding.note.string.utf8).write(to: URL(fileURLWithPath: checkpoint), options: .atomic)
             }
             report(finding)
+        }
+
+        private static func isFolder(_ path: String) -> Bool {
+            var isFolder: ObjCBool = false
+            return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+        }
+
+        /// The entry that the receipt says the log will hold.
+        private func promisedEntry() throws -> [UInt8]? {
+            guard let document else { return nil }
+            let value = try JSONValue.parse(try VerifyCommand.read(document))
+            guard let promise = InclusionPromise(document: value) else {
+                throw Failure("\(document) promises no place in a log: check its proof instead", .usage)
+            }
+            return try SaltedEntry(salt: promise.salt, document: value.canonicalized()).entry
         }
 
         private func report(_ finding: LogReader.Finding) {
@@ -161,10 +198,12 @@ struct LogCommand: AsyncParsableCommand {
                     "ok": true, "origin": .string(head.origin), "size": .integer(Int64(clamping: head.size)),
                     "root": .string(Base64.encode(head.root)), "key": .string("\(finding.key)"),
                 ]
+                object["index"] = finding.index.map { .integer(Int64(clamping: $0)) }
                 object["beginsWith"] = finding.beginsWith.map { .integer(Int64(clamping: $0)) }
                 return Output.json(.object(object))
             }
             Output.line("The log \(head.origin) is whole: \(head.size) entries, and the root is the signed one.")
+            if let index = finding.index { Output.line("It holds the receipt, as entry \(index).") }
             if let before = finding.beginsWith {
                 Output.line("It begins with the \(before) entries of the checkpoint seen before.")
             }

@@ -127,6 +127,7 @@ struct VerifyCommand: ParsableCommand {
                 ("call", "\(claims.service): \(claims.method) \(claims.target)"),
                 ("paid", "\(claims.amount) \(claims.unit)"), ("outcome", claims.outcome.rawValue),
                 ("answered", claims.respondedAt.rfc3339),
+                ("promised to", claims.promise.map { "\($0.log) by \($0.by.rfc3339)" } ?? "no log"),
             ],
             reasons: verdict.reasons.map { ($0.code.rawValue, $0.message) }
         )

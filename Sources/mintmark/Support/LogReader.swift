@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP1
 import TransparencyLog
 
-/// Reads a whole transparency log over HTTP (C2SP tlog-tiles) and works its tree out anew.
+/// Reads a whole transparency log over HTTP or from a folder (C2SP tlog-tiles) and works its tree out anew.
 struct LogReader {
     /// What a log was found to be.
     struct Finding {
@@ -15,24 +15,42 @@ struct LogReader {
         var isKeyOnlyTold: Bool
         /// The size of the checkpoint that it was held against, where one was given.
         var beginsWith: UInt64?
+        /// Where the entry that was looked for stands.
+        var index: UInt64?
+    }
+
+    /// Whose cosignatures the checkpoint must have.
+    struct Quorum {
+        var witnesses: [NoteKey] = []
+        var count = 0
     }
 
     /// Bundles fetched at once.
     private static let window = 8
     private static let timeoutSeconds: Int64 = 30
 
-    /// Where the log is, without a slash at the end.
+    /// Where the log is: an address, or a folder; without a slash at the end.
     let prefix: String
     let http: HTTPClient
+    private var isFolder: Bool { !prefix.hasPrefix("http://") && !prefix.hasPrefix("https://") }
+
+    init(prefix: String, http: HTTPClient) {
+        self.prefix = prefix
+        self.http = http
+    }
 
     /// - Parameters:
     ///   - key: makes the log's key out of its origin; nil: the one that the log tells itself.
     ///   - known: a checkpoint seen before, with which the tree must begin.
+    ///   - quorum: whose cosignatures the checkpoint must have.
+    ///   - wanted: an entry to look for.
     ///   - progress: told how many entries were read.
     /// - Throws: `LogError` where the log does not hold; `Failure` where it can't be read.
     func read(
         key: ((_ origin: String) throws -> NoteKey)?,
         known: SignedNote?,
+        quorum: Quorum = Quorum(),
+        wanted: [UInt8]? = nil,
         progress: (UInt64, UInt64) -> Void
     ) async throws -> Finding {
         let note = try SignedNote(try await text("checkpoint"))
@@ -43,7 +61,7 @@ struct LogReader {
             } else {
                 try NoteKey(vkey: try await text("vkey").trimmingCharacters(in: .newlines))
             }
-        let checkpoint = try Checkpoint.verify(note, log: log)
+        let checkpoint = try Checkpoint.verify(note, log: log, witnesses: quorum.witnesses, quorum: quorum.count)
         let before = try known.map { try Checkpoint.verify($0, log: log) }
         if let before, before.size > checkpoint.size {
             throw LogError(
@@ -52,11 +70,13 @@ struct LogReader {
             )
         }
         var tree = MerkleFrontier()
+        var index: UInt64?
         try Self.compare(tree, with: before)
         var bundle: UInt64 = 0
         while tree.size < checkpoint.size {
             for entries in try await bundles(from: bundle, size: checkpoint.size) {
                 for entry in entries {
+                    if entry == wanted { index = index ?? tree.size }
                     tree.append(leaf: MerkleTree.leaf(entry))
                     try Self.compare(tree, with: before)
                 }
@@ -72,7 +92,8 @@ struct LogReader {
             note: note,
             key: log,
             isKeyOnlyTold: key == nil,
-            beginsWith: before?.size
+            beginsWith: before?.size,
+            index: index
         )
     }
 
@@ -112,6 +133,7 @@ struct LogReader {
     }
 
     private func bytes(_ path: String, limit: Int) async throws -> [UInt8] {
+        if isFolder { return try file(path, limit: limit) }
         let url = "\(prefix)/\(path)"
         do {
             let answer = try await http.execute(HTTPClientRequest(url: url), timeout: .seconds(Self.timeoutSeconds))
@@ -122,5 +144,14 @@ struct LogReader {
         } catch {
             throw Failure("\(url) cannot be read: \(error)")
         }
+    }
+    /// A file of a log that was copied as its addresses are.
+    private func file(_ path: String, limit: Int) throws -> [UInt8] {
+        guard let handle = FileHandle(forReadingAtPath: "\(prefix)/\(path)") else {
+            throw LogError(.missingTile, "\(prefix)/\(path) is not there")
+        }
+        let data = try handle.read(upToCount: limit + 1) ?? Data()
+        guard data.count <= limit else { throw LogError(.malformed, "\(prefix)/\(path) is too long") }
+        return [UInt8](data)
     }
 }

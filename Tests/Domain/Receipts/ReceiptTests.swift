@@ -87,6 +87,47 @@ struct ReceiptTests {
         }
     }
 
+    @Test("[RCPT-10] the promise to be in the log is signed with the rest; each field of it changed is refused")
+    func promise() throws {
+        let promise = InclusionPromise(
+            log: "node.example/log",
+            salt: [UInt8](0..<16),
+            by: Self.now.adding(seconds: 60)
+        )
+        let receipt = try Receipt.issue(claims { $0.promise = promise }, by: seller, now: Self.now)
+        let read = try Receipt(header: receipt.encodedHeader)
+        #expect(read.claims.promise == promise && read.verdict(now: Self.now).isValid)
+        for (member, value): (String, JSONValue) in [
+            ("log", "other.example/log"), ("salt", "AQECAwQFBgcICQoLDA0ODw"), ("by", "2027-01-01T00:00:00Z"),
+        ] {
+            var changed = try #require(receipt.document["inclusionPromise"]?.objectValue)
+            #expect(changed[member] != value)
+            changed[member] = value
+            var document = receipt.document
+            document["inclusionPromise"] = .object(changed)
+            #expect(Receipt.verify(document: document).reasons.map(\.code) == [.badSignature], "\(member)")
+            changed.removeValue(forKey: member)
+            document["inclusionPromise"] = .object(changed)
+            #expect(Receipt.verify(document: document).reasons.map(\.code) == [.malformed], "\(member)")
+        }
+        var without = receipt.document
+        without.removeValue(forKey: "inclusionPromise")
+        #expect(Receipt.verify(document: without).reasons.map(\.code) == [.badSignature])
+        try malformed(
+            "inclusionPromise",
+            nil,
+            ["log": "a b", "salt": "AAECAwQFBgcICQoLDA0ODw", "by": "2027-01-01T00:00:00Z"]
+        )
+        try malformed("inclusionPromise", nil, ["log": "a", "salt": "AAEC", "by": "2027-01-01T00:00:00Z"])
+        #expect(throws: ReceiptReason.self) {
+            try Receipt.issue(
+                claims { $0.promise = .init(log: "a", salt: [1], by: Self.now) },
+                by: seller,
+                now: Self.now
+            )
+        }
+    }
+
     @Test("[RCPT-3] [RCPT-6] an anonymous buyer, a refund without a response, the largest amount")
     func variants() throws {
         let anonymous = try document { $0.buyer = nil }

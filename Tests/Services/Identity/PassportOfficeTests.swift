@@ -4,6 +4,7 @@ import Identity
 import Passports
 import SignedDocuments
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -46,6 +47,32 @@ struct PassportOfficeTests {
             await identityCode { try await bench.office.revoke("urn:uuid:0", reason: .unspecified) }
                 == .passportNotFound
         )
+    }
+
+    @Test("[PASS-15] what hooks on to a key ends with it, once, in the same transaction; what it throws undoes both")
+    func hooks() async throws {
+        let bench = try await IdentityBench()
+        let (agent, passport) = try await bench.register()
+        let heard = Mutex<[KeyRevocation]>([])
+        struct Refusal: Error {}
+        let refuses = Mutex(true)
+        bench.office.revocationHooks.add { revocation, _ in
+            if refuses.withLock({ $0 }) { throw Refusal() }
+            heard.withLock { $0.append(revocation) }
+        }
+        await #expect(throws: Refusal.self) { try await bench.office.revoke(passport.id, reason: .keyCompromise) }
+        #expect(await bench.reasons(passport) == [])
+        refuses.withLock { $0 = false }
+        for _ in 0..<2 { try await bench.office.revoke(passport.id, reason: .keyCompromise) }
+        _ = try await bench.registry.rotate("planner")
+        #expect(
+            heard.withLock { $0 } == [
+                KeyRevocation(did: agent.did, agentID: agent.id, reason: .keyCompromise, at: bench.clock.now)
+            ]
+        )
+        _ = try await bench.registry.rotate("planner")
+        #expect(heard.withLock { $0.count } == 2)
+        #expect(heard.withLock { $0.last?.reason } == .superseded)
     }
 
     @Test("[PASS-13] suspending is lifted again, and holds renewal meanwhile")

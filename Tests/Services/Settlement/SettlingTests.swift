@@ -2,6 +2,7 @@ import CanonicalJSON
 import Ethereum
 import Paywall
 import Settlement
+import Storage
 import Testing
 
 @Suite("Settling on a chain: once, and never called failed while it is unknown")
@@ -20,6 +21,10 @@ struct SettlingTests {
             let settled = try await settler.settle(request)
             #expect(settled.success)
             #expect(settled.network == SettlementFixture.network)
+            // [LOG-1]: once, though it is asked for again below.
+            let logged = try await fixture.database.read { try Outbox().pending(limit: 9, in: $0) }
+            #expect(logged.map(\.kind) == ["settlement"])
+            #expect(try JSONValue.parse(logged[0].document)["outcome"]?.stringValue == "settled")
             #expect(settled.amount == "10000")
             #expect(fixture.chain.tokens(of: fixture.payee) == UInt256(10_000))
             #expect(fixture.chain.tokens(of: fixture.payer.address) == UInt256(990_000))
@@ -45,6 +50,7 @@ struct SettlingTests {
             fixture.clock.advance(29 * 86_400)
             try await settler.forget()
             #expect(try await settler.settle(request) == settled)
+            #expect(try await fixture.database.read { try Outbox().count(in: $0) } == 1)
             fixture.clock.advance(2 * 86_400)
             try await settler.forget()
             #expect(try await settler.settle(request).errorReason == "invalid_exact_evm_nonce_already_used")

@@ -1,0 +1,138 @@
+public import Encodings
+internal import Storage
+internal import Synchronization
+public import TransparencyLog
+
+/// Why a log takes no more entries.
+public struct LogHalt: Hashable, Sendable {
+    /// A sentence for the operator.
+    public var reason: String
+    /// A later checkpoint of this very log with its own signature, as a witness shows it; nil where none was had.
+    public var evidence: String?
+    public var at: Timestamp
+}
+
+extension AuditLog {
+    /// Why nothing is appended any more: the store is an older copy, or on another branch, of the log that witnesses have
+    /// seen. nil while all is well.
+    public var halted: LogHalt? { witnessed.withLock { $0.halt } }
+
+    /// Whether the node has drawn the consequence of the halt.
+    public var isHaltAcknowledged: Bool { witnessed.withLock { $0.isAcknowledged } }
+    public func acknowledgeHalt() { witnessed.withLock { $0.isAcknowledged = true } }
+
+    /// The latest checkpoint that a witness has cosigned, with its cosignatures; nil before the first.
+    public var witnessedCheckpoint: SignedNote? { witnessed.withLock { $0.note } }
+
+    /// What is kept of witnesses.
+    struct Witnessed: Sendable {
+        var note: SignedNote?
+        var halt: LogHalt?
+        /// Whether the node has stopped money because of it already, once in this process.
+        var isAcknowledged = false
+
+        static func read(in connection: Connection) throws -> Witnessed {
+            var witnessed = Witnessed()
+            if let row = try connection.first("SELECT note FROM audit_witnessed WHERE id = 1") {
+                witnessed.note = try SignedNote(row.text(0))
+            }
+            if let row = try connection.first("SELECT reason, evidence, at FROM audit_halt WHERE id = 1") {
+                // The fence that it put up stays up by itself, or the operator has taken it down.
+                witnessed.isAcknowledged = true
+                witnessed.halt = LogHalt(
+                    reason: try row.text(0),
+                    evidence: try row.optionalText(1),
+                    at: Timestamp(millisecondsSince1970: try row.int64(2))
+                )
+            }
+            return witnessed
+        }
+    }
+
+    /// The proof that the tree as a witness cosigned it last holds an entry: who has it knows that the entry was there when
+    /// the witness signed, whatever the log's own key signs later ([LOG-9]).
+    ///
+    /// - Returns: nil where no cosigned tree holds it yet.
+    public func witnessedProof(of entry: LoggedEntry) async throws -> LogProof? {
+        guard let note = witnessedCheckpoint else { return nil }
+        let size = try Checkpoint(text: note.text).size
+        guard entry.index < size else { return nil }
+        let hashes = try await database.read { connection in
+            try TiledTree.inclusionProof(of: entry.index, size: size) { level, number in
+                try AuditLogRows.tile(level, number, in: connection)
+            }
+        }
+        return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: note)
+    }
+
+    /// The proof that the tree of `size` begins with the one of `oldSize`.
+    func consistencyProof(from oldSize: UInt64, to size: UInt64) async throws -> [[UInt8]] {
+        try await database.read { connection in
+            try TiledTree.consistencyProof(from: oldSize, to: size) { level, number in
+                try AuditLogRows.tile(level, number, in: connection)
+            }
+        }
+    }
+
+    /// Puts a witness's signatures under the checkpoint that they are of.
+    func keep(_ cosignatures: [SignedNote.Signature], under text: String, of witness: NoteKey, size: UInt64)
+        async throws
+    {
+        let note = try witnessed.withLock { witnessed in
+            // Of the newest that was cosigned; another witness may have signed the same one.
+            let known = try witnessed.note.map { try Checkpoint(text: $0.text).size } ?? 0
+            if witnessed.note?.text != text {
+                guard size >= known, let head = headNote(of: text) else { return SignedNote?.none }
+                witnessed.note = head
+            }
+            for signature in cosignatures { witnessed.note?.add(signature) }
+            return witnessed.note
+        }
+        addToHead(cosignatures, under: text)
+        let now = clock.now()
+        try await database.write { connection in
+            try connection.execute(
+                """
+                INSERT INTO audit_witnesses (key, size, at) VALUES (?, ?, ?)
+                ON CONFLICT (key) DO UPDATE SET size = excluded.size, at = excluded.at
+                """,
+                .text("\(witness)"),
+                try .amount(size),
+                .integer(now.millisecondsSince1970)
+            )
+            guard let note else { return }
+            try connection.execute(
+                """
+                INSERT INTO audit_witnessed (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note
+                """,
+                .text(note.string)
+            )
+        }
+    }
+
+    /// How far a witness has followed the log, as far as the log knows.
+    func sizeKnown(to witness: NoteKey) async throws -> UInt64 {
+        try await database.read {
+            try $0.first("SELECT size FROM audit_witnesses WHERE key = ?", .text("\(witness)"))?.uint64(0) ?? 0
+        }
+    }
+
+    /// Takes no more entries, over restarts too. Waiting documents stay in their outboxes.
+    func halt(_ reason: String, evidence: String?) async throws {
+        let halt = LogHalt(reason: reason, evidence: evidence, at: clock.now())
+        let isNew = witnessed.withLock { witnessed in
+            guard witnessed.halt == nil else { return false }
+            witnessed.halt = halt
+            return true
+        }
+        guard isNew else { return }
+        try await database.write { connection in
+            try connection.execute(
+                "INSERT INTO audit_halt (id, reason, evidence, at) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                .text(reason),
+                .optional(evidence),
+                .integer(halt.at.millisecondsSince1970)
+            )
+        }
+    }
+}

@@ -1,0 +1,274 @@
+import AuditLog
+import CanonicalJSON
+import Cryptography
+import Encodings
+import Foundation
+import Logging
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+import TransparencyLog
+
+/// A witness with a store of its own, and what it shouted.
+final class WitnessSetting: Sendable {
+    static let key = try? Ed25519.PrivateKey(seed: [UInt8](repeating: 6, count: 32))
+
+    let database: Database
+    let witness: Witness
+    private let heard: AlarmList
+    var shouted: [WitnessAlarm] { heard.all }
+
+    init(_ folder: TemporaryFolder) async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        database = try Database(path: folder.path + "/w.sqlite", migrations: WitnessTables.migrations, logger: logger)
+        let heard = AlarmList()
+        witness = try Witness(
+            database: database,
+            key: try #require(Self.key),
+            name: "w.example/1",
+            clock: .system,
+            logger: logger
+        ) { heard.add($0) }
+        self.heard = heard
+    }
+
+    /// Answers a log's paths, as its routes do.
+    static func door(_ log: AuditLog) -> @Sendable (String) async throws -> [UInt8] {
+        { path in
+            if path == "checkpoint" { return Array(log.checkpoint.string.utf8) }
+            let tile = try TilePath(afterTile: String(path.dropFirst(5)))
+            guard let bytes = try await log.tile(tile) else { throw LogError(.missingTile, path) }
+            return bytes
+        }
+    }
+
+    /// Answers what a log asks of the witness, as its routes do.
+    var exchange: Cosigning.Exchange {
+        { [witness] url, body, _ in
+            guard let body else {
+                let note = try await witness.logs().first { url.hasSuffix($0.id) }?.cosigned
+                return (note == nil ? 404 : 200, Array((note?.string ?? "").utf8))
+            }
+            do {
+                let request = try AddCheckpoint(String(decoding: body, as: UTF8.self))
+                return (200, Array(try await witness.add(request).line.utf8))
+            } catch let refusal as WitnessRefusal {
+                guard case .conflict(let size) = refusal.kind else { return (refusal.status, []) }
+                return (409, Array("\(size)\n".utf8))
+            }
+        }
+    }
+
+    func cosigning(_ log: AuditLog) -> Cosigning {
+        Cosigning(
+            log: log,
+            witnesses: [LogWitness(key: witness.verifierKey, url: "http://w.example")],
+            exchange: exchange,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+    }
+}
+
+private final class AlarmList: Sendable {
+    private let alarms = Mutex<[WitnessAlarm]>([])
+    var all: [WitnessAlarm] { alarms.withLock { $0 } }
+    func add(_ alarm: WitnessAlarm) { alarms.withLock { $0.append(alarm) } }
+}
+
+@Suite("Witnesses and the logs they follow")
+struct WitnessTests {
+    private let folder: TemporaryFolder
+    private let other: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+        other = try TemporaryFolder()
+    }
+
+    @Test(
+        "[LOG-7] [LOG-9] a log collects cosignatures; the witnessed proof and the checkpoint carry them, over a restart too"
+    )
+    func collects() async throws {
+        let setting = try await LogSetting(folder)
+        let witness = try await WitnessSetting(other)
+        try await witness.witness.follow(setting.log.verifierKey, url: nil)
+        let cosigning = witness.cosigning(setting.log)
+        var size: UInt64 = 0
+        for count in [0, 1, 300, 5] {
+            try await setting.post(count, from: Int(size))
+            size += UInt64(count)
+            try await setting.log.drain()
+            await cosigning.collect()
+            let head = try Checkpoint.verify(
+                setting.log.checkpoint,
+                log: setting.log.verifierKey,
+                witnesses: [witness.witness.verifierKey],
+                quorum: 1
+            )
+            #expect(head.size == size)
+        }
+        let before = UInt64(Date().timeIntervalSince1970) + 100
+        // What came since is not witnessed yet.
+        try await setting.post(2, from: Int(size))
+        try await setting.log.drain()
+        let entry = try #require(try await setting.log.entries(of: "id-0").first)
+        let proof = try #require(try await setting.log.witnessedProof(of: entry))
+        let document = try LogSetting.document(0).canonicalized()
+        try proof.verify(
+            entry: SaltedEntry(salt: entry.salt, document: document).entry,
+            log: setting.log.verifierKey,
+            witnesses: [witness.witness.verifierKey],
+            quorum: 1,
+            before: before
+        )
+        let late = try #require(try await setting.log.entries(of: "id-307").first)
+        #expect(try await setting.log.witnessedProof(of: late) == nil)
+        let note = setting.log.witnessedCheckpoint
+        await setting.database.close()
+        let again = try await LogSetting(folder)
+        #expect(again.log.witnessedCheckpoint == note && note?.signatures.count == 2)
+        await witness.cosigning(again.log).collect()
+        #expect(try await again.log.witnessedProof(of: late) != nil)
+        #expect(witness.shouted.isEmpty)
+        await again.database.close()
+        await witness.database.close()
+    }
+
+    @Test("[LOG-8] a log that was set back to an older copy takes no more entries, and loses none")
+    func setBack() async throws {
+        let setting = try await LogSetting(folder)
+        let witness = try await WitnessSetting(other)
+        try await witness.witness.follow(setting.log.verifierKey, url: nil)
+        try await setting.post(10)
+        try await setting.log.drain()
+        await witness.cosigning(setting.log).collect()
+        await setting.database.close()
+        let path = folder.path + "/a.sqlite"
+        let copy = try Data(contentsOf: URL(filePath: path))
+
+        let later = try await LogSetting(folder)
+        try await later.post(5, from: 10)
+        try await later.log.drain()
+        await witness.cosigning(later.log).collect()
+        await later.database.close()
+
+        for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+        try copy.write(to: URL(filePath: path))
+        let rewound = try await LogSetting(folder)
+        try await rewound.post(7, from: 20)
+        await witness.cosigning(rewound.log).collect()
+        let halt = try #require(rewound.log.halted)
+        #expect(halt.evidence.map { (try? SignedNote($0)) != nil } == true)
+        await #expect(throws: LogError.self) { _ = try await rewound.log.drain() }
+        let status = try await rewound.log.status()
+        #expect(status.waiting == 7 && status.size == 10)
+        await rewound.database.close()
+        // Over a restart too, though no witness is asked.
+        let again = try await LogSetting(folder)
+        #expect(again.log.halted?.reason == halt.reason)
+        await #expect(throws: LogError.self) { _ = try await again.log.drain() }
+        await again.database.close()
+        await witness.database.close()
+    }
+
+    @Test(
+        "[LOG-8] a log that went on from an older copy is found out by each witness that saw more, forked or grown past it"
+    )
+    func forked() async throws {
+        for grown in [5, 9] {
+            let (folder, other, third) = (try TemporaryFolder(), try TemporaryFolder(), try TemporaryFolder())
+            let setting = try await LogSetting(folder)
+            let witness = try await WitnessSetting(other)
+            try await witness.witness.follow(setting.log.verifierKey, url: nil)
+            try await setting.post(15)
+            try await setting.log.drain()
+            await witness.cosigning(setting.log).collect()
+            // The same key on another branch: of the same size, then larger.
+            let branch = try await LogSetting(third)
+            try await branch.post(10 + grown, from: 100)
+            try await branch.log.drain()
+            await witness.cosigning(branch.log).collect()
+            #expect(branch.log.halted != nil, "\(grown)")
+            #expect(witness.shouted.count == (grown == 5 ? 1 : 0))
+            // Polled, it is found out either way, and told once.
+            for _ in 0..<2 {
+                let isWell = try await witness.witness.poll(
+                    LogSetting.origin,
+                    confirmSeconds: 0,
+                    fetching: WitnessSetting.door(branch.log)
+                )
+                #expect(!isWell)
+            }
+            #expect(witness.shouted.map(\.kind) == [.fork])
+            let evidence = try #require(witness.shouted.first)
+            for text in [evidence.known, evidence.shown] {
+                _ = try Checkpoint.verify(SignedNote(text), log: setting.log.verifierKey)
+            }
+            #expect(try await witness.witness.logs().first?.note?.text == setting.log.checkpoint.text)
+            for database in [setting.database, branch.database, witness.database] { await database.close() }
+        }
+    }
+
+    @Test("[LOG-7] polling follows a log by its tiles; one that shows a smaller tree is rewound")
+    func polls() async throws {
+        let setting = try await LogSetting(folder)
+        let witness = try await WitnessSetting(other)
+        try await witness.witness.follow(setting.log.verifierKey, url: "http://node.example/log")
+        let small = try await LogSetting(try TemporaryFolder())
+        try await small.post(3)
+        try await small.log.drain()
+        for count in [3, 600] {
+            try await setting.post(count, from: count)
+            try await setting.log.drain()
+            #expect(
+                try await witness.witness.poll(LogSetting.origin, fetching: WitnessSetting.door(setting.log))
+            )
+        }
+        #expect(try await witness.witness.logs().first?.cosigned?.signatures.count == 2)
+        let isWell = try await witness.witness.poll(
+            LogSetting.origin,
+            confirmSeconds: 0,
+            fetching: WitnessSetting.door(small.log)
+        )
+        #expect(!isWell && witness.shouted.map(\.kind) == [.rewind])
+        await #expect(throws: WitnessRefusal.self) {
+            try await witness.witness.poll("other", fetching: WitnessSetting.door(small.log))
+        }
+        let stranger = try await LogSetting(
+            try TemporaryFolder(),
+            key: try Ed25519.PrivateKey(seed: [UInt8](repeating: 9, count: 32))
+        )
+        await #expect(throws: LogError.self) {
+            try await witness.witness.poll(LogSetting.origin, fetching: WitnessSetting.door(stranger.log))
+        }
+        let key = try stranger.log.verifierKey
+        await #expect(throws: LogError.self) { try await witness.witness.follow(key, url: nil) }
+        for database in [setting.database, small.database, stranger.database, witness.database] {
+            await database.close()
+        }
+    }
+
+    @Test("[LOG-7] of two branches that ask at once only one is ever cosigned at a size")
+    func races() async throws {
+        let witness = try await WitnessSetting(other)
+        let logs = try await [LogSetting(try TemporaryFolder()), LogSetting(try TemporaryFolder())]
+        try await witness.witness.follow(logs[0].log.verifierKey, url: nil)
+        for (index, setting) in logs.enumerated() {
+            try await setting.post(20, from: 1000 * index)
+            try await setting.log.drain()
+        }
+        let signed = await withTaskGroup(of: Int?.self) { group in
+            for attempt in 0..<20 {
+                let log = logs[attempt % 2].log
+                group.addTask {
+                    let request = AddCheckpoint(oldSize: 0, proof: [], checkpoint: log.checkpoint)
+                    return (try? await witness.witness.add(request)) == nil ? nil : attempt % 2
+                }
+            }
+            return await group.reduce(into: Set<Int>()) { set, found in if let found { set.insert(found) } }
+        }
+        #expect(signed.count == 1)
+        for database in logs.map(\.database) + [witness.database] { await database.close() }
+    }
+}
