@@ -5,7 +5,7 @@ internal import Foundation
 enum Main {
     static let benchmarks: [Benchmark] = [
         Benchmark("passport", "Passports a second on one core: issuing, and verifying from the header's text.") {
-            try PassportBenchmark().run()
+            try PassportBenchmark().run() + PassportBenchmark().runForms()
         },
         Benchmark("swap", "Swaps a second at the mint over HTTP, durable, 32 clients: 1→1 and 8→8, with DLEQ.") {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()

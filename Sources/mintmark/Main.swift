@@ -32,7 +32,8 @@ struct Mintmark: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, BackupCommand.self,
             RestoreCommand.self, AgentCommand.self,
-            PassportCommand.self, ServiceCommand.self, PaywallCommand.self, WalletCommand.self, MintCommand.self,
+            PassportCommand.self, DIDCommand.self, ServiceCommand.self, PaywallCommand.self, WalletCommand.self,
+            MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,

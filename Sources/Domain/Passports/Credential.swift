@@ -76,6 +76,16 @@ public struct Credential: Sendable {
         unknownStatus = unknown
     }
 
+    /// Checks the rules of the data model, before something is signed.
+    ///
+    /// - Throws: `PassportReason` with `.malformed`.
+    public static func checkShape(_ document: JSONObject) throws(PassportReason) {
+        try CredentialShape.check(document)
+    }
+
+    /// Whether a text is an absolute URL.
+    public static func isURL(_ text: String) -> Bool { CredentialShape.isURL(text) }
+
     /// Whether it is a passport, which has rules of its own.
     public var isPassport: Bool {
         (document["type"]?.arrayValue ?? []).contains("AgentPassportCredential")

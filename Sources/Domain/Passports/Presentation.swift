@@ -72,10 +72,15 @@ public struct Presentation: Sendable {
 
     /// A passport as it stands in a presentation: itself, or enveloped where it is a token.
     public static func item(_ passport: Passport) -> JSONValue {
-        guard let token = passport.token else { return .object(passport.document) }
-        return [
+        guard let token = passport.token, let form = passport.form else { return .object(passport.document) }
+        return item(token: token, form)
+    }
+
+    /// A token as it stands in a presentation.
+    public static func item(token: String, _ form: PassportForm) -> JSONValue {
+        [
             "@context": .string(CredentialShape.context), "type": "EnvelopedVerifiableCredential",
-            "id": .string("data:\(passport.form?.mediaType ?? ""),\(token)"),
+            "id": .string("data:\(form.mediaType),\(token)"),
         ]
     }
 

@@ -48,7 +48,8 @@ public struct WebDID: Hashable, Sendable, CustomStringConvertible {
         (host, port) = try Self.origin(parts.removeFirst(), refuse)
         var path: [String] = []
         for part in parts {
-            guard let decoded = Self.percentDecoded(part), !decoded.isEmpty, decoded != [0x2E], decoded != [0x2E, 0x2E],
+            guard let decoded = Self.percentDecoded(part), !decoded.isEmpty, decoded != [0x2E],
+                decoded != [0x2E, 0x2E],
                 !decoded.contains(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }),
                 decoded.first != 0x20, decoded.last != 0x20
             else { throw refuse("a part of its path is empty, climbs, or holds a slash") }
@@ -99,7 +100,8 @@ public struct WebDID: Hashable, Sendable, CustomStringConvertible {
             })
         else { throw refuse("its host is no domain name in ASCII") }
         // A last label of digits (or 0x…) makes an address of it, in any of the notations that URL parsers know.
-        guard let last = labels.last, !last.utf8.allSatisfy({ (0x30...0x39).contains($0) }), !last.hasPrefix("0x") else {
+        guard let last = labels.last, !last.utf8.allSatisfy({ (0x30...0x39).contains($0) }), !last.hasPrefix("0x")
+        else {
             throw refuse("its host is an address; only domain names can be named")
         }
         return (host, port)

@@ -1,5 +1,5 @@
 public import CanonicalJSON
-public import Cryptography
+internal import Cryptography
 public import Encodings
 
 /// The log of a `did:webvh` (1.0): every version of a DID document, chained by hashes, signed by the keys that the
@@ -84,7 +84,9 @@ public struct WebVHLog: Sendable {
         preliminary.removeValue(forKey: "proof")
         preliminary["versionId"] = .string(Self.placeholder)
         let text = try Self.canonical(preliminary).replacing(scid, with: Self.placeholder)
-        guard Self.hash(Array(text.utf8)) == scid else { throw Self.refuse("its SCID is not the hash of its first entry") }
+        guard Self.hash(Array(text.utf8)) == scid else {
+            throw Self.refuse("its SCID is not the hash of its first entry")
+        }
         did = try Self.did(entry, scid: scid)
         document = try Self.state(entry)
         versionID = scid
@@ -136,9 +138,10 @@ public struct WebVHLog: Sendable {
             isPortable = false
         }
         if let keys = parameters["updateKeys"] { updateKeys = try Self.strings(keys, "updateKeys") }
-        nextKeyHashes = try parameters["nextKeyHashes"].map { (value) throws(DocumentError) in
-            try Self.strings(value, "nextKeyHashes")
-        } ?? nextKeyHashes
+        nextKeyHashes =
+            try parameters["nextKeyHashes"].map { (value) throws(DocumentError) in
+                try Self.strings(value, "nextKeyHashes")
+            } ?? nextKeyHashes
         isDeactivated = parameters["deactivated"] == true
         did = next
         document = try Self.state(entry)

@@ -62,6 +62,15 @@ public enum IdentitySchema {
                     seen_at INTEGER NOT NULL
                 ) STRICT, WITHOUT ROWID;
                 """
-        )
+        ),
+        Migration(
+            id: "identity-did-log",
+            sql: """
+                CREATE TABLE identity_did_log (
+                    number INTEGER PRIMARY KEY,
+                    line BLOB NOT NULL
+                ) STRICT;
+                """
+        ),
     ]
 }

@@ -211,6 +211,7 @@ enum PassportStore {
             let place = try place(row, from: 1)
             lists[place.revocationList]?.occupy(place.revocationIndex, isSet: state == "revoked")
             lists[place.suspensionList]?.occupy(place.suspensionIndex, isSet: state == "suspended")
+            if state == "suspended" { lists[place.revocationList]?.suspended.set(place.revocationIndex) }
         }
         return lists.values.sorted { $0.number < $1.number }
     }
@@ -234,7 +235,7 @@ enum PassportStore {
             let place = try place(row, from: 2)
             switch try row.text(1) {
             case "revoked": changed.insert(place.revocationList)
-            case "suspended": changed.insert(place.suspensionList)
+            case "suspended": changed.formUnion([place.suspensionList, place.revocationList])
             default: break
             }
             places.append(place)

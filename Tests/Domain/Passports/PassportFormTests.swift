@@ -62,7 +62,7 @@ enum FormSample {
 @Suite("the forms of a passport")
 struct PassportFormTests {
     @Test(
-        "each form is issued, carried in the header, read back and verified, and says the same",
+        "[FORM-1] each form is issued, carried in the header, read back and verified, and says the same",
         arguments: PassportForm.allCases
     )
     func roundTrip(form: PassportForm) throws {
@@ -179,7 +179,7 @@ struct PassportFormTests {
         return copy
     }
 
-    @Test("every claim and every header of a token form changed is refused", arguments: [PassportForm.jwt, .sdJWT])
+    @Test("[FORM-8] every claim, header and binding of a token form changed is refused", arguments: [PassportForm.jwt, .sdJWT])
     func tokenMutations(form: PassportForm) throws {
         let text = try #require(try FormSample.passport(form).token)
         let jwt = String(text.prefix { $0 != "~" })
@@ -205,7 +205,7 @@ struct PassportFormTests {
         }
     }
 
-    @Test("JWT and embedded proof mixed, and a token that says otherwise than its credential, each with its reason")
+    @Test("[FORM-4] JWT and embedded proof mixed, and a token that says otherwise than its credential, each with its reason")
     func mixed() throws {
         let document = try Sample.claims().document(issuer: FormSample.edwards.did)
         func sign(_ change: (inout JSONObject) -> Void) throws -> PassportReason.Code? {
@@ -249,7 +249,7 @@ struct PassportFormTests {
         }
     }
 
-    @Test("an SD-JWT passport shows what its holder likes, but never hides a limit, its status or its key")
+    @Test("[FORM-5] an SD-JWT passport shows what its holder likes, but never hides a limit, its status or its key")
     func withholding() throws {
         let text = try #require(try FormSample.passport(.sdJWT).token)
         let whole = try SDJWT(text, types: ["dc+sd-jwt"])
@@ -320,7 +320,7 @@ struct TokenStatusListTests {
         FormSample.lists(.sdJWT, change)[FormSample.tokenURL] ?? Sample.list()
     }
 
-    @Test("the bits of both Bitstring lists come back from the token, revoked before suspended")
+    @Test("[FORM-6] the bits of both Bitstring lists come back from the token, revoked before suspended")
     func sameBits() throws {
         var random = SeededRandom(seed: 11)
         let list = list {

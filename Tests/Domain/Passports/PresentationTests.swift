@@ -49,7 +49,7 @@ struct PresentationTests {
     func good() throws {
         let document = try present([.jcs, .rdfc, .p256, .jwt])
         #expect(reasons(document) == [])
-        #expect(reasons(try present([.jcs], suite: .eddsaRDFC2022)) == [])
+        #expect(reasons(try present([.rdfc], suite: .eddsaRDFC2022)) == [])
         var states = FormSample.lists(.jcs).mapValues { StatusListState.list($0) }
         #expect(reasons(try present(), states: states) == [])
         states = FormSample.lists(.jcs) { $0.bitmap.set(94_567) }.mapValues { .list($0) }

@@ -170,7 +170,7 @@ struct LinkedDataTests {
         }
     }
 
-    @Test("a context that is not built in, or is an object, is refused and never fetched")
+    @Test("[FORM-2] a context that is not built in, or is an object, is refused and never fetched")
     func contexts() throws {
         let base: JSONValue = "https://www.w3.org/ns/credentials/v2"
         for context: JSONValue in [
@@ -198,7 +198,7 @@ struct LinkedDataTests {
     }
 
     /// Whoever holds a document must not be able to write it anew so that the signature stands and a reader sees less.
-    @Test("the same statements in another notation are refused: no member can be hidden under a verified signature")
+    @Test("[FORM-3] the same statements in another notation are refused: no member can be hidden under a verified signature")
     func otherNotations() throws {
         let key = DocumentKey(Ed25519.PrivateKey())
         let signed = try DataIntegrity.sign(try document(), by: key, suite: .eddsaRDFC2022, created: Self.now)

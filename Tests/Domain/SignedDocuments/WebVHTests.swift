@@ -33,8 +33,11 @@ struct WebVHTests {
                 for place in stride(from: 20, to: log.lines[line].count - 2, by: 37) {
                     var lines = log.lines
                     lines[line][place] ^= 1
-                    let changed = lines.flatMap { $0 + [10] }
-                    #expect(code { _ = try WebVHLog(changed, resolving: did, now: Self.now) } == .badLog, "\(name) \(line) \(place)")
+                    let changed = [UInt8](lines.joined(separator: [10]))
+                    #expect(
+                        code { _ = try WebVHLog(changed, resolving: did, now: Self.now) } == .badLog,
+                        "\(name) \(line) \(place)"
+                    )
                 }
             }
         }
@@ -44,14 +47,18 @@ struct WebVHTests {
     func hostileLogs() throws {
         for vector in try vectors().array("invalid") {
             let bytes = Array(try vector.string("log").utf8)
-            #expect(throws: DocumentError.self, "\(try vector.string("name"))") {
+            let name = try vector.string("name")
+            #expect(throws: DocumentError.self, "\(name)") {
                 _ = try WebVHLog(bytes, resolving: try WebDID(parsing: try vector.string("did")), now: Self.now)
             }
         }
         let scid = "QmcKnGa3dur9W5JbQ3CC7D95Aqy5g4tbp81U3QG8DG1wtv"
         #expect(try WebDID(parsing: "did:webvh:\(scid):example.com").scid == scid)
         for vector in try vectors().array("malformedDIDs") {
-            let text = try vector.string("did").replacing("Qm0000000000000000000000000000000000000000000000", with: scid)
+            let text = try vector.string("did").replacing(
+                "Qm0000000000000000000000000000000000000000000000",
+                with: scid
+            )
             #expect(code { _ = try WebDID(parsing: text) } == .malformedDID, "\(text)")
         }
     }
@@ -89,10 +96,22 @@ struct WebVHTests {
     @Test("a log made here verifies; a thief of the current key cannot rotate, the committed key can")
     func rotation() throws {
         let keys = (0..<4).map { _ in DocumentSigner(Ed25519.PrivateKey()) }
-        let first = try WebVHLog.create(location: "node.example:agents:a", document: document(keys[0]), by: keys[0], next: [keys[1].did], now: Self.now)
+        let first = try WebVHLog.create(
+            location: "node.example:agents:a",
+            document: document(keys[0]),
+            by: keys[0],
+            next: [keys[1].did],
+            now: Self.now
+        )
         #expect(first.did.url == "https://node.example/agents/a/did.jsonl")
-        #expect(code { _ = try first.rotated(to: keys[0], next: [keys[3].did], document: document(keys[3]), now: Self.now) } == .badLog)
-        #expect(code { _ = try first.rotated(to: keys[2], next: [keys[3].did], document: document(keys[2]), now: Self.now) } == .badLog)
+        #expect(
+            code { _ = try first.rotated(to: keys[0], next: [keys[3].did], document: document(keys[3]), now: Self.now) }
+                == .badLog
+        )
+        #expect(
+            code { _ = try first.rotated(to: keys[2], next: [keys[3].did], document: document(keys[2]), now: Self.now) }
+                == .badLog
+        )
         let second = try first.rotated(to: keys[1], next: [keys[2].did], document: document(keys[1]), now: Self.now)
         #expect(second.number == 2 && second.did == first.did)
         let later = Self.now.adding(seconds: 60)
@@ -100,13 +119,34 @@ struct WebVHTests {
         #expect(read.document == second.document && read.nextKeyHashes == second.nextKeyHashes)
         // Cut off, set in another order, or of another DID.
         #expect(code { _ = try WebVHLog(second.lines[1], resolving: first.did, now: later) } == .badLog)
-        #expect(code { _ = try WebVHLog(second.lines[1] + [10] + second.lines[0], resolving: first.did, now: later) } == .badLog)
+        #expect(
+            code { _ = try WebVHLog(second.lines[1] + [10] + second.lines[0], resolving: first.did, now: later) }
+                == .badLog
+        )
         let other = try WebDID(parsing: first.did.string.replacing("node.example", with: "evil.example"))
         #expect(code { _ = try WebVHLog(second.bytes, resolving: other, now: later) } == .badLog)
-        #expect(code { _ = try WebVHLog(first.bytes, resolving: first.did, now: Self.now.adding(seconds: -301)) } == .badLog)
-        let ended = try second.rotated(to: keys[2], next: [], document: document(keys[2]), deactivating: true, now: later)
+        #expect(
+            code { _ = try WebVHLog(first.bytes, resolving: first.did, now: Self.now.adding(seconds: -301)) } == .badLog
+        )
+        let ended = try second.rotated(
+            to: keys[2],
+            next: [],
+            document: document(keys[2]),
+            deactivating: true,
+            now: later
+        )
         #expect(ended.isDeactivated)
-        #expect(code { _ = try ended.rotated(to: keys[3], next: [], document: document(keys[3]), now: later) } == .badLog)
-        #expect(code { _ = try WebVHLog([UInt8](repeating: 10, count: WebVHLog.maximumBytes + 1), resolving: first.did, now: later) } == .badLog)
+        #expect(
+            code { _ = try ended.rotated(to: keys[3], next: [], document: document(keys[3]), now: later) } == .badLog
+        )
+        #expect(
+            code {
+                _ = try WebVHLog(
+                    [UInt8](repeating: 10, count: WebVHLog.maximumBytes + 1),
+                    resolving: first.did,
+                    now: later
+                )
+            } == .badLog
+        )
     }
 }
