@@ -7,6 +7,20 @@ enum Main {
         Benchmark("passport", "Passports a second on one core: issuing, and verifying from the header's text.") {
             try PassportBenchmark().run() + PassportBenchmark().runForms()
         },
+        Benchmark(
+            "log",
+            "Documents a second into the transparency log, durable; an inclusion proof out of a million entries (--entries N:"
+                + " 10000000 takes a minute and 700 MB of disk)."
+        ) {
+            try await LogBenchmark(entries: Options.number("--entries") ?? 1_000_000).run()
+        },
+        Benchmark(
+            "many-passports",
+            "50000 passports in force (--passports N: 1000000 takes some minutes and 4 GB of disk): issuing, revoking one in"
+                + " ten, building the lists, starting again, memory; the check of one that was seen before."
+        ) {
+            try await ManyPassportsBenchmark(passports: Options.number("--passports") ?? 50_000).run()
+        },
         Benchmark("swap", "Swaps a second at the mint over HTTP, durable, 32 clients: 1→1 and 8→8, with DLEQ.") {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
         },
@@ -100,7 +114,7 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH]    (all without a name; about three minutes)
+        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -134,7 +148,7 @@ struct Benchmark: Sendable {
 
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
-    private static let known: Set<String> = ["--spent", "--folder"]
+    private static let known: Set<String> = ["--spent", "--folder", "--entries", "--passports"]
 
     static var names: [String] {
         var names: [String] = []

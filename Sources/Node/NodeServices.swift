@@ -189,6 +189,7 @@ struct NodeServices: Sendable {
 
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
         var identity = IdentityConfiguration(publicURL: configuration.publicURL)
+        identity.registration = configuration.registration
         identity.allowsLocalLists = configuration.isLoopback
         // A verifier may ask for a list a second or two old; signing one anew costs microseconds.
         identity.listResignSeconds = 1

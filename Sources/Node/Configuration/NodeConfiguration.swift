@@ -1,6 +1,7 @@
 internal import AuditLog
 internal import Configuration
 public import Foundation
+internal import Identity
 internal import NIOCore
 internal import NIOPosix
 
@@ -65,6 +66,8 @@ public struct NodeConfiguration: Sendable {
     public var offlineCap: UInt64
     public var redeemWithinSeconds: Int64
     public var passportLifetimeSeconds: Int64
+    /// How agents that come by themselves are registered.
+    var registration: RegistrationPolicy
     /// How old a status list may be before a call that needs it is refused.
     public var statusMaximumAgeSeconds: Int64
     /// How long tokens that are locked to a seller stay locked.
@@ -163,6 +166,7 @@ public struct NodeConfiguration: Sendable {
         offlineCap = UInt64(try values.number(.offlineCap, in: 0...Int64.max) ?? 10_000)
         redeemWithinSeconds = try values.number(.redeemWithinSeconds, in: 1...86_400) ?? 600
         passportLifetimeSeconds = (try values.number(.passportLifetimeHours, in: 1...720) ?? 24) * 3600
+        registration = try Self.registration(values)
         statusMaximumAgeSeconds = try values.number(.statusMaximumAgeSeconds, in: 0...86_400) ?? 60
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
         settlement = try SettlementSettings(values)

@@ -40,6 +40,7 @@ struct PublicResponder: HTTPResponder {
         CredentialRoutes(node.identity, mayFetch: true).addOperatorRoutes(
             to: router.group("credentials").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         )
+        RegistrationRoutes(node.identity).addPublicRoutes(to: router)
         GatewayRoutes(node.gateway).addPublic(to: router)
         WalletRequestRoutes.addPublic(to: router, wallet: node.wallet)
         if let settlement = node.settlement {

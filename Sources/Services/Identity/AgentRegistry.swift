@@ -10,11 +10,11 @@ public import Storage
 /// a stable id and, where the node keeps its key, the next key made and committed to beforehand (pre-rotation), so that
 /// whoever steals the current key cannot bring one of his own after it.
 public final class AgentRegistry: Sendable {
-    private let database: Database
-    private let vault: KeyVault
+    let database: Database
+    let vault: KeyVault
     public let office: PassportOffice
     private let challenges = PossessionChallenges()
-    private var clock: WallClock { office.clock }
+    var clock: WallClock { office.clock }
 
     public init(database: Database, vault: KeyVault, office: PassportOffice) {
         self.database = database
@@ -45,14 +45,16 @@ public final class AgentRegistry: Sendable {
         if let key {
             try prove(key, .registration)
             try Self.checkDigest(key.nextKeyDigest)
-            record.agent.did = key.did
-            record.agent.isKeyHeldHere = false
-            record.agent.nextKeyDigest = key.nextKeyDigest
-            record.sealedKey = nil
-            record.nextDID = nil
-            record.sealedNextKey = nil
+            record.hold(elsewhere: key.did, nextKeyDigest: key.nextKeyDigest)
         }
-        let kept = record
+        return try await keep(record)
+    }
+
+    /// Keeps a new agent and its first passport, both or neither, together with what `body` writes.
+    func keep(
+        _ kept: AgentRecord,
+        and body: @escaping @Sendable (Connection) throws -> Void = { _ in }
+    ) async throws -> (agent: Agent, passport: Passport) {
         let prepared = try await office.prepare(kept.agent)
         do {
             try await database.write { [office] connection in
@@ -64,6 +66,7 @@ public final class AgentRegistry: Sendable {
                 }
                 try AgentStore.insert(kept, in: connection)
                 try office.keep(prepared, in: connection)
+                try body(connection)
             }
         } catch {
             office.discard(prepared)
@@ -72,7 +75,7 @@ public final class AgentRegistry: Sendable {
         return (kept.agent, prepared.passport)
     }
 
-    private func newRecord(id: String, _ description: AgentDescription, now: Timestamp) throws -> AgentRecord {
+    func newRecord(id: String, _ description: AgentDescription, now: Timestamp) throws -> AgentRecord {
         let key = Ed25519.PrivateKey()
         let next = Ed25519.PrivateKey()
         let did = DIDKey(key.publicKey)
@@ -98,7 +101,7 @@ public final class AgentRegistry: Sendable {
         )
     }
 
-    private func prove(_ key: OwnKey, _ use: PossessionProof.Use) throws(IdentityError) {
+    func prove(_ key: OwnKey, _ use: PossessionProof.Use) throws(IdentityError) {
         try challenges.use(key.challenge, now: clock.now())
         guard key.did.kind == .ed25519 else {
             throw IdentityError(.invalidRequest, "an agent's key must be Ed25519 to sign requests")
@@ -112,7 +115,7 @@ public final class AgentRegistry: Sendable {
         }
     }
 
-    private static func checkDigest(_ digest: String?) throws(IdentityError) {
+    static func checkDigest(_ digest: String?) throws(IdentityError) {
         guard let digest else { return }
         do {
             _ = try MultihashDigest.decode(digest)
@@ -213,7 +216,7 @@ public final class AgentRegistry: Sendable {
         return (renewed, failures)
     }
 
-    private static func requireActive(_ agent: Agent) throws {
+    static func requireActive(_ agent: Agent) throws {
         switch agent.state {
         case .active: return
         case .suspended:
@@ -239,8 +242,35 @@ public final class AgentRegistry: Sendable {
         guard old.agent.state != .suspended else {
             throw IdentityError(.agentNotActive, "agent `\(old.agent.name)` is suspended: restore its passport first")
         }
+        return try await moveOn(old, key: key, reason: .superseded, compromisedSince: nil)
+    }
+
+    /// Moves an agent whose key was stolen to the key it committed to: the thief holds the old key, not the next one.
+    ///
+    /// As ``rotate(_:key:)``, but the old key is reported as compromised, also where the agent is suspended. What it signed
+    /// counts only where a witnessed checkpoint from before `since` contains it ([PASS-16], [LOG-9]).
+    /// - Parameter since: when it was stolen at the earliest; nil: not known, so that nothing it signed is sure.
+    public func recover(
+        _ idOrName: String,
+        key: OwnKey? = nil,
+        since: Timestamp? = nil
+    ) async throws -> (agent: Agent, passport: Passport) {
+        if let since, since > clock.now() {
+            throw IdentityError(.invalidRequest, "`since` is when the key was stolen: it lies ahead")
+        }
+        let old = try await database.read { try AgentStore.find(idOrName, in: $0) }
+        return try await moveOn(old, key: key, reason: .keyCompromise, compromisedSince: since)
+    }
+
+    private func moveOn(
+        _ old: AgentRecord,
+        key: OwnKey?,
+        reason: RevocationReason,
+        compromisedSince since: Timestamp?
+    ) async throws -> (agent: Agent, passport: Passport) {
+        try await requireHere(old.agent)
         let next = try key.map { try nextRecord(old, own: $0) } ?? nextRecord(old)
-        try await office.revokeKey(of: old.agent, reason: .superseded)
+        try await office.revokeKey(of: old.agent, reason: reason)
         let prepared = try await office.prepare(next.agent)
         do {
             try await database.write { [office] connection in
@@ -249,7 +279,13 @@ public final class AgentRegistry: Sendable {
                     throw IdentityError(.agentNotActive, "the agent moved to another key meanwhile")
                 }
                 try AgentStore.updateKeys(next, in: connection)
-                try AuditNotes.rotated(next.agent, from: old.agent.did, in: connection)
+                try AuditNotes.rotated(
+                    next.agent,
+                    from: old.agent.did,
+                    reason: reason,
+                    compromisedSince: since,
+                    in: connection
+                )
                 try office.keep(prepared, in: connection)
             }
         } catch {

@@ -11,6 +11,16 @@ struct AgentRecord: Sendable {
     /// The next key, where the node keeps it.
     var nextDID: DIDKey?
     var sealedNextKey: [UInt8]?
+
+    /// The agent keeps its keys itself.
+    mutating func hold(elsewhere did: DIDKey, nextKeyDigest: String?) {
+        agent.did = did
+        agent.isKeyHeldHere = false
+        agent.nextKeyDigest = nextKeyDigest
+        sealedKey = nil
+        nextDID = nil
+        sealedNextKey = nil
+    }
 }
 
 /// The agents' table. Each function runs inside a transaction of its caller.
@@ -73,6 +83,16 @@ enum AgentStore {
         } catch let error as StorageError where error.code == .constraint {
             throw IdentityError(.agentExists, "the key belongs to another agent already", cause: error)
         }
+    }
+
+    /// Takes the sealed keys out of an agent's row.
+    static func forgetKeys(of id: String, in connection: Connection) throws {
+        try connection.execute(
+            """
+            UPDATE identity_agents SET sealed_key = NULL, sealed_next_key = NULL, next_did = NULL WHERE id = ?
+            """,
+            .text(id)
+        )
     }
 
     /// Sets the state of the agent whose current key is `did`, if it is in one of `states`.

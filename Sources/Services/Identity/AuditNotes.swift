@@ -35,14 +35,44 @@ enum AuditNotes {
         )
     }
 
-    static func rotated(_ agent: Agent, from old: DIDKey, in connection: Connection) throws {
-        let document: JSONObject = [
+    static func rotated(
+        _ agent: Agent,
+        from old: DIDKey,
+        reason: RevocationReason,
+        compromisedSince since: Timestamp?,
+        in connection: Connection
+    ) throws {
+        var document: JSONObject = [
             "type": "AgentKeyRotation", "agent": .string(agent.id), "from": .string(old.string),
-            "to": .string(agent.did.string), "at": .string(agent.changedAt.rfc3339),
+            "to": .string(agent.did.string), "reason": .string(reason.rawValue), "at": .string(agent.changedAt.rfc3339),
         ]
+        document["compromisedSince"] = since.map { .string($0.rfc3339) }
+        try post("rotation", agent: agent.id, document, in: connection)
+    }
+
+    /// An agent leaves for another node, or comes from one.
+    static func moved(
+        _ agent: Agent,
+        from old: String,
+        to new: String,
+        at: Timestamp,
+        in connection: Connection
+    ) throws {
+        try post(
+            "move",
+            agent: agent.id,
+            [
+                "type": "AgentMove", "agent": .string(agent.id), "did": .string(agent.did.string), "from": .string(old),
+                "to": .string(new), "at": .string(at.rfc3339),
+            ],
+            in: connection
+        )
+    }
+
+    private static func post(_ kind: String, agent: String, _ document: JSONObject, in connection: Connection) throws {
         try Outbox.post(
-            kind: "rotation",
-            reference: UUIDText.bare(agent.id),
+            kind: kind,
+            reference: UUIDText.bare(agent),
             document: JSONValue.object(document).serialized(),
             isOnlyCopy: true,
             in: connection

@@ -19,6 +19,9 @@ public struct IdentityConfiguration: Hashable, Sendable {
     /// development and for nodes on one machine.
     public var allowsLocalLists = false
 
+    /// How agents that come by themselves are registered.
+    public var registration = RegistrationPolicy()
+
     public init(publicURL: String) {
         var url = publicURL
         while url.hasSuffix("/") { url.removeLast() }

@@ -39,6 +39,16 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         public static let passportFinal = Code(rawValue: "passport-final")
         /// A stated limit is reached.
         public static let limitReached = Code(rawValue: "limit-reached")
+        /// The agent was moved to another node.
+        public static let agentMoved = Code(rawValue: "agent-moved")
+        /// The export is for another node, was taken in before, is damaged, or its passphrase is another.
+        public static let exportRefused = Code(rawValue: "export-refused")
+        /// Agents are not registered over HTTP here, or not this way.
+        public static let registrationClosed = Code(rawValue: "registration-closed")
+        /// No request for registration of that id.
+        public static let requestNotFound = Code(rawValue: "request-not-found")
+        /// Too many requests from one place, or altogether.
+        public static let tooMany = Code(rawValue: "too-many-requests")
         /// There is no vault, or there is one already.
         public static let vaultMissing = Code(rawValue: "vault-missing")
         public static let vaultExists = Code(rawValue: "vault-exists")
@@ -58,7 +68,11 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
             case .agentNotFound, .passportNotFound, .didNotFound: 404
             case .didExists: 409
             case .didNotResolved: 422
-            case .agentExists, .agentNotActive, .passportFinal: 409
+            case .agentExists, .agentNotActive, .passportFinal, .agentMoved: 409
+            case .exportRefused: 422
+            case .registrationClosed: 403
+            case .requestNotFound: 404
+            case .tooMany: 429
             case .limitReached: 503
             default: 500
             }
@@ -103,6 +117,11 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         .didNotFound: "The node has no did:webvh",
         .didNotResolved: "The DID was not resolved",
         .passportFinal: "The passport's state is final",
+        .agentMoved: "The agent was moved",
+        .exportRefused: "The export is not taken",
+        .registrationClosed: "Registration is closed",
+        .requestNotFound: "No such request",
+        .tooMany: "Too many requests",
         .limitReached: "A limit is reached",
         .internalFailure: "Internal error",
     ]

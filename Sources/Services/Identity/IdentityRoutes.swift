@@ -100,6 +100,8 @@ public struct IdentityRoutes: Sendable {
         addAgentRoutes(to: group)
         addPassportRoutes(to: group)
         addDIDRoutes(to: group)
+        addMovingRoutes(to: group)
+        RegistrationRoutes(service).addOperatorRoutes(to: group)
     }
 
     private func addAgentRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
@@ -182,7 +184,7 @@ public struct IdentityRoutes: Sendable {
     }
 
     /// `did`, `challenge` and `signature`, all or none, and `nextKeyHash`.
-    private func ownKey(_ body: JSONObject) throws -> OwnKey? {
+    func ownKey(_ body: JSONObject) throws -> OwnKey? {
         guard let text = try body.optionalString("did") else {
             guard body["challenge"] == nil, body["signature"] == nil, body["nextKeyHash"] == nil else {
                 throw IdentityError(
@@ -200,7 +202,7 @@ public struct IdentityRoutes: Sendable {
         )
     }
 
-    private static func did(_ text: String, _ name: String) throws(IdentityError) -> DIDKey {
+    static func did(_ text: String, _ name: String) throws(IdentityError) -> DIDKey {
         do {
             return try DIDKey(parsing: text)
         } catch {
@@ -230,7 +232,7 @@ public struct IdentityRoutes: Sendable {
         ])
     }
 
-    private func issued(_ result: (agent: Agent, passport: Passport), status: HTTPResponse.Status) -> Response {
+    func issued(_ result: (agent: Agent, passport: Passport), status: HTTPResponse.Status) -> Response {
         RouteAnswers.json(
             ["agent": .object(result.agent.json), "passport": .object(result.passport.document)],
             status: status

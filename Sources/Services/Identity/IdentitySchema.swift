@@ -63,6 +63,7 @@ public enum IdentitySchema {
                 ) STRICT, WITHOUT ROWID;
                 """
         ),
+        lifecycle,
         Migration(
             id: "identity-did-log",
             sql: """

@@ -7,6 +7,7 @@ public struct IdentityService: Sendable {
     public let vault: KeyVault
     public let office: PassportOffice
     public let registry: AgentRegistry
+    public let registration: RegistrationDesk
     public let cache: StatusListCache
     public let gate: PassportGate
     /// Resolves the DIDs of others.
@@ -58,6 +59,7 @@ public struct IdentityService: Sendable {
         documents = DIDDocuments(office)
         operatorDID = OperatorDID(database: database, vault: vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
+        registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
         gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)
     }
 
@@ -74,6 +76,7 @@ public struct IdentityService: Sendable {
                 )
             }
             let purged = try await office.purgeLapsed()
+            try await registration.purge()
             if purged > 0 { logger.info("lapsed passports forgotten", metadata: ["count": "\(purged)"]) }
         } catch {
             logger.error("identity housekeeping failed", metadata: ["error": "\(error)"])

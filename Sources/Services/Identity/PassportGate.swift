@@ -140,6 +140,20 @@ public final class PassportGate: Sendable {
         }
     }
 
+    /// What is said against the passport of a header alone, without a request: shape and signature (remembered by digest),
+    /// issuer, dates, capabilities and status.
+    public func passportReasons(_ header: String, rules: CallerRules) async -> [PassportReason] {
+        do throws(PassportReason) {
+            let passport = try passports.passport(header)
+            guard rules.trustedIssuers.contains(passport.issuer) else {
+                return [PassportReason(.untrustedIssuer, "\(passport.issuer) is not a trusted issuer here")]
+            }
+            return await liveReasons(passport, rules: rules, now: clock.now())
+        } catch {
+            return [error]
+        }
+    }
+
     /// Checks a passport by itself, as for the operator's `passport verify`: no request, no replay.
     ///
     /// - Parameter trustedIssuers: `nil`: any issuer's signature counts, but lists are fetched only for this node's own.

@@ -27,9 +27,16 @@ extension PassportOffice {
     }
 
     /// Revokes the current key of an agent, as ``revoke(_:reason:)`` does by a passport of it.
-    func revokeKey(of agent: Agent, reason: RevocationReason) async throws {
+    ///
+    /// - Parameter body: runs first, in the same transaction.
+    func revokeKey(
+        of agent: Agent,
+        reason: RevocationReason,
+        after body: @escaping @Sendable (Timestamp, Connection) throws -> Void = { _, _ in }
+    ) async throws {
         try await change { [self] now, connection in
-            ((), try revokeKey(agent.did, reason, now: now, in: connection))
+            try body(now, connection)
+            return ((), try revokeKey(agent.did, reason, now: now, in: connection))
         }
     }
 

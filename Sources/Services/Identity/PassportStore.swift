@@ -206,9 +206,11 @@ enum PassportStore {
                 takenCount: 0
             )
         }
-        for row in try connection.rows("SELECT state, \(placeColumns) FROM identity_passports") {
-            let state = try row.text(0)
-            let place = try place(row, from: 1)
+        // One by one, out of an index that holds all of it: there may be millions, and their documents are not needed.
+        try connection.each("SELECT state, \(placeColumns) FROM identity_passports INDEXED BY identity_passports_board")
+        {
+            let state = try $0.text(0)
+            let place = try place($0, from: 1)
             lists[place.revocationList]?.occupy(place.revocationIndex, isSet: state == "revoked")
             lists[place.suspensionList]?.occupy(place.suspensionIndex, isSet: state == "suspended")
             if state == "suspended" { lists[place.revocationList]?.suspended.set(place.revocationIndex) }

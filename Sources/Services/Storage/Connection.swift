@@ -116,6 +116,22 @@ public final class Connection {
         return rows
     }
 
+    /// Hands the rows over one by one, for results that are too large to hold.
+    /// - Throws: what `body` throws, with the first such row as the last.
+    public func each(_ sql: String, _ arguments: SQLValue..., body: (Row) throws -> Void) throws {
+        var failure: (any Error)?
+        try run(sql, arguments) { row in
+            do {
+                try body(row)
+                return true
+            } catch {
+                failure = error
+                return false
+            }
+        }
+        if let failure { throw failure }
+    }
+
     /// The first row, or nil where there is none.
     public func first(_ sql: String, _ arguments: SQLValue...) throws -> Row? {
         try first(sql, arguments: arguments)

@@ -17,8 +17,13 @@ struct AgentCommand: AsyncParsableCommand {
               mintmark agent register scout --key scout.key      with a key of the agent's own
               mintmark agent list
               mintmark agent renew planner
+              mintmark agent recover planner                     its key was stolen
+              mintmark agent export planner FILE --to DID        to another node
             """,
-        subcommands: [Register.self, List.self, Show.self, Renew.self, Rotate.self, Key.self]
+        subcommands: [
+            Register.self, List.self, Show.self, Renew.self, Rotate.self, Recover.self, Export.self, Import.self,
+            Registration.self, Requests.self, Approve.self, Deny.self, Join.self, Key.self,
+        ]
     )
 }
 
@@ -55,7 +60,7 @@ extension AgentCommand {
         @Option(help: "What it may spend, such as 5000sat/day.") var spendLimit: SpendLimitArgument?
         @Option(name: .customLong("operator"), help: "Who runs it: a DID, a URL or a name.") var operatorName: String?
         @Option(help: "How long each passport lives, in hours. The node renews it.") var lifetimeHours: Int64?
-        @Option(help: "A file with the agent's own key, from `mintmark agent key`.") var key: String?
+        @OptionGroup var keys: OwnKeyOptions
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
@@ -64,7 +69,7 @@ extension AgentCommand {
             body["spendLimit"] = spendLimit?.json
             body["operator"] = operatorName.map { .string($0) }
             body["passportLifetimeSeconds"] = lifetimeHours.map { .integer($0 * 3600) }
-            if let key { try await prove(AgentKeyFile.read(key), to: node, in: &body) }
+            try await keys.prove(.registration, to: node, in: &body)
             let answer = try await node.call(.post, "/api/agents", .object(body))
             if options.json { return Output.json(answer) }
             let agent = answer["agent"] ?? .null
@@ -74,21 +79,6 @@ extension AgentCommand {
                 ("key held by", agent.shown("keyHeldBy")), ("passport", passport.shown("id")),
                 ("valid until", passport.shown("validUntil")),
             ])
-        }
-
-        private func prove(_ key: Ed25519.PrivateKey, to node: NodeClient, in body: inout JSONObject) async throws {
-            let asked = try await node.call(.post, "/api/agents/challenge", [:])
-            let challenge = try asked.string("challenge")
-            body["did"] = .string(DIDKey(key.publicKey).string)
-            body["challenge"] = .string(challenge)
-            body["signature"] = .string(
-                try PossessionProof.sign(
-                    .registration,
-                    challenge: challenge,
-                    node: try DIDKey(parsing: try asked.string("node")),
-                    key: key
-                )
-            )
         }
     }
 
@@ -151,27 +141,6 @@ extension AgentCommand {
         }
     }
 
-    struct Rotate: NodeCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Move an agent to the key it committed to beforehand, and give it a passport for that.",
-            discussion: """
-                For an agent whose keys the node keeps. The old key's unexpired passports are revoked; after a theft \
-                this is how the agent goes on.
-                  mintmark agent rotate planner
-                """
-        )
-        @Argument(help: "Its name, id or DID.") var agent: String
-        @OptionGroup var options: GlobalOptions
-
-        func run(on node: NodeClient) async throws {
-            let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/rotate", [:])
-            if options.json { return Output.json(answer) }
-            Output.line("\(agent) has the key \((answer["agent"] ?? .null).shown("did"))")
-            let passport = answer["passport"] ?? .null
-            Output.line("passport \(passport.shown("id")), valid until \(passport.shown("validUntil"))")
-        }
-    }
-
     struct Key: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a key file for an agent that keeps its key itself.",
@@ -196,12 +165,17 @@ extension AgentCommand {
 /// A file of mode 0600 with an Ed25519 seed: 64 hex digits.
 enum AgentKeyFile {
     static func write(_ key: Ed25519.PrivateKey, to path: String) throws {
+        try write(text: Hex.encode(key.seed) + "\n", to: path)
+    }
+
+    /// A new file of mode 0600, on the disk when this returns.
+    static func write(text: String, to path: String) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw Failure(errno == EEXIST ? "\(path) exists already" : "\(path) cannot be written", .usage)
         }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        try file.write(contentsOf: Data((Hex.encode(key.seed) + "\n").utf8))
+        try file.write(contentsOf: Data(text.utf8))
         try file.synchronize()
     }
 

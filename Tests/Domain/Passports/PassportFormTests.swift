@@ -179,7 +179,10 @@ struct PassportFormTests {
         return copy
     }
 
-    @Test("[FORM-8] every claim, header and binding of a token form changed is refused", arguments: [PassportForm.jwt, .sdJWT])
+    @Test(
+        "[FORM-8] a token with any claim, header or binding changed is refused",
+        arguments: [PassportForm.jwt, .sdJWT]
+    )
     func tokenMutations(form: PassportForm) throws {
         let text = try #require(try FormSample.passport(form).token)
         let jwt = String(text.prefix { $0 != "~" })
@@ -205,7 +208,7 @@ struct PassportFormTests {
         }
     }
 
-    @Test("[FORM-4] JWT and embedded proof mixed, and a token that says otherwise than its credential, each with its reason")
+    @Test("[FORM-4] JWT and embedded proof mixed, and claims that say otherwise, each with its reason")
     func mixed() throws {
         let document = try Sample.claims().document(issuer: FormSample.edwards.did)
         func sign(_ change: (inout JSONObject) -> Void) throws -> PassportReason.Code? {

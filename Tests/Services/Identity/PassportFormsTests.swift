@@ -47,7 +47,7 @@ struct PassportFormsTests {
         }
     }
 
-    @Test("[FORM-7] another node checks each form by the lists that this one publishes", arguments: PassportForm.allCases)
+    @Test("[FORM-7] another node checks each form by this one's lists", arguments: PassportForm.allCases)
     func elsewhere(form: PassportForm) async throws {
         let bench = try await IdentityBench()
         let other = try await IdentityBench(seed: 2, clock: bench.clock)
