@@ -5,7 +5,7 @@ internal import Foundation
 enum Main {
     static let benchmarks: [Benchmark] = [
         Benchmark("passport", "Passports a second on one core: issuing, and verifying from the header's text.") {
-            try PassportBenchmark().run()
+            try PassportBenchmark().run() + PassportBenchmark().runForms()
         },
         Benchmark(
             "delegation",

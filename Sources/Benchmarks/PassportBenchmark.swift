@@ -69,6 +69,73 @@ struct PassportBenchmark {
         ]
     }
 
+    /// Every form: issuing and verifying, each beside the bare signature of its curve in the same run.
+    func runForms() throws -> [Measure] {
+        let now = Timestamp(secondsSince1970: 1_790_000_000)
+        let edwards = DocumentKey(Ed25519.PrivateKey())
+        let p256 = DocumentKey(P256.PrivateKey())
+        var measures: [Measure] = []
+        for form in PassportForm.allCases {
+            let key = form.keyKind == .ed25519 ? edwards : p256
+            measures.append(contentsOf: try measure(form, key, now: now))
+        }
+        return measures
+    }
+
+    private func measure(_ form: PassportForm, _ key: DocumentKey, now: Timestamp) throws -> [Measure] {
+        let token = StatusEntry(
+            purpose: .revocation,
+            listURL: "https://node.example/status/1/token",
+            index: 7,
+            format: .token
+        )
+        let claims = try (0..<64).map { index in
+            var claims = try makeClaims(index, now: now)
+            if form.statusFormat == .token { claims.status = [token] }
+            return claims
+        }
+        let bytes = try claims.map { try Passport.issue($0, form: form, by: key, now: now).bytes }
+        let verifier = PassportVerifier(trustedIssuers: [key.did], statusPolicy: .skipped)
+        let message = SecureRandom.bytes(64)
+        let signature = try key.sign(message)
+        let each = passports / rounds / 4
+        var seconds = [[Double]](repeating: [], count: 4)
+        for _ in 0..<rounds {
+            seconds[0].append(try Timing.seconds { for _ in 0..<each { _ = try key.sign(message) } })
+            seconds[1].append(
+                try Timing.seconds {
+                    for index in 0..<each {
+                        _ = try Passport.issue(claims[index % claims.count], form: form, by: key, now: now)
+                    }
+                }
+            )
+            seconds[2].append(
+                try Timing.seconds {
+                    for _ in 0..<each where !key.did.isValid(signature: signature, for: message) {
+                        throw BenchmarkError("a good signature did not verify")
+                    }
+                }
+            )
+            seconds[3].append(
+                try Timing.seconds {
+                    for index in 0..<each {
+                        let verdict = verifier.verify(
+                            try Passport(bytes: bytes[index % bytes.count]),
+                            now: now,
+                            states: [:]
+                        )
+                        guard verdict.isValid else { throw BenchmarkError("\(verdict.reasons)") }
+                    }
+                }
+            )
+        }
+        let rates = seconds.map { Double(each) / Timing.median($0) }
+        return [
+            Measure(name: "\(form.rawValue)-issue-one-core", value: rates[1], unit: "1/s", yardstick: rates[0]),
+            Measure(name: "\(form.rawValue)-verify-one-core", value: rates[3], unit: "1/s", yardstick: rates[2]),
+        ]
+    }
+
     private func makeClaims(_ index: Int, now: Timestamp) throws -> PassportClaims {
         PassportClaims(
             id: "urn:uuid:" + UUID().uuidString.lowercased(),

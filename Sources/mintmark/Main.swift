@@ -33,7 +33,7 @@ struct Mintmark: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, InitCommand.self, ServeCommand.self, StatusCommand.self, BackupCommand.self,
             RestoreCommand.self, AgentCommand.self,
-            PassportCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
+            PassportCommand.self, DIDCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,

@@ -169,6 +169,40 @@ struct CommandTests {
         }
     }
 
+    @Test("Passports in other forms: shown, verified offline, presented with chosen claims; DIDs")
+    func passportForms() async throws {
+        try await World.with { world in
+            let buyer = world.buyer
+            _ = try await buyer.command("agent", "register", "planner", "--capability", "pay", "--json")
+            for form in ["eddsa-rdfc-2022", "ecdsa-jcs-2019", "vc+jwt", "dc+sd-jwt"] {
+                let shown = try await buyer.command("passport", "show", "planner", "--form", form)
+                #expect(shown.status == 0, "\(shown)")
+                let checked = try await Program.run(["verify", "-", "--json"], input: shown.output)
+                #expect(checked.status == 0 && checked.json["form"]?.stringValue == form, "\(checked)")
+                let path = world.folder.path + "/form.txt"
+                try Data(shown.output.utf8).write(to: URL(filePath: path))
+                #expect(try await buyer.command("passport", "verify", path, "--json").status == 0)
+            }
+            let ask = ["--audience", "https://shop.example", "--nonce", "n-1"]
+            let arguments = ["passport", "present", "planner", "--claims", "agentName"] + ask
+            let shown = try await Program.run(arguments + ["--data", buyer.directory])
+            #expect(shown.status == 0, "\(shown)")
+            let held = try await Program.run(["verify", "-", "--json"] + ask, input: shown.output)
+            #expect(held.status == 0 && held.json["capabilities"] == "", "\(held)")
+            let other = try await Program.run(
+                ["verify", "-", "--json", "--audience", "https://evil.example", "--nonce", "n-1"],
+                input: shown.output
+            )
+            #expect(other.status == 2 && reasons(other) == ["wrong-audience"])
+            let whole = try await Program.run(
+                ["passport", "present", "planner", "--form", "vc+jwt"] + ask + ["--data", buyer.directory]
+            )
+            let presented = try await Program.run(["verify", "-", "--json"] + ask, input: whole.output)
+            #expect(presented.status == 0 && presented.json["kind"] == "presentation", "\(presented)")
+            #expect(try await buyer.command("did", "show", "--json").json["issuers"]?.arrayValue?.count == 2)
+        }
+    }
+
     private func reasons(_ outcome: Program.Outcome) -> [String] {
         (outcome.json["reasons"]?.arrayValue ?? []).compactMap { $0["code"]?.stringValue }
     }

@@ -3,8 +3,8 @@ public import Cryptography
 public import Encodings
 public import SignedDocuments
 
-/// An agent's passport: a W3C Verifiable Credential (Data Model 2.0) of type `AgentPassportCredential`, secured with
-/// `eddsa-jcs-2022`. `Specs/passport.md` gives the profile.
+/// An agent's passport: a W3C Verifiable Credential (Data Model 2.0) of type `AgentPassportCredential`, secured in one
+/// of the forms of ``PassportForm``. `Specs/passport.md` gives the profile.
 ///
 /// A value of this type has the right shape and nothing more: ``PassportVerifier`` says whether to rely on it.
 public struct Passport: Equatable, Sendable {
@@ -14,8 +14,10 @@ public struct Passport: Equatable, Sendable {
     public static let maximumHeaderBytes = (maximumBytes * 4 + 2) / 3
     public static let maximumCapabilities = 32
 
-    /// The whole document as it came, with its proof.
+    /// The whole document: with its proof where that is embedded, else what the token says.
     public let document: JSONObject
+    /// How it is secured, and what its signature is checked on.
+    let envelope: PassportEnvelope
     /// The passport's own id, `urn:uuid:…`.
     public let id: String
     /// The agent's stable id; the subject's DID where the passport names none.
@@ -45,10 +47,14 @@ public struct Passport: Equatable, Sendable {
 
     // MARK: Reading
 
-    /// Reads a passport from JSON text of at most ``maximumBytes``.
+    /// Reads a passport from its text of at most ``maximumBytes``: JSON, or a token of another form.
     ///
     /// - Throws: `PassportReason` with `.malformed`.
     public init(bytes: [UInt8]) throws(PassportReason) {
+        if bytes.first == UInt8(ascii: "e") {
+            try self.init(token: bytes)
+            return
+        }
         let value: JSONValue
         do {
             value = try JSONValue.parse(
@@ -62,8 +68,12 @@ public struct Passport: Equatable, Sendable {
         try self.init(document: object)
     }
 
-    /// Reads the value of an `Agent-Passport` header: base64url of the JSON text.
+    /// Reads the value of an `Agent-Passport` header: base64url of the JSON text, or a token as it is.
     public init(header: String) throws(PassportReason) {
+        if header.utf8.contains(UInt8(ascii: ".")) {
+            try self.init(bytes: Array(header.utf8))
+            return
+        }
         guard header.utf8.count <= Self.maximumHeaderBytes + 3, let bytes = try? Base64URL.decode(header) else {
             throw PassportReason(.malformed, "`Agent-Passport` is base64url of at most \(Self.maximumBytes) bytes")
         }
@@ -75,6 +85,14 @@ public struct Passport: Equatable, Sendable {
     ///
     /// - Throws: `PassportReason` with `.malformed`, naming the member.
     public init(document: JSONObject) throws(PassportReason) {
+        guard document["proof"]?.objectValue != nil else {
+            throw PassportReason(.malformed, "`proof` must be one object")
+        }
+        try self.init(document: document, envelope: .embedded, tokenStatus: nil)
+    }
+
+    /// - Parameter tokenStatus: where its status stands, if the document itself can't say.
+    init(document: JSONObject, envelope: PassportEnvelope, tokenStatus: StatusEntry?) throws(PassportReason) {
         for (key, _) in document where !Self.members.contains(key) {
             throw PassportReason(.malformed, "`\(key.prefix(64))` has no place in a passport")
         }
@@ -84,9 +102,6 @@ public struct Passport: Equatable, Sendable {
             types.contains("AgentPassportCredential")
         else {
             throw PassportReason(.malformed, "`type` must list VerifiableCredential and AgentPassportCredential")
-        }
-        guard document["proof"]?.objectValue != nil else {
-            throw PassportReason(.malformed, "`proof` must be one object")
         }
         guard let claims = document["credentialSubject"], claims.objectValue != nil else {
             throw PassportReason(.malformed, "`credentialSubject` must be one object")
@@ -100,6 +115,7 @@ public struct Passport: Equatable, Sendable {
         let subject = try Self.did(claims["id"]?.stringValue, "credentialSubject.id")
 
         self.document = document
+        self.envelope = envelope
         id = try PassportText.identifier(document["id"]?.stringValue, "id")
         issuer = try Self.did(issuerText, "issuer")
         self.subject = subject
@@ -109,7 +125,13 @@ public struct Passport: Equatable, Sendable {
             } else {
                 subject.string
             }
-        name = try PassportText.label(claims["agentName"]?.stringValue, "credentialSubject.agentName", limit: 128)
+        // A holder may keep the name to itself where the form lets it.
+        name =
+            if claims["agentName"] == nil, envelope.canWithhold {
+                agentID
+            } else {
+                try PassportText.label(claims["agentName"]?.stringValue, "credentialSubject.agentName", limit: 128)
+            }
         operatorName =
             if let value = claims["operator"] {
                 try PassportText.label(value.stringValue, "credentialSubject.operator", limit: 256)
@@ -121,7 +143,7 @@ public struct Passport: Equatable, Sendable {
         nextKeyDigest = try Self.nextKeyDigest(claims["nextKeyHash"])
         self.validFrom = validFrom
         self.validUntil = validUntil
-        status = try Self.status(document["credentialStatus"])
+        status = if let tokenStatus { [tokenStatus] } else { try Self.status(document["credentialStatus"]) }
     }
 
     // MARK: Issuing
@@ -142,11 +164,23 @@ public struct Passport: Equatable, Sendable {
 
     // MARK: Carrying
 
-    /// The document as compact JSON.
-    public var bytes: [UInt8] { JSONValue.object(document).serialized() }
+    /// As it is stored and handed over: compact JSON, or the token.
+    public var bytes: [UInt8] {
+        envelope.text.map { Array($0.utf8) } ?? JSONValue.object(document).serialized()
+    }
+
+    /// The token, of a form that is one.
+    public var token: String? { envelope.text }
+
+    /// The form it came in; `nil` where the proof is of a suite that no passport has.
+    public var form: PassportForm? { envelope.form(document) }
 
     /// The value of the `Agent-Passport` header.
-    public var encodedHeader: String { Base64URL.encode(bytes) }
+    public var encodedHeader: String { envelope.text ?? Base64URL.encode(bytes) }
+
+    public static func == (left: Passport, right: Passport) -> Bool {
+        left.document == right.document && left.envelope.text == right.envelope.text
+    }
 
     /// Whether ``nextKeyDigest`` commits to `key`.
     public func commits(to key: DIDKey) -> Bool {

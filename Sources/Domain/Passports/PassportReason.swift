@@ -16,6 +16,16 @@ public struct PassportReason: Error, Hashable, Sendable, CustomStringConvertible
         public static let untrustedIssuer = Code(rawValue: "untrusted-issuer")
         /// The proof is missing, of another kind, or does not verify.
         public static let badSignature = Code(rawValue: "bad-signature")
+        /// What a token claims beside the credential is not what the credential says.
+        public static let claimsContradict = Code(rawValue: "claims-contradict")
+        /// A token is signed by an algorithm, or steered by a header, that is not accepted.
+        public static let unsupportedProof = Code(rawValue: "unsupported-proof")
+        /// Who shows a passport is not whom it is about.
+        public static let wrongHolder = Code(rawValue: "wrong-holder")
+        /// A presentation answers another challenge than the verifier's.
+        public static let wrongChallenge = Code(rawValue: "wrong-challenge")
+        /// A presentation was made for another verifier.
+        public static let wrongDomain = Code(rawValue: "wrong-domain")
         /// `validFrom` lies ahead.
         public static let notYetValid = Code(rawValue: "not-yet-valid")
         /// `validUntil` has passed.

@@ -77,22 +77,7 @@ public struct PassportVerifier: Hashable, Sendable {
 
     /// What never changes for one document: its proof, and that its issuer made it. `nil` where both are in order.
     public static func signatureReason(_ passport: Passport) -> PassportReason? {
-        let proof: VerifiedProof
-        do {
-            proof = try DataIntegrity.verify(passport.document)
-        } catch {
-            return PassportReason(.badSignature, error.message)
-        }
-        guard proof.signer == passport.issuer else {
-            return PassportReason(
-                .wrongIssuer,
-                "the passport names \(passport.issuer) as its issuer but is signed by \(proof.signer)"
-            )
-        }
-        guard proof.expires == nil else {
-            return PassportReason(.badSignature, "a passport ends by `validUntil`, its proof must not expire by itself")
-        }
-        return nil
+        passport.envelope.signatureReason(issuer: passport.issuer, document: passport.document)
     }
 
     /// What must be looked at on every call: trust, dates, capabilities, key and status.
@@ -140,7 +125,12 @@ public struct PassportVerifier: Hashable, Sendable {
             case .refused(let reason):
                 reasons.append(reason)
             case .list(let list):
-                if let reason = list.reason(for: entry, of: passport, now: now, maximumAgeSeconds: maximumAgeSeconds) {
+                if let reason = list.reason(
+                    for: entry,
+                    issuedBy: passport.issuer.string,
+                    now: now,
+                    maximumAgeSeconds: maximumAgeSeconds
+                ) {
                     reasons.append(reason)
                 }
             }
@@ -150,14 +140,16 @@ public struct PassportVerifier: Hashable, Sendable {
 }
 
 extension VerifiedStatusList {
-    /// Why `passport` may not be relied on by this list, or `nil`. A set bit counts even where the list is stale.
-    fileprivate func reason(
+    /// Why a document with this entry may not be relied on, or `nil`. A set bit counts even where the list is stale.
+    func reason(
         for entry: StatusEntry,
-        of passport: Passport,
+        issuedBy issuer: String,
         now: Timestamp,
         maximumAgeSeconds: Int64?
     ) -> PassportReason? {
-        guard url == entry.listURL, issuer == passport.issuer, purpose == entry.purpose else {
+        guard url == entry.listURL, self.issuer.string == issuer, purpose == entry.purpose,
+            (suspensions != nil) == (entry.format == .token)
+        else {
             return PassportReason(
                 .statusInvalid,
                 "the list at \(entry.listURL) is not the issuer's own for \(entry.purpose)"
@@ -165,6 +157,9 @@ extension VerifiedStatusList {
         }
         guard let isSet = bitmap.isSet(entry.index) else {
             return PassportReason(.statusInvalid, "the list at \(entry.listURL) has no entry \(entry.index)")
+        }
+        if suspensions?.isSet(entry.index) == true {
+            return PassportReason(.suspended, "the passport is suspended by its issuer")
         }
         if isSet {
             return entry.purpose == .revocation

@@ -18,13 +18,23 @@ public struct StatusPurpose: RawRepresentable, Hashable, Sendable, CustomStringC
 
 /// Where a passport's status stands: a bit in a list (Bitstring Status List 1.0, 2.1).
 public struct StatusEntry: Hashable, Sendable {
+    /// In which notation the list is published.
+    public enum Format: Hashable, Sendable {
+        /// A credential with a bit an entry (Bitstring Status List 1.0).
+        case bitstring
+        /// A JWT that says of each entry whether it holds, is revoked or suspended (Token Status List).
+        case token
+    }
+
     public var purpose: StatusPurpose
     /// The URL of the status list credential, at most 512 bytes, http or https.
     public var listURL: String
     /// The place in the list; 0 is the left-most bit.
     public var index: Int
+    public var format: Format
 
-    public init(purpose: StatusPurpose, listURL: String, index: Int) {
+    public init(purpose: StatusPurpose, listURL: String, index: Int, format: Format = .bitstring) {
+        self.format = format
         self.purpose = purpose
         self.listURL = listURL
         self.index = index
@@ -66,7 +76,7 @@ public struct StatusEntry: Hashable, Sendable {
     }
 
     /// http(s), printable ASCII, no fragment, at most 512 bytes.
-    static func isListURL(_ url: String) -> Bool {
+    package static func isListURL(_ url: String) -> Bool {
         (url.hasPrefix("https://") || url.hasPrefix("http://")) && (10...512).contains(url.utf8.count)
             && url.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }
     }

@@ -18,6 +18,8 @@ public struct VerifiedStatusList: Hashable, Sendable {
     /// How long a copy may serve before it is fetched anew, in milliseconds.
     public var ttlMilliseconds: Int64
     public var bitmap: StatusBitmap
+    /// Of a list that says both: which entries are suspended. Then ``purpose`` is revocation.
+    public var suspensions: StatusBitmap?
 
     public init(
         url: String,
@@ -27,8 +29,10 @@ public struct VerifiedStatusList: Hashable, Sendable {
         validFrom: Timestamp,
         validUntil: Timestamp,
         ttlMilliseconds: Int64,
-        bitmap: StatusBitmap
+        bitmap: StatusBitmap,
+        suspensions: StatusBitmap? = nil
     ) {
+        self.suspensions = suspensions
         self.url = url
         self.issuer = issuer
         self.purpose = purpose
@@ -42,7 +46,7 @@ public struct VerifiedStatusList: Hashable, Sendable {
     /// Distinguishes two lists of one sequence: SHA-256 of purpose and bits. A list that was only signed anew, with new
     /// dates, keeps it.
     public var contentDigest: [UInt8] {
-        Hashing.sha256([UInt8](purpose.rawValue.utf8) + [0] + bitmap.bytes)
+        Hashing.sha256([UInt8](purpose.rawValue.utf8) + [0] + bitmap.bytes + (suspensions?.bytes ?? []))
     }
 }
 
@@ -66,6 +70,16 @@ public enum StatusListCredential {
         by signer: DocumentSigner,
         now: Timestamp
     ) throws -> JSONObject {
+        try issue(list, by: DocumentKey(signer), suite: .eddsaJCS2022, now: now)
+    }
+
+    /// As ``issue(_:by:now:)``, with a proof of any suite.
+    public static func issue(
+        _ list: VerifiedStatusList,
+        by signer: DocumentKey,
+        suite: Cryptosuite,
+        now: Timestamp
+    ) throws -> JSONObject {
         guard list.issuer == signer.did, list.sequence <= maximumSequence, list.validFrom < list.validUntil else {
             throw PassportReason(.statusInvalid, "a status list names its signer, a sequence below 2^53 and a validity")
         }
@@ -84,14 +98,16 @@ public enum StatusListCredential {
         document["validFrom"] = .string(list.validFrom.rfc3339)
         document["validUntil"] = .string(list.validUntil.rfc3339)
         document["credentialSubject"] = .object(subject)
-        return try DataIntegrity.sign(document, by: signer, created: now)
+        return try DataIntegrity.sign(document, by: signer, suite: suite, created: now)
     }
 
-    /// Reads and checks the list that was fetched from `url`. Dates are left to the caller, see
+    /// Reads and checks the list that was fetched from `url`, in either notation. Dates are left to the caller, see
     /// ``VerifiedStatusList/reason(now:maximumAgeSeconds:)``.
     ///
     /// - Throws: `PassportReason` with `.statusInvalid`.
     public static func verify(bytes: [UInt8], url: String) throws(PassportReason) -> VerifiedStatusList {
+        // No JSON text begins as a token does.
+        if bytes.first == UInt8(ascii: "e") { return try TokenStatusList.verify(bytes: bytes, url: url) }
         let value: JSONValue
         do {
             value = try JSONValue.parse(
@@ -111,7 +127,7 @@ public enum StatusListCredential {
     public static func verify(_ document: JSONObject, url: String) throws(PassportReason) -> VerifiedStatusList {
         let proof: VerifiedProof
         do {
-            proof = try DataIntegrity.verify(document)
+            proof = try DataIntegrity.verify(document, suites: [.eddsaJCS2022, .ecdsaJCS2019])
         } catch {
             throw PassportReason(.statusInvalid, "the status list at \(url) does not verify: \(error.message)")
         }

@@ -6,7 +6,7 @@ import Encodings
 ///
 /// Two values are equal when kind and key bytes are; the text form is unique for each.
 public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
-    /// The kinds of key that a passport may name. Only Ed25519 signs documents here.
+    /// The kinds of key that a passport may name. Ed25519 and P-256 sign documents here.
     public enum Kind: String, Sendable, CaseIterable {
         case ed25519
         case p256
@@ -74,7 +74,8 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
         self.string = text
     }
 
-    private init(kind: Kind, publicKey: [UInt8]) {
+    /// `publicKey` must be a valid key of this kind.
+    init(kind: Kind, publicKey: [UInt8]) {
         self.kind = kind
         self.publicKey = publicKey
         self.string = "did:key:" + Multibase.encode(kind.prefix + publicKey, as: .base58btc)

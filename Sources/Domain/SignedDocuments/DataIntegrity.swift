@@ -16,19 +16,37 @@ public struct VerifiedProof: Sendable, Hashable {
     public var created: Timestamp?
     /// When the proof itself ends, where it does. The caller compares it with its clock.
     public var expires: Timestamp?
+    public var cryptosuite: Cryptosuite
+    /// The DID the key belongs to: its did:key, or what a ``VerificationMethods`` said.
+    public var controller: String
+    /// What the proof answers, where it says so; a presentation's verifier compares them.
+    public var challenge: String?
+    public var domain: String?
 
-    public init(signer: DIDKey, created: Timestamp?, expires: Timestamp? = nil) {
+    public init(
+        signer: DIDKey,
+        created: Timestamp?,
+        expires: Timestamp? = nil,
+        cryptosuite: Cryptosuite = .eddsaJCS2022,
+        controller: String? = nil,
+        challenge: String? = nil,
+        domain: String? = nil
+    ) {
         self.signer = signer
         self.created = created
         self.expires = expires
+        self.cryptosuite = cryptosuite
+        self.controller = controller ?? signer.string
+        self.challenge = challenge
+        self.domain = domain
     }
 }
 
-/// One embedded proof of cryptosuite `eddsa-jcs-2022` (Data Integrity EdDSA Cryptosuites 1.0, 3.3) by a did:key.
+/// One embedded proof (Data Integrity 1.0) of a ``Cryptosuite``; where none is named, of `eddsa-jcs-2022`.
 ///
-/// The signature covers SHA-256(JCS(proof without `proofValue`)) ‖ SHA-256(JCS(document without `proof`)).
+/// The signature covers SHA-256(canonical proof without `proofValue`) ‖ SHA-256(canonical document without `proof`).
 public enum DataIntegrity {
-    public static let cryptosuite = "eddsa-jcs-2022"
+    public static let cryptosuite = Cryptosuite.eddsaJCS2022.rawValue
 
     /// Returns `document` with a proof added.
     ///
@@ -50,21 +68,46 @@ public enum DataIntegrity {
         purpose: ProofPurpose = .assertionMethod,
         created: Timestamp
     ) throws(DocumentError) -> JSONObject {
+        try sign(document, by: DocumentKey(signer), suite: .eddsaJCS2022, purpose: purpose, created: created)
+    }
+
+    /// Returns `document` with a proof of any suite added.
+    ///
+    /// - Parameter answering: the challenge and domain of the verifier that a presentation is made for.
+    /// - Throws: `DocumentError` with `.notSignable`, `.unsupportedKey` where the suite needs another kind of key; of the
+    ///   RDF suite also `.unknownContext`, `.notLinkedData` and `.tooComplex`.
+    public static func sign(
+        _ document: JSONObject,
+        by signer: DocumentKey,
+        suite: Cryptosuite,
+        purpose: ProofPurpose = .assertionMethod,
+        created: Timestamp,
+        answering: (challenge: String?, domain: String?) = (nil, nil)
+    ) throws(DocumentError) -> JSONObject {
         guard document["proof"] == nil else {
             throw DocumentError(.notSignable, "the document already carries a proof")
         }
+        guard signer.did.kind == suite.keyKind else {
+            throw DocumentError(
+                .unsupportedKey,
+                "`\(suite.rawValue)` is signed with a key of \(suite.keyKind.rawValue)"
+            )
+        }
         var proof = JSONObject()
         proof["type"] = "DataIntegrityProof"
-        proof["cryptosuite"] = .string(cryptosuite)
+        proof["cryptosuite"] = .string(suite.rawValue)
         proof["created"] = .string(created.rfc3339)
         proof["verificationMethod"] = .string(signer.verificationMethod)
         proof["proofPurpose"] = .string(purpose.rawValue)
-        if let context = document["@context"] {
+        proof["challenge"] = answering.challenge.map { .string($0) }
+        proof["domain"] = answering.domain.map { .string($0) }
+        if suite.repeatsContext, let context = document["@context"] {
             proof["@context"] = context
         }
         let signature: [UInt8]
+        let bytes = try suite.signedBytes(proof: proof, document: document)
         do {
-            signature = try signer.key.sign(try signedBytes(proof: proof, document: document))
+            signature = try signer.sign(bytes)
         } catch {
             throw DocumentError(.notSignable, "the document cannot be signed: \(error)")
         }
@@ -79,10 +122,15 @@ public enum DataIntegrity {
     /// A proof with or without `@context` is accepted; where it has one, the document's contexts must begin with it.
     /// Sets and chains of proofs are refused.
     ///
+    /// - Parameters:
+    ///   - suites: the cryptosuites that are accepted.
+    ///   - methods: the keys of DIDs that were resolved; a did:key and did:jwk is known without.
     /// - Throws: `DocumentError`; `.badSignature` where everything but the signature is in order.
     public static func verify(
         _ document: JSONObject,
-        purpose: ProofPurpose = .assertionMethod
+        purpose: ProofPurpose = .assertionMethod,
+        suites: Set<Cryptosuite> = [.eddsaJCS2022],
+        methods: VerificationMethods = VerificationMethods()
     ) throws(DocumentError) -> VerifiedProof {
         guard let member = document["proof"] else {
             throw DocumentError(.proofMissing, "the document carries no proof")
@@ -90,7 +138,7 @@ public enum DataIntegrity {
         guard var proof = member.objectValue else {
             throw DocumentError(.malformedProof, "`proof` must be one object; proof sets are not accepted")
         }
-        let header = try ProofHeader(proof, purpose: purpose)
+        let header = try ProofHeader(proof, purpose: purpose, suites: suites, methods: methods)
         var unsecured = document
         _ = unsecured.removeValue(forKey: "proof")
         if let context = proof["@context"] {
@@ -102,14 +150,22 @@ public enum DataIntegrity {
         _ = proof.removeValue(forKey: "proofValue")
         let bytes: [UInt8]
         do {
-            bytes = try signedBytes(proof: proof, document: unsecured)
-        } catch {
-            throw DocumentError(.malformedProof, "the document has no canonical form: \(error)")
+            bytes = try header.suite.signedBytes(proof: proof, document: unsecured)
+        } catch  where error.code == .notSignable {
+            throw DocumentError(.malformedProof, error.message)
         }
-        guard header.key.isValid(signature: header.signature, for: bytes) else {
-            throw DocumentError(.badSignature, "the signature of \(header.signer) does not match the document")
+        guard header.signer.isValid(signature: header.signature, for: bytes) else {
+            throw DocumentError(.badSignature, "the signature of \(header.controller) does not match the document")
         }
-        return VerifiedProof(signer: header.signer, created: header.created, expires: header.expires)
+        return VerifiedProof(
+            signer: header.signer,
+            created: header.created,
+            expires: header.expires,
+            cryptosuite: header.suite,
+            controller: header.controller,
+            challenge: proof["challenge"]?.stringValue,
+            domain: proof["domain"]?.stringValue
+        )
     }
 
     /// The 64 bytes that are signed, proof first.
@@ -127,18 +183,29 @@ public enum DataIntegrity {
 
 /// The members of a proof that say who signed, when, how and what for.
 private struct ProofHeader {
+    let suite: Cryptosuite
     let signer: DIDKey
-    let key: Ed25519.PublicKey
+    let controller: String
     let signature: [UInt8]
     let created: Timestamp?
     let expires: Timestamp?
 
-    init(_ proof: JSONObject, purpose: ProofPurpose) throws(DocumentError) {
+    init(
+        _ proof: JSONObject,
+        purpose: ProofPurpose,
+        suites: Set<Cryptosuite>,
+        methods: VerificationMethods
+    ) throws(DocumentError) {
         guard proof["type"]?.stringValue == "DataIntegrityProof",
-            proof["cryptosuite"]?.stringValue == DataIntegrity.cryptosuite
+            let suite = Cryptosuite(rawValue: proof["cryptosuite"]?.stringValue ?? ""), suites.contains(suite)
         else {
-            throw DocumentError(.unsupportedProof, "the proof must be a DataIntegrityProof of `eddsa-jcs-2022`")
+            let names = Cryptosuite.allCases.filter(suites.contains).map { "`\($0.rawValue)`" }
+            throw DocumentError(
+                .unsupportedProof,
+                "the proof must be a DataIntegrityProof of \(names.joined(separator: " or "))"
+            )
         }
+        self.suite = suite
         guard proof["previousProof"] == nil else {
             throw DocumentError(.unsupportedProof, "chains of proofs are not accepted")
         }
@@ -148,11 +215,15 @@ private struct ProofHeader {
         guard let method = proof["verificationMethod"]?.stringValue else {
             throw DocumentError(.malformedProof, "`verificationMethod` is missing from the proof")
         }
-        signer = try DIDKey(verificationMethod: method)
-        guard let key = signer.ed25519 else {
-            throw DocumentError(.unsupportedKey, "`eddsa-jcs-2022` needs an Ed25519 key")
+        let found = try methods.key(of: method, purpose: purpose)
+        signer = found.key
+        controller = found.controller
+        guard signer.kind == suite.keyKind else {
+            throw DocumentError(
+                .unsupportedKey,
+                "`\(suite.rawValue)` needs a key of \(suite.keyKind.rawValue), not of \(signer.kind.rawValue)"
+            )
         }
-        self.key = key
         created = try Self.instant(proof, "created")
         expires = try Self.instant(proof, "expires")
         guard let value = proof["proofValue"]?.stringValue, value.utf8.first == UInt8(ascii: "z"),

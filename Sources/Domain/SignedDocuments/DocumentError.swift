@@ -12,6 +12,10 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
 
         /// A DID is not a well-formed `did:key`.
         public static let malformedDID = Code(rawValue: "malformed-did")
+        /// The document of a DID is not at hand, or could not be had.
+        public static let unresolvedDID = Code(rawValue: "unresolved-did")
+        /// The log of a did:webvh does not verify.
+        public static let badLog = Code(rawValue: "bad-log")
         /// A DID names a kind of key that this build does not verify with.
         public static let unsupportedKey = Code(rawValue: "unsupported-key")
         /// The document carries no proof.
@@ -24,10 +28,34 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
         public static let wrongPurpose = Code(rawValue: "wrong-purpose")
         /// The proof's contexts do not stand at the start of the document's.
         public static let wrongContext = Code(rawValue: "wrong-context")
+        /// The document names another signer than the one it must be from.
+        public static let wrongSigner = Code(rawValue: "wrong-signer")
         /// The signature does not verify.
         public static let badSignature = Code(rawValue: "bad-signature")
         /// The document already carries a proof, or cannot be put into canonical form.
         public static let notSignable = Code(rawValue: "not-signable")
+        /// A JSON-LD context is not among those built in.
+        public static let unknownContext = Code(rawValue: "unknown-context")
+        /// The document cannot be read as linked data in the plain notation that is accepted.
+        public static let notLinkedData = Code(rawValue: "not-linked-data")
+        /// Putting the document into canonical form takes more work than is allowed.
+        public static let tooComplex = Code(rawValue: "too-complex")
+        /// A token is of another media type than the one wanted.
+        public static let wrongTokenType = Code(rawValue: "wrong-token-type")
+        /// A selectively disclosable token breaks the rules of RFC 9901.
+        public static let malformedDisclosure = Code(rawValue: "malformed-disclosure")
+        /// A presentation is not bound to the holder's key.
+        public static let keyBindingMissing = Code(rawValue: "key-binding-missing")
+        /// A presentation's key binding does not hold.
+        public static let badKeyBinding = Code(rawValue: "bad-key-binding")
+        /// A presentation was made for another verifier.
+        public static let wrongAudience = Code(rawValue: "wrong-audience")
+        /// A presentation answers another challenge.
+        public static let wrongNonce = Code(rawValue: "wrong-nonce")
+        /// A presentation was not made just now.
+        public static let stalePresentation = Code(rawValue: "stale-presentation")
+        /// The proof itself has ended.
+        public static let proofExpired = Code(rawValue: "proof-expired")
         /// A key of a JSON Web Key is none.
         public static let malformedKey = Code(rawValue: "malformed-key")
         /// A digest is not a multibase SHA-256 multihash.

@@ -101,6 +101,8 @@ public struct JWS: Sendable {
     public let algorithm: JWSAlgorithm
     /// Which key the signer says it used; a hint.
     public let keyID: String?
+    /// All that stands beside the payload, under the signature.
+    public let header: JSONObject
     public let payload: [UInt8]
     private let signingInput: [UInt8]
     private let signature: [UInt8]
@@ -110,17 +112,17 @@ public struct JWS: Sendable {
     /// Refused: padding, an algorithm that ``JWSAlgorithm`` does not list, and `crit`, as no extension is understood
     /// here (RFC 7515 §4.1.11). Keys that the token brings along (`jwk`, `jku`, `x5c`) are never looked at.
     /// - Throws: `DocumentError` `malformedProof`, `unsupportedProof`.
-    public init(compact text: String) throws(DocumentError) {
+    public init(compact text: String, maximumBytes: Int = JWS.maximumBytes) throws(DocumentError) {
         let malformed = DocumentError(
             .malformedProof,
             "a JWS is three parts of base64url without padding, with dots between"
         )
-        guard text.utf8.count <= Self.maximumBytes, !text.contains("=") else { throw malformed }
+        guard text.utf8.count <= maximumBytes, !text.contains("=") else { throw malformed }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let head = try? Base64URL.decode(String(parts[0])),
             let payload = try? Base64URL.decode(String(parts[1])),
             let signature = try? Base64URL.decode(String(parts[2])),
-            let header = try? JSONValue.parse(head), header.objectValue != nil
+            let header = (try? JSONValue.parse(head))?.objectValue
         else { throw malformed }
         let name = header["alg"]?.stringValue ?? ""
         guard let algorithm = JWSAlgorithm(rawValue: name) else {
@@ -130,10 +132,16 @@ public struct JWS: Sendable {
             throw DocumentError(.unsupportedProof, "the token asks for an extension that is not understood here")
         }
         self.algorithm = algorithm
+        self.header = header
         keyID = header["kid"]?.stringValue
         self.payload = payload
         self.signature = signature
         signingInput = Array("\(parts[0]).\(parts[1])".utf8)
+    }
+
+    /// Whether this key made the signature, with the algorithm of its kind.
+    public func isSigned(by key: DIDKey) -> Bool {
+        key.algorithm == algorithm && key.isValid(signature: signature, for: signingInput)
     }
 
     /// Whether one of the keys made the signature: of those for the token's algorithm the one it names, or each where

@@ -9,6 +9,10 @@ public enum Gzip {
     ///
     /// - Throws: `EncodingError` with `.tooLarge` beyond 1 GiB, or `.malformed` where zlib fails (out of memory).
     public static func compress(_ bytes: [UInt8]) throws(EncodingError) -> [UInt8] {
+        try compress(bytes, windowBits: gzipWindowBits)
+    }
+
+    static func compress(_ bytes: [UInt8], windowBits: Int32) throws(EncodingError) -> [UInt8] {
         guard bytes.count <= 1 << 30 else { throw EncodingError(.tooLarge, "more than 1 GiB to compress at once") }
         var stream = z_stream()
         guard
@@ -16,7 +20,7 @@ public enum Gzip {
                 &stream,
                 Z_DEFAULT_COMPRESSION,
                 Z_DEFLATED,
-                gzipWindowBits,
+                windowBits,
                 8,
                 Z_DEFAULT_STRATEGY,
                 ZLIB_VERSION,
@@ -47,9 +51,17 @@ public enum Gzip {
     /// - Throws: `EncodingError` with `.tooLarge` where the content is longer than `maximumBytes`, `.truncated`,
     ///   `.trailingBytes` (a second member counts as such), `.invalidChecksum` or `.malformed`.
     public static func decompress(_ bytes: [UInt8], maximumBytes: Int) throws(EncodingError) -> [UInt8] {
+        try decompress(bytes, maximumBytes: maximumBytes, windowBits: gzipWindowBits)
+    }
+
+    static func decompress(
+        _ bytes: [UInt8],
+        maximumBytes: Int,
+        windowBits: Int32
+    ) throws(EncodingError) -> [UInt8] {
         guard bytes.count <= 1 << 30 else { throw EncodingError(.tooLarge, "more than 1 GiB of gzip at once") }
         var stream = z_stream()
-        guard inflateInit2_(&stream, gzipWindowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
+        guard inflateInit2_(&stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
             throw failure(of: stream, "zlib could not start to decompress")
         }
         defer { inflateEnd(&stream) }
@@ -64,19 +76,19 @@ public enum Gzip {
             output.append(contentsOf: step.output)
             consumed = bytes.count - Int(stream.avail_in)
             guard output.count <= maximumBytes else {
-                throw EncodingError(.tooLarge, "the gzip content is longer than the \(maximumBytes) bytes allowed here")
+                throw EncodingError(.tooLarge, "the content is longer than the \(maximumBytes) bytes allowed here")
             }
             switch step.status {
             case Z_STREAM_END:
                 guard consumed == bytes.count else {
-                    throw EncodingError(.trailingBytes, "\(bytes.count - consumed) bytes follow the gzip member")
+                    throw EncodingError(.trailingBytes, "\(bytes.count - consumed) bytes follow the compressed data")
                 }
                 return output
             case Z_OK, Z_BUF_ERROR:
                 // No room left in the output means go on; room left means that the input is used up.
-                guard stream.avail_out == 0 else { throw EncodingError(.truncated, "the gzip data ends early") }
+                guard stream.avail_out == 0 else { throw EncodingError(.truncated, "the compressed data ends early") }
                 chunkCount = min(chunkCount * 2, 1 << 20)
-            default: throw failure(of: stream, "the gzip data is damaged")
+            default: throw failure(of: stream, "the compressed data is damaged")
             }
         }
     }

@@ -50,6 +50,9 @@ struct OperatorRoutes: Sendable {
         BackupRoutes(maker: node.backups).add(to: api)
         FenceRoutes(node: node).add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)
+        let credentials = CredentialRoutes(node.identity, mayFetch: true)
+        credentials.addPublicRoutes(to: api)
+        credentials.addOperatorRoutes(to: api.group("credentials"))
         GatewayRoutes(node.gateway).addOperator(to: api)
         DelegationRoutes(
             office: node.budgets,

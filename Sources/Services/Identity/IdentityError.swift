@@ -28,6 +28,11 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         public static let keyNotCommitted = Code(rawValue: "key-not-committed")
         /// The key was revoked and can never serve again.
         public static let keyRevoked = Code(rawValue: "key-revoked")
+        /// The node has made itself a did:webvh already, or none.
+        public static let didExists = Code(rawValue: "did-exists")
+        public static let didNotFound = Code(rawValue: "did-not-found")
+        /// A DID could not be resolved.
+        public static let didNotResolved = Code(rawValue: "did-not-resolved")
         /// No passport of that id.
         public static let passportNotFound = Code(rawValue: "passport-not-found")
         /// The passport has lapsed or is revoked: its state can't be changed any more.
@@ -60,7 +65,9 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
             case .invalidRequest: 400
             case .challengeUnknown, .possessionNotProven: 401
             case .keyNotCommitted, .keyRevoked, .keyNotHeld: 403
-            case .agentNotFound, .passportNotFound: 404
+            case .agentNotFound, .passportNotFound, .didNotFound: 404
+            case .didExists: 409
+            case .didNotResolved: 422
             case .agentExists, .agentNotActive, .passportFinal, .agentMoved: 409
             case .exportRefused: 422
             case .registrationClosed: 403
@@ -106,6 +113,9 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         .keyNotCommitted: "The key was not committed to",
         .keyRevoked: "The key is revoked",
         .passportNotFound: "No such passport",
+        .didExists: "The node has a did:webvh",
+        .didNotFound: "The node has no did:webvh",
+        .didNotResolved: "The DID was not resolved",
         .passportFinal: "The passport's state is final",
         .agentMoved: "The agent was moved",
         .exportRefused: "The export is not taken",

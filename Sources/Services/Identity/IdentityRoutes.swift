@@ -20,6 +20,12 @@ public struct IdentityRoutes: Sendable {
         router.get("/status/:number") { request, context in
             await RouteAnswers.answering { try statusList(request, context.parameters.get("number")) }
         }
+        router.get("/status/:number/:notation") { request, context in
+            await RouteAnswers.answering {
+                try statusList(request, context.parameters.get("number"), context.parameters.get("notation"))
+            }
+        }
+        addDocumentRoutes(to: router)
         router.head("/status/:number") { request, context in
             await RouteAnswers.answering {
                 var response = try statusList(request, context.parameters.get("number"))
@@ -29,9 +35,11 @@ public struct IdentityRoutes: Sendable {
         }
     }
 
-    private func statusList(_ request: Request, _ number: String?) throws -> Response {
-        guard let text = number, text.utf8.count <= 10, let number = Int64(text), String(number) == text,
-            let list = try service.office.publishedList(number)
+    private func statusList(_ request: Request, _ number: String?, _ suffix: String? = nil) throws -> Response {
+        guard let notation = suffix.map({ ListNotation(rawValue: $0) }) ?? .bitstring,
+            suffix == nil || notation != .bitstring, let text = number, text.utf8.count <= 10, let number = Int64(text),
+            String(number) == text,
+            let list = try service.office.publishedList(number, notation: notation)
         else {
             throw ProblemDetails(
                 code: "status-list-not-found",
@@ -41,7 +49,7 @@ public struct IdentityRoutes: Sendable {
             )
         }
         var headers: HTTPFields = [
-            .contentType: "application/vc",
+            .contentType: notation.mediaType,
             .eTag: list.etag,
             .cacheControl: "public, max-age=\(service.office.configuration.listResignSeconds)",
             .expires: Self.httpDate(list.validUntil.secondsSince1970),
@@ -91,6 +99,7 @@ public struct IdentityRoutes: Sendable {
     public func addOperatorRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
         addAgentRoutes(to: group)
         addPassportRoutes(to: group)
+        addDIDRoutes(to: group)
         addMovingRoutes(to: group)
         RegistrationRoutes(service).addOperatorRoutes(to: group)
     }
@@ -121,9 +130,15 @@ public struct IdentityRoutes: Sendable {
 
     private func addPassportRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
         group.post("/passports/verify") { request, _ in await RouteAnswers.answering { try await verify(request) } }
-        group.get("/passports/:id") { _, context in
+        group.post("/passports/:id/present") { request, context in
+            await RouteAnswers.answering { try await present(request, try context.parameters.require("id")) }
+        }
+        group.get("/passports/:id") { request, context in
             await RouteAnswers.answering {
-                shown(try await service.office.passport(try context.parameters.require("id")))
+                if let form = request.uri.queryParameters["form"] {
+                    return try await passport(try context.parameters.require("id"), form: String(form))
+                }
+                return shown(try await service.office.passport(try context.parameters.require("id")))
             }
         }
         group.post("/passports/:id/revoke") { request, context in
@@ -244,7 +259,7 @@ public struct IdentityRoutes: Sendable {
     /// Answers 200 whatever the verdict: the check was done. Only a request that makes no sense is an error.
     private func verify(_ request: Request) async throws -> Response {
         let body = try await RouteAnswers.body(request)
-        let document = try body.object("passport")
+        let document = try Self.passportBytes(body)
         let issuers = try body.optionalStrings("trustedIssuers")
         let capability = try body.optionalString("capability")
         let checksStatus = try body.optionalBool("status") ?? true
@@ -254,7 +269,7 @@ public struct IdentityRoutes: Sendable {
         let verdict: PassportVerdict
         do throws(PassportReason) {
             verdict = await service.gate.verify(
-                try Passport(bytes: document.serialized()),
+                try Passport(bytes: document),
                 trustedIssuers: trusted,
                 requiredCapabilities: capability.map { [$0] } ?? [],
                 checksStatus: checksStatus

@@ -64,5 +64,14 @@ public enum IdentitySchema {
                 """
         ),
         lifecycle,
+        Migration(
+            id: "identity-did-log",
+            sql: """
+                CREATE TABLE identity_did_log (
+                    number INTEGER PRIMARY KEY,
+                    line BLOB NOT NULL
+                ) STRICT;
+                """
+        ),
     ]
 }

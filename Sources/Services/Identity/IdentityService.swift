@@ -10,25 +10,34 @@ public struct IdentityService: Sendable {
     public let registration: RegistrationDesk
     public let cache: StatusListCache
     public let gate: PassportGate
+    /// Resolves the DIDs of others.
+    public let didResolver: DIDResolver
+    /// The node's own did:webvh.
+    public let operatorDID: OperatorDID
+    /// The DID documents this node serves.
+    public let documents: DIDDocuments
     private let fetcher: HTTPStatusListFetcher?
     private let logger: Logger
 
     /// - Parameters:
     ///   - database: with ``IdentitySchema/migrations``.
     ///   - fetcher: how others' lists are fetched; `nil`: over HTTP.
+    ///   - didFetcher: how others' DID documents are fetched; `nil`: over HTTPS.
     public init(
         database: Database,
         vault: KeyVault,
         configuration: IdentityConfiguration,
         clock: WallClock,
         logger: Logger,
-        fetcher: (any StatusListFetching)? = nil
+        fetcher: (any StatusListFetching)? = nil,
+        didFetcher: (any DIDFetching)? = nil
     ) async throws {
         self.vault = vault
         self.logger = logger
         let office = try await PassportOffice(
             database: database,
             signer: vault.node,
+            p256: vault.p256,
             configuration: configuration,
             clock: clock
         )
@@ -43,6 +52,12 @@ public struct IdentityService: Sendable {
         )
         self.office = office
         self.cache = cache
+        didResolver = DIDResolver(
+            fetcher: didFetcher ?? HTTPDIDFetcher(allowsLocal: configuration.allowsLocalLists),
+            clock: clock
+        )
+        documents = DIDDocuments(office)
+        operatorDID = OperatorDID(database: database, vault: vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
         gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)

@@ -15,6 +15,10 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
 
     /// The node's identity: signs passports, status lists and receipts.
     public let node: DocumentSigner
+    /// Signs the forms of passports that need P-256, and their status lists.
+    public let p256: DocumentKey
+    /// The keys that may update the node's did:webvh derive from it: 32 bytes.
+    private let didSeed: [UInt8]
     /// Seals the agents' keys that the node keeps: 32 bytes.
     public let agentSealingKey: [UInt8]
     /// The mint's keys derive from it: 32 bytes.
@@ -37,6 +41,8 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
             Sealing.deriveKey(from: words.entropy, label: "mintmark v1 \(purpose)")
         }
         node = DocumentSigner(try Ed25519.PrivateKey(seed: derived("node identity")))
+        p256 = DocumentKey(try Self.scalar { derived("node identity p256 \($0)") })
+        didSeed = derived("did:webvh")
         agentSealingKey = derived("agent keys")
         mintSeed = derived("mint")
         walletSeed = words.seed()
@@ -45,6 +51,19 @@ public struct KeyVault: Sendable, CustomStringConvertible, CustomReflectable {
         witnessKey = try Ed25519.PrivateKey(seed: derived("log witness"))
         sellerKey = try Secp256k1.Scalar(reducing: derived("seller ecash"))
         settlementKey = try Secp256k1.Scalar(reducing: derived("x402 settlement"))
+    }
+
+    /// The key that signs entry `number` of the node's did:webvh.
+    func didKey(_ number: Int) throws -> DocumentSigner {
+        DocumentSigner(try Ed25519.PrivateKey(seed: Sealing.deriveKey(from: didSeed, label: "entry \(number)")))
+    }
+
+    /// The first of the derived numbers that is a private key of P-256: one in 2^32 is none.
+    private static func scalar(_ derived: (Int) -> [UInt8]) throws -> P256.PrivateKey {
+        for attempt in 0..<8 {
+            if let key = try? P256.PrivateKey(bytes: derived(attempt)) { return key }
+        }
+        throw IdentityError(.internalFailure, "no P-256 key could be derived")
     }
 
     // MARK: Making and opening

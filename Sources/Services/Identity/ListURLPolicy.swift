@@ -32,6 +32,12 @@ struct ListURLPolicy: Sendable {
         return nil
     }
 
+    /// Whether a connection may be made to an address that a host's name led to.
+    func allowsAddress(_ address: String) -> Bool {
+        if allowsLocal { return true }
+        return address.contains(":") ? Self.isGlobalIPv6("[\(address)]") : Self.isGlobalIPv4(address)
+    }
+
     private static func host(of authority: Substring) -> String {
         if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
             return String(authority[...end])

@@ -171,7 +171,8 @@ public final class PassportGate: Sendable {
         )
         let signatureReason = PassportVerifier.signatureReason(passport)
         var states: [String: StatusListState] = [:]
-        let mayFetch = passport.issuer == resolver.office.issuer || trustedIssuers?.contains(passport.issuer) == true
+        let mayFetch =
+            resolver.office.issuers.contains(passport.issuer) || trustedIssuers?.contains(passport.issuer) == true
         if checksStatus, signatureReason == nil {
             if mayFetch {
                 states = await resolver.states(for: passport, now: now)

@@ -167,7 +167,9 @@ extension PassportOffice {
         var lists: Set<Int64> = []
         for (purpose, places) in changes {
             for place in places {
-                lists.insert(purpose == .revocation ? place.revocationList : place.suspensionList)
+                lists.insert(place.revocationList)
+                // A suspension shows in the Token Status List of the revocation list, too.
+                if purpose == .suspension { lists.insert(place.suspensionList) }
             }
         }
         return lists

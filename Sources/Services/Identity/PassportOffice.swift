@@ -24,6 +24,7 @@ public struct PublishedStatusList: Sendable {
 public final class PassportOffice: Sendable {
     let database: Database
     let signer: DocumentSigner
+    let p256: DocumentKey?
     let configuration: IdentityConfiguration
     let clock: WallClock
     let board: StatusBoard
@@ -31,7 +32,12 @@ public final class PassportOffice: Sendable {
     public let revocationHooks = KeyRevocationHooks()
     /// Held over every change of bits, so that sequences are published in the order they were written.
     let changes = AsyncLock()
-    private let published = Mutex<[Int64: PublishedStatusList]>([:])
+    private struct PublishedName: Hashable {
+        var number: Int64
+        var notation: ListNotation
+    }
+
+    private let published = Mutex<[PublishedName: PublishedStatusList]>([:])
 
     /// The most lists of this node: room for 32 million passports that have not lapsed.
     static let maximumLists = 1_000
@@ -41,14 +47,17 @@ public final class PassportOffice: Sendable {
     /// - Parameters:
     ///   - database: with ``IdentitySchema/migrations``.
     ///   - signer: the node's identity.
+    ///   - p256: its key of the forms that need P-256; `nil`: those are not issued.
     public init(
         database: Database,
         signer: DocumentSigner,
+        p256: DocumentKey? = nil,
         configuration: IdentityConfiguration,
         clock: WallClock
     ) async throws {
         self.database = database
         self.signer = signer
+        self.p256 = p256
         self.configuration = configuration
         self.clock = clock
         board = StatusBoard()
@@ -179,18 +188,22 @@ public final class PassportOffice: Sendable {
 
     /// The signed list, as `/status/<number>` serves it: signed anew where it changed or grew old.
     ///
-    /// - Returns: `nil` where there is no such list.
-    public func publishedList(_ number: Int64) throws -> PublishedStatusList? {
-        guard let list = board.list(number) else { return nil }
+    /// - Returns: `nil` where there is no such list, or none in this notation.
+    public func publishedList(
+        _ number: Int64,
+        notation: ListNotation = .bitstring
+    ) throws -> PublishedStatusList? {
+        guard let list = board.list(number), notation != .token || list.purpose == .revocation else { return nil }
+        guard notation == .bitstring || p256 != nil else { return nil }
+        let name = PublishedName(number: number, notation: notation)
         let now = clock.now()
-        if let kept = published.withLock({ $0[number] }), kept.sequence == list.sequence,
+        if let kept = published.withLock({ $0[name] }), kept.sequence == list.sequence,
             now < kept.validFrom.adding(seconds: configuration.listResignSeconds), now >= kept.validFrom
         {
             return kept
         }
-        let fresh = verifiedList(list, url: configuration.listURL(number), now: now)
-        let bytes = JSONValue.object(try StatusListCredential.issue(fresh, by: signer, now: fresh.validFrom))
-            .serialized()
+        let fresh = verifiedList(list, url: configuration.listURL(number) + notation.suffix, now: now, notation)
+        let bytes = try signed(fresh, notation)
         let result = PublishedStatusList(
             bytes: bytes,
             etag: "\"" + Base64URL.encode([UInt8](Hashing.sha256(bytes).prefix(18))) + "\"",
@@ -198,16 +211,31 @@ public final class PassportOffice: Sendable {
             validFrom: fresh.validFrom,
             validUntil: fresh.validUntil
         )
-        published.withLock { $0[number] = result }
+        published.withLock { $0[name] = result }
         return result
+    }
+
+    private func signed(_ list: VerifiedStatusList, _ notation: ListNotation) throws -> [UInt8] {
+        switch notation {
+        case .bitstring:
+            return JSONValue.object(try StatusListCredential.issue(list, by: signer, now: list.validFrom)).serialized()
+        case .p256:
+            return JSONValue.object(
+                try StatusListCredential.issue(list, by: try key(.p256), suite: .ecdsaJCS2019, now: list.validFrom)
+            ).serialized()
+        case .token: return Array(try TokenStatusList.issue(list, by: try key(.sdJWT)).utf8)
+        }
     }
 
     /// What this office knows of a list that one of its own passports names: never stale, with every change in it.
     ///
     /// The list is found by its number, whatever public URL the node had when the passport was issued.
     func localState(_ entry: StatusEntry, now: Timestamp) -> StatusListState {
-        guard let slash = entry.listURL.utf8.lastIndex(of: UInt8(ascii: "/")),
-            let number = Int64(entry.listURL[entry.listURL.utf8.index(after: slash)...]),
+        var url = Substring(entry.listURL)
+        let notation = ListNotation.allCases.first { $0 != .bitstring && url.hasSuffix($0.suffix) } ?? .bitstring
+        url = url.dropLast(notation.suffix.count)
+        guard let slash = url.utf8.lastIndex(of: UInt8(ascii: "/")),
+            let number = Int64(url[url.utf8.index(after: slash)...]),
             let list = board.list(number)
         else {
             return .refused(
@@ -217,20 +245,26 @@ public final class PassportOffice: Sendable {
                 )
             )
         }
-        return .list(verifiedList(list, url: entry.listURL, now: now))
+        return .list(verifiedList(list, url: entry.listURL, now: now, notation))
     }
 
-    private func verifiedList(_ list: BoardList, url: String, now: Timestamp) -> VerifiedStatusList {
+    private func verifiedList(
+        _ list: BoardList,
+        url: String,
+        now: Timestamp,
+        _ notation: ListNotation
+    ) -> VerifiedStatusList {
         let validFrom = Timestamp(secondsSince1970: now.secondsSince1970)
         return VerifiedStatusList(
             url: url,
-            issuer: signer.did,
+            issuer: notation == .bitstring ? signer.did : p256?.did ?? signer.did,
             purpose: list.purpose,
             sequence: list.sequence,
             validFrom: validFrom,
             validUntil: validFrom.adding(seconds: configuration.listValiditySeconds),
             ttlMilliseconds: configuration.listTTLMilliseconds,
-            bitmap: list.bits
+            bitmap: list.bits,
+            suspensions: notation == .token ? list.suspended : nil
         )
     }
 }

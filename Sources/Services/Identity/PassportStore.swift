@@ -213,6 +213,7 @@ enum PassportStore {
             let place = try place($0, from: 1)
             lists[place.revocationList]?.occupy(place.revocationIndex, isSet: state == "revoked")
             lists[place.suspensionList]?.occupy(place.suspensionIndex, isSet: state == "suspended")
+            if state == "suspended" { lists[place.revocationList]?.suspended.set(place.revocationIndex) }
         }
         return lists.values.sorted { $0.number < $1.number }
     }
@@ -236,7 +237,7 @@ enum PassportStore {
             let place = try place(row, from: 2)
             switch try row.text(1) {
             case "revoked": changed.insert(place.revocationList)
-            case "suspended": changed.insert(place.suspensionList)
+            case "suspended": changed.formUnion([place.suspensionList, place.revocationList])
             default: break
             }
             places.append(place)

@@ -33,23 +33,23 @@ enum RouteAnswers {
     /// The JSON object of a request's body.
     ///
     /// - Throws: `ProblemDetails`.
-    static func body(_ request: Request) async throws -> JSONObject {
+    static func body(_ request: Request, maximumBytes: Int = maximumBodyBytes) async throws -> JSONObject {
         let buffer: ByteBuffer
         do {
-            buffer = try await request.body.collect(upTo: maximumBodyBytes)
+            buffer = try await request.body.collect(upTo: maximumBytes)
         } catch {
             throw ProblemDetails(
                 code: "body-too-large",
                 title: "The request is too large",
                 status: 413,
-                detail: "the body may have at most \(maximumBodyBytes) bytes"
+                detail: "the body may have at most \(maximumBytes) bytes"
             )
         }
         if buffer.readableBytes == 0 { return JSONObject() }
         do {
             return try JSONValue.parse(
                 Array(buffer.readableBytesView),
-                limits: JSONLimits(maximumBytes: maximumBodyBytes, maximumDepth: 12, maximumValues: 2_000)
+                limits: JSONLimits(maximumBytes: maximumBytes, maximumDepth: 24, maximumValues: 8_000)
             ).requireObject("the request body")
         } catch {
             throw IdentityError(.invalidRequest, "the body must be a JSON object: \(error.message)").problem

@@ -19,6 +19,8 @@ struct BoardList: Sendable {
     var sequence: UInt64
     /// What is published.
     var bits: StatusBitmap
+    /// Of a revocation list: which of its passports are suspended, for the Token Status List of the same number.
+    var suspended = StatusBitmap()
     /// Which indices a passport holds.
     var taken: StatusBitmap
     var takenCount: Int
@@ -125,6 +127,7 @@ final class StatusBoard: Sendable {
             list.takenCount -= 1
         }
         list.bits.set(index, to: false)
+        list.suspended.set(index, to: false)
     }
 
     // MARK: Bits
@@ -139,6 +142,10 @@ final class StatusBoard: Sendable {
                 guard var list = state.lists.removeValue(forKey: number) else { continue }
                 list.bits.set(index, to: value)
                 state.lists[number] = list
+                guard purpose == .suspension, var revocations = state.lists.removeValue(forKey: place.revocationList)
+                else { continue }
+                revocations.suspended.set(place.revocationIndex, to: value)
+                state.lists[place.revocationList] = revocations
             }
             for (number, sequence) in sequences { state.lists[number]?.sequence = sequence }
         }

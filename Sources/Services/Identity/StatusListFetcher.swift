@@ -48,7 +48,7 @@ public final class HTTPStatusListFetcher: StatusListFetching {
             throw StatusListFetchError(description: "\(url) is not fetched: \(refusal)")
         }
         var request = HTTPClientRequest(url: url)
-        request.headers.add(name: "Accept", value: "application/vc, application/json")
+        request.headers.add(name: "Accept", value: "application/vc, application/statuslist+jwt, application/json")
         request.headers.add(name: "User-Agent", value: "mintmark")
         if let etag { request.headers.add(name: "If-None-Match", value: etag) }
         let response = try await client.execute(request, timeout: Self.timeout)

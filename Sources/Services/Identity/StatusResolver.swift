@@ -22,7 +22,7 @@ public struct StatusResolver: Sendable {
         maximumAgeSeconds: Int64? = nil
     ) async -> [String: StatusListState] {
         var states: [String: StatusListState] = [:]
-        let isOwn = passport.issuer == office.issuer
+        let isOwn = office.issuers.contains(passport.issuer)
         for entry in passport.status where states[entry.listURL] == nil {
             states[entry.listURL] =
                 isOwn

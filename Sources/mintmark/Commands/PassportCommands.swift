@@ -10,25 +10,36 @@ struct PassportCommand: AsyncParsableCommand {
         discussion: """
             Examples:
               mintmark passport show ID --json > passport.json
+              mintmark passport show planner --form dc+sd-jwt > passport.sd-jwt
+              mintmark passport present planner --claims agentName --audience https://shop.example --nonce 7Fq…
               mintmark passport verify passport.json          asks the issuer whether it is still good
               mintmark passport suspend ID                    until further notice
               mintmark passport restore ID
               mintmark passport revoke ID --reason keyCompromise   for good
             """,
-        subcommands: [Show.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
+        subcommands: [Show.self, Present.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
     )
 }
 
 extension PassportCommand {
     struct Show: NodeCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A passport and its state; with --json the credential alone, as it can be handed over."
+            abstract: "A passport and its state; with --json the credential alone, as it can be handed over.",
+            discussion: """
+                With --form the same passport is signed in another form, for verifiers that know that one: \
+                eddsa-jcs-2022, eddsa-rdfc-2022, ecdsa-jcs-2019, vc+jwt or dc+sd-jwt (of which the holder can show \
+                some claims only). All forms are revoked together.
+                  mintmark passport show planner --form vc+jwt
+                  mintmark passport show planner --form eddsa-rdfc-2022 > passport.json
+                """
         )
         @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @Option(help: "Print it in this form, and nothing else.") var form: String?
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
             let record = try await PassportCommand.record(id, node)
+            if let form { return try await show(record, form: form, node) }
             if options.json { return Output.json(record["passport"] ?? .null) }
             Output.facts(
                 ["id", "state", "reason", "agent", "did", "validFrom", "validUntil", "changedAt"].map {
@@ -36,6 +47,56 @@ extension PassportCommand {
                 }
             )
             Output.line("\n" + (record["passport"] ?? .null).prettyPrinted())
+        }
+
+        /// A token is printed as it is; with --json, beside its form and media type.
+        private func show(_ record: JSONValue, form: String, _ node: NodeClient) async throws {
+            let path = "/api/passports/\(try record.string("id").urlSegment)?form=\(form.urlSegment)"
+            let answer = try await node.call(.get, path)
+            if options.json { return Output.json(answer) }
+            if let token = answer["passport"]?.stringValue { return Output.line(token) }
+            Output.json(answer["passport"] ?? .null)
+        }
+    }
+
+    struct Present: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract:
+                "Show a passport to one verifier, in answer to its nonce; of an SD-JWT only the claims you choose.",
+            discussion: """
+                For agents whose key this node keeps. The claims that can be kept back are agentName, operator and each \
+                capability; limits, dates and the agent's key are always shown. The verifier checks it with \
+                `mintmark verify FILE --audience … --nonce …`, or with any library for SD-JWT.
+                  mintmark passport present planner --claims agentName,capability:pay \\
+                      --audience https://shop.example --nonce 7FqX2
+                  mintmark passport present planner --form vc+jwt --audience https://shop.example --nonce 7FqX2
+                      (a W3C presentation of the whole passport)
+                """
+        )
+        @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
+        @Option(help: "Claims to show, with commas between; `none` for none. All where it is left out.")
+        var claims: String?
+        @Option(help: "Who asks: what the verifier calls itself.") var audience: String
+        @Option(help: "What the verifier gave to be answered.") var nonce: String
+        @Option(help: "The passport's form: dc+sd-jwt, or another to present it whole.") var form = "dc+sd-jwt"
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            var body: JSONObject = [
+                "audience": .string(audience), "nonce": .string(nonce), "form": .string(form),
+            ]
+            body["claims"] = claims.map { claims in
+                claims == "none" ? [] : JSONValue(claims.split(separator: ",").map(String.init))
+            }
+            let record = try await PassportCommand.record(id, node)
+            let answer = try await node.call(
+                .post,
+                "/api/passports/\(try record.string("id").urlSegment)/present",
+                .object(body)
+            )
+            if options.json { return Output.json(answer) }
+            if let text = answer["presentation"]?.stringValue { return Output.line(text) }
+            Output.json(answer["presentation"] ?? .null)
         }
     }
 
@@ -53,7 +114,11 @@ extension PassportCommand {
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            var body: JSONObject = ["passport": .object(try VerifyCommand.object(try VerifyCommand.read(file)))]
+            let bytes = try VerifyCommand.read(file)
+            var body: JSONObject = [
+                "passport": try VerifyCommand.token(bytes).map { .string($0) }
+                    ?? .object(try VerifyCommand.object(bytes))
+            ]
             body["capability"] = capability.map { .string($0) }
             let answer = try await node.call(.post, "/api/passports/verify", .object(body))
             let valid = answer["valid"]?.boolValue == true

@@ -11,7 +11,8 @@ import Storage
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check a passport, a receipt, a status list or a chain of delegations, with no network and no node.",
+        abstract:
+            "Check a passport in any form, a credential, a presentation, a receipt, a status list or a chain of delegations.",
         discussion: """
             It says every reason why a document does not hold, and exits with 2 then. What a file alone cannot tell \
             (has the passport been revoked since?) is said; give the issuer's status lists with --status to check it.
@@ -20,6 +21,8 @@ struct VerifyCommand: ParsableCommand {
               mintmark verify receipt.json --seller did:key:z6Mk…
               mintmark verify chain.json --root did:key:z6Mk…      a delegation: is it this root's, link by link?
               mintmark passport show ID --json | mintmark verify -
+              mintmark passport show ID --form vc+jwt | mintmark verify -
+              mintmark verify shown.sd-jwt --audience https://shop.example --nonce 7FqX2
             """
     )
 
@@ -28,13 +31,18 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "A status list credential to look the passport up in. May be repeated.") var status: [String] = []
     @Option(help: "The seller that a receipt must be from (did:key).") var seller: String?
     @Option(help: "Count only chains of delegations from this root (did:key). May be repeated.") var root: [String] = []
+    @Option(help: "Who this verifier is: a presentation must be made for it.") var audience: String?
+    @Option(help: "What this verifier asked: a presentation must answer it.") var nonce: String?
     @Option(help: "Check as of this instant (RFC 3339) instead of now.") var at: String?
     @Flag(help: "Print one JSON value instead of text.") var json = false
 
     func run() throws {
         do {
             let now = try at.map { try Timestamp(rfc3339: $0) } ?? WallClock.system.now()
-            let finding = try check(try Self.object(try Self.read(file)), now: now)
+            let bytes = try Self.read(file)
+            let finding =
+                try Self.token(bytes).map { try check(token: $0, now: now) }
+                ?? check(try Self.object(bytes), now: now)
             report(finding)
             if !finding.reasons.isEmpty { Foundation.exit(ExitStatus.refused.rawValue) }
         } catch {
@@ -43,7 +51,7 @@ struct VerifyCommand: ParsableCommand {
     }
 
     /// What was found: facts for people, and why the document does not hold.
-    private struct Finding {
+    struct Finding {
         let kind: String
         let facts: [(String, String)]
         let reasons: [(code: String, message: String)]
@@ -52,44 +60,61 @@ struct VerifyCommand: ParsableCommand {
 
     private func check(_ document: JSONObject, now: Timestamp) throws -> Finding {
         let types = document["type"]?.arrayValue?.compactMap(\.stringValue) ?? [document["type"]?.stringValue ?? ""]
-        if types.contains("AgentPassportCredential") { return try passport(document, now: now) }
+        if types.contains("AgentPassportCredential") {
+            return try passport(now: now) { () throws(PassportReason) in try Passport(document: document) }
+        }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
         if DelegationFile.isOne(document) { return try chain(document, now: now) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
+        if types.contains("VerifiablePresentation") { return presentation(document, now: now) }
+        if types.contains("VerifiableCredential") || types.contains("EnvelopedVerifiableCredential") {
+            return credential(.object(document), now: now)
+        }
         throw Failure(
-            "this is not a passport, a receipt, a status list or a chain of delegations (its type is \(types.joined(separator: ", ")))"
+            "this is not a credential, a presentation, a receipt, a status list or a chain of delegations (its type is "
+                + types.joined(separator: ", ") + ")"
         )
     }
 
-    private func passport(_ document: JSONObject, now: Timestamp) throws -> Finding {
+    func passport(
+        now: Timestamp,
+        reading read: () throws(PassportReason) -> Passport
+    ) throws -> Finding {
         let passport: Passport
         do {
-            passport = try Passport(document: document)
+            passport = try read()
         } catch {
             return Finding(kind: "passport", facts: [], reasons: [(error.code.rawValue, error.message)])
         }
         var lists: [String: VerifiedStatusList] = [:]
         for path in status {
-            let object = try Self.object(try Self.read(path))
-            guard let url = object["id"]?.stringValue else { throw Failure("\(path) names no id", .usage) }
-            lists[url] = try StatusListCredential.verify(object, url: url)
+            let (url, bytes) = try Self.listURL(try Self.read(path), path)
+            lists[url] = try StatusListCredential.verify(bytes: bytes, url: url)
         }
         let verifier = PassportVerifier(
             trustedIssuers: issuer.isEmpty ? nil : Set(try issuer.map { try DIDKey(parsing: $0) }),
             statusPolicy: status.isEmpty ? .skipped : .required(maximumAgeSeconds: nil)
         )
-        let verdict = verifier.verify(passport, now: now, statusLists: lists)
+        var verdict = verifier.verify(passport, now: now, statusLists: lists)
+        if let reason = try binding(passport, now: now) { verdict.reasons.append(reason) }
         var finding = Finding(
             kind: "passport",
             facts: [
-                ("passport", passport.id), ("agent", "\(passport.name) (\(passport.agentID))"),
+                ("passport", passport.id), ("form", passport.form?.rawValue ?? "?"),
+                ("agent", "\(passport.name) (\(passport.agentID))"),
                 ("key", passport.subject.string), ("issuer", passport.issuer.string),
                 ("capabilities", passport.capabilities.joined(separator: ", ")),
                 ("valid", "\(passport.validFrom.rfc3339) to \(passport.validUntil.rfc3339)"),
             ],
             reasons: verdict.reasons.map { ($0.code.rawValue, $0.message) }
         )
-        if status.isEmpty { finding.unchecked = "whether it has been revoked or suspended since (give --status)" }
+        if passport.token?.contains("~") == true, nonce == nil {
+            finding.unchecked = "that its holder shows it here and now (give --audience and --nonce)"
+        }
+        if status.isEmpty {
+            let since = "whether it has been revoked or suspended since (give --status)"
+            finding.unchecked = [since, finding.unchecked].compactMap { $0 }.joined(separator: "; ")
+        }
         return finding
     }
 
@@ -98,16 +123,7 @@ struct VerifyCommand: ParsableCommand {
             return Finding(kind: "status list", facts: [], reasons: [("malformed", "it names no id")])
         }
         do {
-            let list = try StatusListCredential.verify(document, url: url)
-            return Finding(
-                kind: "status list",
-                facts: [
-                    ("list", list.url), ("issuer", list.issuer.string), ("purpose", list.purpose.rawValue),
-                    ("sequence", String(list.sequence)),
-                    ("valid", "\(list.validFrom.rfc3339) to \(list.validUntil.rfc3339)"),
-                ],
-                reasons: list.reason(now: now, maximumAgeSeconds: nil).map { [($0.code.rawValue, $0.message)] } ?? []
-            )
+            return Self.found(try StatusListCredential.verify(document, url: url), now: now)
         } catch {
             return Finding(kind: "status list", facts: [], reasons: [(error.code.rawValue, error.message)])
         }

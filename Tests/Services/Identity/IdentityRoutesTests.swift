@@ -245,7 +245,7 @@ struct IdentityRoutesTests {
     }
 
     /// Serves a router on a port of the system's choice while `body` runs.
-    fileprivate static func serve(_ router: Router<BasicRequestContext>, _ body: @Sendable (Int) async throws -> Void)
+    static func serve(_ router: Router<BasicRequestContext>, _ body: @Sendable (Int) async throws -> Void)
         async throws
     {
         let (ports, continuation) = AsyncStream<Int>.makeStream()
