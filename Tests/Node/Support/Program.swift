@@ -58,6 +58,7 @@ enum Program {
         process.standardInput = files.input
         process.standardOutput = files.output
         process.standardError = files.errors
+        try await OpenFiles.settle()
         try process.run()
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         while process.isRunning {
@@ -133,6 +134,7 @@ final class ServerProcess: Sendable {
         started.standardInput = FileHandle.nullDevice
         started.standardOutput = file
         started.standardError = file
+        try await OpenFiles.settle()
         try started.run()
         process.withLock { $0 = started }
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
