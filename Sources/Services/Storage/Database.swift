@@ -243,12 +243,23 @@ public final class Database: Sendable {
     /// Runs the jobs in one transaction and tells each how it ended.
     private func commit(_ batch: [WriteJob]) {
         var outcomes: [(any Error)?] = []
+        var hasWritten = false
         do {
             try pool.writeWithoutTransaction { database in
                 let connection = Connection(database, path: path)
-                if try Self.runTogether(batch, connection) { return }
+                let before = database.totalChangesCount
+                if try Self.runTogether(batch, connection) {
+                    hasWritten = database.totalChangesCount != before
+                    return
+                }
                 try Self.inTransaction(connection) {
-                    for job in batch { outcomes.append(try Self.runInSavepoint(job, connection)) }
+                    for job in batch {
+                        let before = database.totalChangesCount
+                        let outcome = try Self.runInSavepoint(job, connection)
+                        outcomes.append(outcome)
+                        // What a body undid was not written.
+                        if outcome == nil, database.totalChangesCount != before { hasWritten = true }
+                    }
                 }
             }
         } catch {
@@ -261,7 +272,8 @@ public final class Database: Sendable {
             }
             return
         }
-        health.wrote()
+        // Bodies that found nothing to do prove nothing about a disk that was full.
+        if hasWritten { health.wrote() }
         for (index, job) in batch.enumerated() { job.finish(index < outcomes.count ? outcomes[index] : nil) }
     }
 
