@@ -141,7 +141,7 @@ struct PrepaidLightning: LightningBackend {
     func balanceMsat() async throws(LightningError) -> UInt64 { 0 }
 
     func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
@@ -161,7 +161,11 @@ struct PrepaidLightning: LightningBackend {
         .paid(amountMsat: LightningLimits.maximumAmountMsat, at: WallClock.system.now())
     }
 
-    func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
+    func pay(
+        invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
         .failed(PaymentFailure(.noRoute, "this backend only receives"))
     }
 

@@ -24,11 +24,12 @@ public protocol LightningBackend: Sendable {
 
     /// Makes an invoice and remembers it.
     /// - Parameters:
-    ///   - amountMsat: 1 to `LightningLimits.maximumAmountMsat`.
+    ///   - amountMsat: 1 to `LightningLimits.maximumAmountMsat`; nil where the payer chooses it.
     ///   - description: what the payer sees, at most `LightningLimits.maximumDescriptionBytes` of UTF-8.
     ///   - expirySeconds: 1 to `LightningLimits.maximumExpirySeconds`.
+    /// - Throws: `unsupported` without an amount where `abilities.takesOpenInvoices` is false.
     func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice
@@ -37,8 +38,16 @@ public protocol LightningBackend: Sendable {
     /// - Throws: `invoiceNotFound` where no such invoice was made here.
     func invoiceStatus(paymentHash: [UInt8]) async throws(LightningError) -> InvoiceStatus
 
-    /// Pays an invoice that names its amount, with at most this fee on top.
-    func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome
+    /// Pays an invoice, with at most this fee on top.
+    /// - Parameter openAmountMsat: what one that names no amount is paid, 1 to `LightningLimits.maximumAmountMsat` and a multiple of
+    ///   `abilities.amountStepMsat`; nil for one that names it.
+    /// - Throws: `unsupported` for an open amount where `abilities.takesOpenInvoices` is false, `invalidRequest` for one beside the
+    ///   invoice's own.
+    func pay(
+        invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome
 
     /// How a payment made from here stands; nil where the backend has no record of one. Nil is not `failed`: a call
     /// of `pay` whose answer was lost may still be on its way. Calling `pay` again settles the question.
@@ -54,22 +63,6 @@ public protocol LightningBackend: Sendable {
     /// - Throws: `unsupported` where `abilities.paysParts` is false.
     func payPart(
         of invoice: BOLT11Invoice,
-        amountMsat: UInt64,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome
-
-    /// Makes an invoice in which the payer chooses the amount; otherwise as `createInvoice`.
-    /// - Throws: `unsupported` where `abilities.takesOpenInvoices` is false.
-    func createOpenInvoice(
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice
-
-    /// Pays an invoice that names no amount; everything said of `pay` holds for it.
-    /// - Parameter amountMsat: 1 to `LightningLimits.maximumAmountMsat`, a multiple of `abilities.amountStepMsat`.
-    /// - Throws: `unsupported` where `abilities.takesOpenInvoices` is false, `invalidRequest` for one with an amount.
-    func payOpen(
-        invoice: BOLT11Invoice,
         amountMsat: UInt64,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome
@@ -95,19 +88,9 @@ extension LightningBackend {
         throw LightningError(.unsupported, "this Lightning backend cannot pay a part of an invoice")
     }
 
-    public func createOpenInvoice(
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        throw LightningError(.unsupported, "this Lightning backend makes no invoices without an amount")
-    }
-
-    public func payOpen(
-        invoice: BOLT11Invoice,
-        amountMsat: UInt64,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        throw LightningError(.unsupported, "this Lightning backend pays no invoices without an amount")
+    /// Pays an invoice that names its amount.
+    public func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
+        try await pay(invoice: invoice, openAmountMsat: nil, maximumFeeMsat: maximumFeeMsat)
     }
 
     public func settledInvoices() -> AsyncStream<[UInt8]> { AsyncStream { $0.finish() } }
@@ -141,7 +124,7 @@ public enum LightningLimits {
     /// One week.
     public static let maximumExpirySeconds: UInt32 = 604_800
 
-    /// The amount of an invoice that leaves it to the payer, for `payOpen`.
+    /// The amount of an invoice that leaves it to the payer.
     /// - Throws: `invalidRequest` for one that names an amount, or an amount out of bounds.
     public static func checkOpen(_ invoice: BOLT11Invoice, amountMsat: UInt64) throws(LightningError) {
         guard (invoice.amountMsat ?? 0) == 0 else {

@@ -69,7 +69,7 @@ public struct LightningInvoices: SellerInvoices {
     public func payOut(_ invoice: BOLT11Invoice, amountMsat: UInt64) async -> SellerPayout {
         let fee = max(amountMsat / 1000 * feePermille, leastFeeMsat)
         do {
-            switch try await backend.payOpen(invoice: invoice, amountMsat: amountMsat, maximumFeeMsat: fee) {
+            switch try await backend.pay(invoice: invoice, openAmountMsat: amountMsat, maximumFeeMsat: fee) {
             case .settled(_, let feeMsat): return .paid(feeMsat: feeMsat)
             case .pending: return .pending
             case .failed(let failure): return .failed("\(failure)")

@@ -23,7 +23,7 @@ public struct EmbeddedBackend: LightningBackend {
     }
 
     public func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
@@ -37,18 +37,6 @@ public struct EmbeddedBackend: LightningBackend {
 
     public var abilities: LightningAbilities { LightningAbilities(takesOpenInvoices: true) }
 
-    public func createOpenInvoice(
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        try await simulation.createInvoice(
-            for: try await simulation.account(token: token),
-            amountMsat: nil,
-            description: description,
-            expirySeconds: expirySeconds
-        )
-    }
-
     public func invoiceStatus(paymentHash: [UInt8]) async throws(LightningError) -> InvoiceStatus {
         try await simulation.invoiceStatus(
             of: try await simulation.account(token: token),
@@ -58,25 +46,10 @@ public struct EmbeddedBackend: LightningBackend {
 
     public func pay(
         invoice: BOLT11Invoice,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        try await pay(invoice, openAmountMsat: nil, maximumFeeMsat: maximumFeeMsat)
-    }
-
-    public func payOpen(
-        invoice: BOLT11Invoice,
-        amountMsat: UInt64,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
-        return try await pay(invoice, openAmountMsat: amountMsat, maximumFeeMsat: maximumFeeMsat)
-    }
-
-    private func pay(
-        _ invoice: BOLT11Invoice,
         openAmountMsat: UInt64?,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome {
+        if let openAmountMsat { try LightningLimits.checkOpen(invoice, amountMsat: openAmountMsat) }
         let account = try await simulation.account(token: token)
         do {
             let answer = try await simulation.pay(

@@ -94,21 +94,6 @@ public struct SimulatedBackend: LightningBackend {
     public var abilities: LightningAbilities { LightningAbilities(takesOpenInvoices: true) }
 
     public func createInvoice(
-        amountMsat: UInt64,
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
-    }
-
-    public func createOpenInvoice(
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
-    }
-
-    private func create(
         amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
@@ -137,25 +122,10 @@ public struct SimulatedBackend: LightningBackend {
 
     public func pay(
         invoice: BOLT11Invoice,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        try await pay(invoice, openAmountMsat: nil, maximumFeeMsat: maximumFeeMsat)
-    }
-
-    public func payOpen(
-        invoice: BOLT11Invoice,
-        amountMsat: UInt64,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
-        return try await pay(invoice, openAmountMsat: amountMsat, maximumFeeMsat: maximumFeeMsat)
-    }
-
-    private func pay(
-        _ invoice: BOLT11Invoice,
         openAmountMsat: UInt64?,
         maximumFeeMsat: UInt64
     ) async throws(LightningError) -> PaymentOutcome {
+        if let openAmountMsat { try LightningLimits.checkOpen(invoice, amountMsat: openAmountMsat) }
         // After this the network starts nothing for a request that was late, so that `pending` does not turn into a
         // payment long after the caller gave up.
         let startBefore = clock.now().adding(milliseconds: connection.timeoutMilliseconds)

@@ -22,7 +22,8 @@ extension Buyer {
         let open = try await openSession(for: call)
         let back: BOLT11Invoice
         do {
-            back = try await lightning.createOpenInvoice(
+            back = try await lightning.createInvoice(
+                amountMsat: nil,
                 description: "rest of a session at \(call.address.host)",
                 expirySeconds: LightningLimits.maximumExpirySeconds
             )
@@ -283,7 +284,8 @@ extension Buyer {
 
     /// On disk before the seller is told of it.
     private func newReturnInvoice(of id: String, for call: Call) async throws -> String {
-        let invoice = try await requireReturn().createOpenInvoice(
+        let invoice = try await requireReturn().createInvoice(
+            amountMsat: nil,
             description: "rest of a session at \(call.address.host)",
             expirySeconds: LightningLimits.maximumExpirySeconds
         )

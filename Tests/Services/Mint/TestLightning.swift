@@ -122,11 +122,12 @@ final class TestLightning: LightningBackend {
     }
 
     func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
         try requireThere()
+        guard let amountMsat else { throw LightningError(.unsupported, "no invoices without an amount") }
         try LightningLimits.check(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
         return try sign(amountMsat: amountMsat, description: description, expirySeconds: UInt64(expirySeconds))
     }
@@ -137,7 +138,11 @@ final class TestLightning: LightningBackend {
         return paid.map { .paid(amountMsat: $0, at: now()) } ?? .unpaid
     }
 
-    func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
+    func pay(
+        invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
         let hash = invoice.paymentHash
         await waitAtGate()
         try requireThere()

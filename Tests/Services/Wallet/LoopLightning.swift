@@ -43,7 +43,7 @@ final class LoopLightning: LightningBackend {
     func balanceMsat() async throws(LightningError) -> UInt64 { 0 }
 
     func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
@@ -74,7 +74,11 @@ final class LoopLightning: LightningBackend {
         state.withLock { $0.paid[paymentHash] }.map { .paid(amountMsat: $0, at: now()) } ?? .unpaid
     }
 
-    func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
+    func pay(
+        invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
         state.withLock { state in
             state.paymentCount += 1
             state.begun.insert(invoice.paymentHash)

@@ -44,13 +44,13 @@ public struct LNbitsBackend: NodeBackend {
     // MARK: Receiving
 
     public func createInvoice(
-        amountMsat: UInt64,
+        amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
     ) async throws(LightningError) -> BOLT11Invoice {
         try await newInvoice(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds) {
             memo throws(LightningError) in
-            try await invoice(sat: amountMsat / 1000, memo: memo, expirySeconds: expirySeconds)
+            try await invoice(sat: (amountMsat ?? 0) / 1000, memo: memo, expirySeconds: expirySeconds)
         }
     }
 

@@ -48,8 +48,21 @@ extension NodeBackend {
     var clock: WallClock { connection.access.clock }
     var logger: Logger { connection.access.logger }
 
-    public func pay(invoice: BOLT11Invoice, maximumFeeMsat: UInt64) async throws(LightningError) -> PaymentOutcome {
-        try await payOnce(invoice, part: nil, maximumFeeMsat: maximumFeeMsat)
+    public func pay(
+        invoice: BOLT11Invoice,
+        openAmountMsat: UInt64?,
+        maximumFeeMsat: UInt64
+    ) async throws(LightningError) -> PaymentOutcome {
+        if let openAmountMsat {
+            guard abilities.takesOpenInvoices, openAmountMsat.isMultiple(of: abilities.amountStepMsat) else {
+                throw LightningError(
+                    .unsupported,
+                    "\(connection.program) cannot pay \(openAmountMsat) msat to an invoice without an amount"
+                )
+            }
+            try LightningLimits.checkOpen(invoice, amountMsat: openAmountMsat)
+        }
+        return try await payOnce(invoice, part: openAmountMsat, maximumFeeMsat: maximumFeeMsat)
     }
 
     public func payPart(
@@ -78,21 +91,6 @@ extension NodeBackend {
         case .failed(let failure): return isRunning ? .pending : .failed(book.failure(paymentHash) ?? failure)
         case .none: return isRunning ? .pending : book.failure(paymentHash).map(PaymentOutcome.failed)
         }
-    }
-
-    public func payOpen(
-        invoice: BOLT11Invoice,
-        amountMsat: UInt64,
-        maximumFeeMsat: UInt64
-    ) async throws(LightningError) -> PaymentOutcome {
-        guard abilities.takesOpenInvoices, amountMsat.isMultiple(of: abilities.amountStepMsat) else {
-            throw LightningError(
-                .unsupported,
-                "\(connection.program) cannot pay \(amountMsat) msat to an invoice without an amount"
-            )
-        }
-        try LightningLimits.checkOpen(invoice, amountMsat: amountMsat)
-        return try await payOnce(invoice, part: amountMsat, maximumFeeMsat: maximumFeeMsat)
     }
 
     private func payOnce(
@@ -183,6 +181,9 @@ extension NodeBackend {
         expirySeconds: UInt32,
         _ make: (_ description: String) async throws(LightningError) -> String
     ) async throws(LightningError) -> BOLT11Invoice {
+        guard amountMsat != nil || abilities.takesOpenInvoices else {
+            throw LightningError(.unsupported, "\(connection.program) makes no invoices without an amount")
+        }
         try LightningLimits.check(amountMsat: amountMsat ?? 1, description: description, expirySeconds: expirySeconds)
         if let amountMsat, amountMsat % abilities.amountStepMsat != 0 {
             throw LightningError(

@@ -48,21 +48,6 @@ public struct PhoenixdBackend: NodeBackend {
     // MARK: Receiving
 
     public func createInvoice(
-        amountMsat: UInt64,
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        try await create(amountMsat: amountMsat, description: description, expirySeconds: expirySeconds)
-    }
-
-    public func createOpenInvoice(
-        description: String,
-        expirySeconds: UInt32
-    ) async throws(LightningError) -> BOLT11Invoice {
-        try await create(amountMsat: nil, description: description, expirySeconds: expirySeconds)
-    }
-
-    private func create(
         amountMsat: UInt64?,
         description: String,
         expirySeconds: UInt32
