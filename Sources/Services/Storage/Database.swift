@@ -248,18 +248,10 @@ public final class Database: Sendable {
             try pool.writeWithoutTransaction { database in
                 let connection = Connection(database, path: path)
                 let before = database.totalChangesCount
-                if try Self.runTogether(batch, connection) {
-                    hasWritten = database.totalChangesCount != before
-                    return
-                }
+                defer { hasWritten = database.totalChangesCount != before }
+                if try Self.runTogether(batch, connection) { return }
                 try Self.inTransaction(connection) {
-                    for job in batch {
-                        let before = database.totalChangesCount
-                        let outcome = try Self.runInSavepoint(job, connection)
-                        outcomes.append(outcome)
-                        // What a body undid was not written.
-                        if outcome == nil, database.totalChangesCount != before { hasWritten = true }
-                    }
+                    for job in batch { outcomes.append(try Self.runInSavepoint(job, connection)) }
                 }
             }
         } catch {
