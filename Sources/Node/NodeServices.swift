@@ -86,6 +86,7 @@ struct NodeServices: Sendable {
             [registry = identity.registry] in
             await Self.authority(of: $0, node: vault.node.did, registry)
         }
+        identity.office.revocationHooks.add { try BudgetOffice.note($0, in: $1) }
         let mint = try await mint(
             configuration,
             vault: vault,

@@ -141,6 +141,11 @@ struct DelegationCommandTests {
             let failure = blamed.json["failures"]?[0]
             #expect(failure?["code"]?.stringValue == "revoked" && failure?["key"]?.stringValue == root, "\(blamed)")
             #expect(failure?["name"]?.stringValue == "this node")
+            // A key that an agent leaves behind is in the list that others read, as one that was taken back.
+            let left = try await buyer.call(.GET, "/api/agents/worker").json.object("agent").string("did")
+            #expect(try await buyer.command("agent", "rotate", "worker", "--json").status == 0)
+            let list = try await world.get(buyer.url + "/delegations/revocations")
+            #expect(list.text.contains(left), "\(list.text)")
             #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
         }
     }

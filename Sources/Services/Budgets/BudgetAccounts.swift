@@ -120,8 +120,7 @@ enum BudgetAccounts {
     }
 
     static func isKeyRevoked(_ key: DIDKey, in connection: Connection) throws -> Bool {
-        if try isRevoked(key.string, in: connection) { return true }
-        return try RevokedKeys.contains(key, in: connection)
+        try isRevoked(key.string, in: connection)
     }
 
     /// One account. The table's own rule refuses what is over the limit, whatever this code thinks.

@@ -1,8 +1,9 @@
 public import CanonicalJSON
 public import Delegation
 public import Encodings
+public import Identity
 public import SignedDocuments
-internal import Storage
+public import Storage
 
 /// What was taken back.
 public struct Revocation: Sendable, Hashable {
@@ -43,18 +44,42 @@ extension BudgetOffice {
         }
         let now = now
         try await database.write { connection in
-            try connection.execute(
-                """
-                INSERT INTO budget_revocations (target, kind, by, reason, at) VALUES (?, ?, ?, ?, ?)
-                ON CONFLICT (target) DO NOTHING
-                """,
-                .text(target),
-                .text(kind),
-                .text(by),
-                .optional(reason),
-                .integer(now.millisecondsSince1970)
-            )
+            try Self.insert(target, kind: kind, by: by, reason: reason, at: now, in: connection)
         }
+    }
+
+    /// Notes a key that is revoked as an agent's, in the transaction that revokes it: delegations fall with it, here and for
+    /// whoever reads the list ([PASS-15], [DLG-8]).
+    public static func note(_ revocation: KeyRevocation, in connection: Connection) throws {
+        try insert(
+            revocation.did.string,
+            kind: "key",
+            by: "identity",
+            reason: revocation.reason.rawValue,
+            at: revocation.at,
+            in: connection
+        )
+    }
+
+    private static func insert(
+        _ target: String,
+        kind: String,
+        by: String,
+        reason: String?,
+        at: Timestamp,
+        in connection: Connection
+    ) throws {
+        try connection.execute(
+            """
+            INSERT INTO budget_revocations (target, kind, by, reason, at) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (target) DO NOTHING
+            """,
+            .text(target),
+            .text(kind),
+            .text(by),
+            .optional(reason),
+            .integer(at.millisecondsSince1970)
+        )
     }
 
     /// Takes a delegation back on the word of whoever issued it or a link above it: an invocation of `/ucan/revoke` on

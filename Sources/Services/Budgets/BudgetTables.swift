@@ -69,6 +69,15 @@ public enum BudgetTables {
                 ) WITHOUT ROWID, STRICT;
                 CREATE INDEX budget_uses_open ON budget_uses (at) WHERE state = 'open';
                 """
-        )
+        ),
+        // Keys that were revoked as agents' before: from now on the room of identity tells of each.
+        Migration(
+            id: "budgets-2",
+            sql: """
+                INSERT INTO budget_revocations (target, kind, by, reason, at)
+                SELECT did, 'key', 'identity', reason, revoked_at FROM identity_revoked_keys WHERE true
+                ON CONFLICT (target) DO NOTHING
+                """
+        ),
     ]
 }

@@ -4,6 +4,8 @@ import Cryptography
 import Delegation
 import Encodings
 import Foundation
+import Identity
+import Logging
 import SignedDocuments
 import Storage
 import TestSupport
@@ -102,6 +104,37 @@ struct DebitTests {
         let list = try await bank.office.signedRevocations(after: 0)
         #expect(try DataIntegrity.verify(list).signer == bank.dids[0])
         #expect(list["revoked"]?.arrayValue?.count == 2)
+    }
+
+    @Test("[DLG-8] a key revoked as an agent's falls with its delegations and stands in the list, also one of before")
+    func agentsKey() async throws {
+        let bank = try Bank()
+        let links = [try bank.link(0, 1, budget: 100), try bank.link(1, 2)]
+        try await bank.spend(2, links, amount: 1, call: 1)
+        let now = bank.clock.wall.now()
+        let stolen = KeyRevocation(did: bank.dids[1], agentID: "planner", reason: .keyCompromise, at: now)
+        for _ in 0..<2 { try await bank.database.write { try BudgetOffice.note(stolen, in: $0) } }
+        #expect(await bank.code { try await bank.spend(2, links, amount: 1, call: 2) } == "key-revoked")
+        #expect(try await bank.office.revocations().map(\.target) == [bank.dids[1].string])
+        #expect(try await bank.office.revocations().first?.reason == "keyCompromise")
+
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/node.sqlite"
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let older = try Database(
+            path: path,
+            migrations: IdentitySchema.migrations + BudgetTables.migrations.prefix(1),
+            logger: logger
+        )
+        try await older.write { connection in
+            try connection.execute(
+                "INSERT INTO identity_revoked_keys (did, reason, revoked_at) VALUES (?, 'superseded', 5)",
+                .text(bank.dids[2].string)
+            )
+        }
+        await older.close()
+        let newer = try Bank(folder: folder)
+        #expect(try await newer.office.revocations().map(\.target) == [bank.dids[2].string])
     }
 
     @Test("[DLG-8] who issued a link, or one above it, revokes it from afar; nobody else does")
