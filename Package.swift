@@ -133,7 +133,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
-        room("WebClient", on: .services, [httpClient, nioCore]),
+        room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(
             "WebServer",
             on: .services,

@@ -18,6 +18,7 @@ internal import Paywall
 internal import SignedDocuments
 internal import Storage
 internal import Wallet
+internal import WebClient
 internal import Workers
 
 /// The node's services, each made from those before it.

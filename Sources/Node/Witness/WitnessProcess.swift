@@ -14,6 +14,7 @@ internal import Storage
 internal import Synchronization
 internal import TransparencyLog
 internal import UnixSignals
+internal import WebClient
 
 /// `mintmark witness`: a witness of other nodes' logs, with a folder, a vault and a database of its own.
 public final class WitnessProcess: Sendable {

@@ -1,15 +1,14 @@
-public import AsyncHTTPClient
-import NIOCore
-import NIOHTTP1
-import WebClient
+package import AsyncHTTPClient
+internal import NIOCore
+internal import NIOHTTP1
 
 /// One bounded exchange over HTTP, for what asks no more of it than a status and a short body.
-public struct HTTPExchange: Sendable {
+package struct HTTPExchange: Sendable {
     private let http: HTTPClient
     private let timeoutMilliseconds: Int64
 
     /// - Parameter timeoutMilliseconds: from the beginning to the body's last byte.
-    public init(_ http: HTTPClient, timeoutMilliseconds: Int64 = 10_000) {
+    package init(_ http: HTTPClient, timeoutMilliseconds: Int64 = 10_000) {
         self.http = http
         self.timeoutMilliseconds = timeoutMilliseconds
     }
@@ -18,7 +17,7 @@ public struct HTTPExchange: Sendable {
     ///
     /// - Parameter limit: the longest answer, in bytes.
     /// - Throws: what the client throws; `NIOTooManyBytesError` where the answer is longer.
-    public func send(_ url: String, post body: [UInt8]? = nil, limit: Int) async throws -> (status: Int, body: [UInt8])
+    package func send(_ url: String, post body: [UInt8]? = nil, limit: Int) async throws -> (status: Int, body: [UInt8])
     {
         try await TimeLimit.within(milliseconds: timeoutMilliseconds) { [http] deadline in
             var request = HTTPClientRequest(url: url)
