@@ -1,10 +1,7 @@
-import Cryptography
 import Encodings
 import Lightning
 import Logging
-import NIOCore
 import Paywall
-import Synchronization
 
 /// Makes the deposit invoices of sessions, as sparingly as those of calls ([GRA-7]): an asker is shown its unpaid one again, and
 /// beyond what is allowed the 402 goes out without a session.
@@ -12,25 +9,24 @@ final class DepositDesk: Sendable {
     private let invoices: any SellerInvoices
     private let store: SQLiteSessionStore
     private let rates: PriceRates
-    private let limits: InvoiceLimits
+    private let throttle: InvoiceThrottle
     private let clock: WallClock
     private let logger: Logger
-    private let limiter = RateLimiter()
-    /// Invoices being made, by asker: who asks meanwhile waits for the same one.
-    private let making = Mutex<[[UInt8]: Task<StoredDeposit?, Never>]>([:])
+    private let making: InvoicesInMaking<StoredDeposit>
 
     init(
         invoices: any SellerInvoices,
         store: SQLiteSessionStore,
         rates: PriceRates,
-        limits: InvoiceLimits,
+        throttle: InvoiceThrottle,
         clock: WallClock,
         logger: Logger
     ) {
         self.invoices = invoices
         self.store = store
         self.rates = rates
-        self.limits = limits
+        self.throttle = throttle
+        making = InvoicesInMaking(limit: throttle.limits.atOnce)
         self.clock = clock
         self.logger = logger
     }
@@ -55,19 +51,11 @@ final class DepositDesk: Sendable {
     /// The deposit that a caller is asked for; nil where there is none to be had now.
     func deposit(for call: IncomingCall, sats: UInt64) async -> StoredDeposit? {
         let group = RateLimiter.group(address: call.peerAddress ?? "?")
-        let asker = Self.asker(group: group, service: call.service.name, sats: sats)
         let name = call.service.name
-        let task = making.withLock { table in
-            if let task = table[asker] { return task }
-            guard table.count < limits.atOnce else { return Task { nil } }
-            let task = Task { [self] in
-                defer { _ = making.withLock { $0.removeValue(forKey: asker) } }
-                return await make(asker, group: group, service: name, sats: sats)
-            }
-            table[asker] = task
-            return task
+        let asker = InvoiceThrottle.asker("mintmark-depositor-1", [group, name, String(sats)])
+        return await making.value(for: asker) { [self] in
+            await make(asker, group: group, service: name, sats: sats)
         }
-        return await Patience.value(of: task, milliseconds: InvoiceDesk.waitMilliseconds)
     }
 
     private func make(_ asker: [UInt8], group: String, service: String, sats: UInt64) async -> StoredDeposit? {
@@ -75,10 +63,7 @@ final class DepositDesk: Sendable {
             let now = clock.now()
             let end = now.adding(seconds: InvoiceDesk.leftSeconds)
             if let known = try await store.unpaidDeposit(asker: asker, goodUntil: end) { return known }
-            let moment = NIODeadline.uptimeNanoseconds(UInt64(max(0, now.millisecondsSince1970)) * 1_000_000)
-            guard limiter.take("all", limit: limits.all, now: moment) == nil,
-                limiter.take(group, limit: limits.perAddress, now: moment) == nil
-            else { return nil }
+            guard throttle.allows(group, now: now) else { return nil }
             let invoice = try await invoices.invoice(
                 amountMsat: sats * 1000,
                 description: "\(service): deposit",
@@ -95,19 +80,10 @@ final class DepositDesk: Sendable {
                 invoiceUntil: invoice.expiresAt
             )
             // On disk before anybody can pay it.
-            return try await store.add(deposit, limit: limits.open) ? deposit : nil
+            return try await store.add(deposit, limit: throttle.limits.open) ? deposit : nil
         } catch {
             logger.warning("no deposit invoice can be made for a session", metadata: ["error": "\(error)"])
             return nil
         }
-    }
-
-    private static func asker(group: String, service: String, sats: UInt64) -> [UInt8] {
-        var input = Array("mintmark-depositor-1".utf8) + [0]
-        for part in [group, service, String(sats)] {
-            input += Array("\(part.utf8.count):".utf8)
-            input += Array(part.utf8)
-        }
-        return Hashing.sha256(input)
     }
 }

@@ -127,12 +127,13 @@ public final class Gateway: Sendable {
         self.grants = grants
         usage = SQLiteUsageStore(database: database)
         keys = PaywallKeys(database: database, sealingKey: sealingKey, clock: clock)
+        let throttle = InvoiceThrottle(configuration.invoiceLimits)
         invoiceDesk = invoices.map {
             InvoiceDesk(
                 invoices: $0,
                 store: grants,
                 rates: configuration.rates,
-                limits: configuration.invoiceLimits,
+                throttle: throttle,
                 clock: clock,
                 logger: logger
             )
@@ -144,7 +145,7 @@ public final class Gateway: Sendable {
                 invoices: $0,
                 store: sessions,
                 rates: configuration.rates,
-                limits: configuration.invoiceLimits,
+                throttle: throttle,
                 clock: clock,
                 logger: logger
             )

@@ -1,8 +1,6 @@
-import Cryptography
 import Encodings
 import Lightning
 import Logging
-import NIOCore
 import Paywall
 import Synchronization
 
@@ -18,27 +16,26 @@ final class InvoiceDesk: Sendable {
     private let invoices: any SellerInvoices
     private let store: any GrantStore
     private let rates: PriceRates
-    private let limits: InvoiceLimits
+    private let throttle: InvoiceThrottle
     private let clock: WallClock
     private let logger: Logger
-    private let limiter = RateLimiter()
     /// The Lightning node's key, once it is known.
     private let payee = Mutex<[UInt8]?>(nil)
-    /// Invoices being made, by asker: who asks meanwhile waits for the same one.
-    private let making = Mutex<[[UInt8]: Task<StoredGrant?, Never>]>([:])
+    private let making: InvoicesInMaking<StoredGrant>
 
     init(
         invoices: any SellerInvoices,
         store: any GrantStore,
         rates: PriceRates,
-        limits: InvoiceLimits,
+        throttle: InvoiceThrottle,
         clock: WallClock,
         logger: Logger
     ) {
         self.invoices = invoices
         self.store = store
         self.rates = rates
-        self.limits = limits
+        self.throttle = throttle
+        making = InvoicesInMaking(limit: throttle.limits.atOnce)
         self.clock = clock
         self.logger = logger
     }
@@ -83,17 +80,9 @@ final class InvoiceDesk: Sendable {
         guard let terms = terms(call.price, pass: pass, isMetered: isMetered) else { return nil }
         let group = RateLimiter.group(address: call.peerAddress ?? "?")
         let asker = Self.asker(of: call, group: group, terms: terms, tie: tie)
-        let task = making.withLock { table in
-            if let task = table[asker] { return task }
-            guard table.count < limits.atOnce else { return Task { nil } }
-            let task = Task { [self] in
-                defer { _ = making.withLock { $0.removeValue(forKey: asker) } }
-                return await make(asker, group: group, terms: terms, for: call, over: tie)
-            }
-            table[asker] = task
-            return task
+        return await making.value(for: asker) { [self] in
+            await make(asker, group: group, terms: terms, for: call, over: tie)
         }
-        return await Patience.value(of: task, milliseconds: Self.waitMilliseconds)
     }
 
     private func make(
@@ -107,11 +96,9 @@ final class InvoiceDesk: Sendable {
             let now = clock.now()
             let end = now.adding(seconds: Self.leftSeconds)
             if let known = try await store.unpaidGrant(asker: asker, goodUntil: end) { return known }
-            let moment = NIODeadline.uptimeNanoseconds(UInt64(max(0, now.millisecondsSince1970)) * 1_000_000)
-            guard limiter.take("all", limit: limits.all, now: moment) == nil,
-                limiter.take(group, limit: limits.perAddress, now: moment) == nil,
-                try await store.unpaidCount() < limits.open
-            else { return nil }
+            guard throttle.allows(group, now: now), try await store.unpaidCount() < throttle.limits.open else {
+                return nil
+            }
             let text = "\(call.service.name) \(call.method)"
             let invoice = try await invoice(terms.msat, text, over: tie)
             guard invoice.amountMsat == terms.msat else { return nil }
@@ -135,7 +122,7 @@ final class InvoiceDesk: Sendable {
                 invoiceUntil: invoice.expiresAt
             )
             // On disk before anybody can pay it.
-            return try await store.add(grant, limit: limits.open) ? grant : nil
+            return try await store.add(grant, limit: throttle.limits.open) ? grant : nil
         } catch {
             logger.warning("no Lightning invoice can be made for a call", metadata: ["error": "\(error)"])
             return nil
@@ -168,17 +155,12 @@ final class InvoiceDesk: Sendable {
         terms: PassTerms,
         tie: X402Tie?
     ) -> [UInt8] {
-        var input = Array("mintmark-asker-1".utf8) + [0]
         let over = tie.map { ["x402", $0.resource.url, "\($0.maxTimeoutSeconds)"] } ?? []
         let parts = [
             group, call.service.name, call.method, call.target, call.price.description,
             "\(terms.msat)/\(terms.calls)/\(terms.seconds)",
         ]
-        for part in parts + over {
-            input += Array("\(part.utf8.count):".utf8)
-            input += Array(part.utf8)
-        }
-        return Hashing.sha256(input)
+        return InvoiceThrottle.asker("mintmark-asker-1", parts + over)
     }
 }
 
