@@ -23,7 +23,6 @@ struct ManyPassportsBenchmark {
         measures.append(try await revoke(service))
         measures.append(try Self.lists(service, name: "many-passports-lists"))
         measures.append(try await Self.cached(service))
-        await service.shutdown()
         await database.close()
         let start = ContinuousClock.now
         (service, database) = try await Self.open(folder)
@@ -38,7 +37,6 @@ struct ManyPassportsBenchmark {
         )
         measures.append(try Self.lists(service, name: "many-passports-lists-after-restart"))
         measures.append(Measure(name: "many-passports-memory", value: Self.peakMB(), unit: "MB", yardstick: 300))
-        await service.shutdown()
         await database.close()
         return measures
     }

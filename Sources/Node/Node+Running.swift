@@ -241,7 +241,6 @@ extension Node {
     /// Closes in the order that loses nothing: first what still writes, then the store, then the lock with the process.
     private func close() async {
         await gateway.shutdown()
-        await identity.shutdown()
         try? await http.shutdown()
         await lightning?.shutdown()
         await settlement?.shutdown()

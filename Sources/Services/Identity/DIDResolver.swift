@@ -1,12 +1,8 @@
-import AsyncHTTPClient
 public import CanonicalJSON
 public import Encodings
-import NIOCore
 import NIOHTTP1
-import NIOPosix
 public import SignedDocuments
 import Synchronization
-import WebClient
 
 /// What a resolver found.
 public struct ResolvedDID: Sendable {
@@ -26,7 +22,7 @@ public struct ResolvedDID: Sendable {
 public protocol DIDFetching: Sendable {
     /// - Parameter maximumBytes: a longer answer is refused, not cut.
     /// - Throws: an error whose text tells why.
-    func fetch(_ url: String, host: String, port: Int, maximumBytes: Int) async throws -> [UInt8]
+    func fetch(_ url: String, maximumBytes: Int) async throws -> [UInt8]
 }
 
 /// Resolves DIDs: `did:key` and `did:jwk` without a network; `did:web` and `did:webvh` over https, with bounds on size,
@@ -113,8 +109,6 @@ public final class DIDResolver: Sendable {
         do {
             bytes = try await fetcher.fetch(
                 place.url,
-                host: place.host,
-                port: place.port ?? 443,
                 maximumBytes: place.method == .web ? Self.maximumDocumentBytes : WebVHLog.maximumBytes
             )
         } catch {
@@ -133,84 +127,28 @@ public final class DIDResolver: Sendable {
     }
 }
 
-/// Why a document could not be fetched.
-struct DIDFetchError: Error, CustomStringConvertible {
-    var description: String
-}
-
-/// Fetches over https. The host is looked up once, every address it has must be public, and the connection is made to the
-/// address that was checked: a name that changes its mind between check and connection gains nothing.
+/// Fetches over https, as ``GuardedFetch`` does.
 public struct HTTPDIDFetcher: DIDFetching {
-    /// In all, in milliseconds.
-    static let timeoutMilliseconds: Int64 = 5_000
-
-    private let policy: ListURLPolicy
-    private let lookUp: @Sendable (String, Int) async throws -> [SocketAddress]
+    private let guarded: GuardedFetch
 
     /// - Parameter allowsLocal: see ``IdentityConfiguration/allowsLocalLists``; then loopback is asked over plain http.
-    public init(allowsLocal: Bool) {
-        self.init(allowsLocal: allowsLocal) { host, port in
-            try await NIOThreadPool.singleton.runIfActive {
-                // The blocking resolver gives one address; the connection is made to that one.
-                [try SocketAddress.makeAddressResolvingHost(host, port: port)]
-            }
-        }
+    public init(allowsLocal: Bool) { self.init(allowsLocal: allowsLocal, lookUp: nil) }
+
+    init(allowsLocal: Bool, lookUp: GuardedFetch.LookUp?) {
+        guarded = GuardedFetch(allowsLocal: allowsLocal, lookUp: lookUp)
     }
 
-    init(allowsLocal: Bool, lookUp: @escaping @Sendable (String, Int) async throws -> [SocketAddress]) {
-        policy = ListURLPolicy(allowsLocal: allowsLocal)
-        self.lookUp = lookUp
-    }
-
-    public func fetch(_ url: String, host: String, port: Int, maximumBytes: Int) async throws -> [UInt8] {
+    public func fetch(_ url: String, maximumBytes: Int) async throws -> [UInt8] {
         var url = url
         // A node on this machine is asked as it listens: without TLS.
-        if policy.allowsLocal, host == "localhost" { url = "http" + url.dropFirst(5) }
-        if let refusal = policy.refusal(url) { throw DIDFetchError(description: "\(url) is not fetched: \(refusal)") }
-        let addresses = try await lookUp(host, port)
-        guard let address = addresses.first?.ipAddress else {
-            throw DIDFetchError(description: "\(host) has no address")
+        if guarded.policy.allowsLocal, ListURLPolicy.place(of: url)?.host == "localhost" {
+            url = "http" + url.dropFirst("https".count)
         }
-        for found in addresses {
-            guard let text = found.ipAddress, policy.allowsAddress(text) else {
-                throw DIDFetchError(description: "\(host) leads to a private address")
-            }
+        let headers: HTTPHeaders = ["Accept": "application/did+json, application/json, text/jsonl"]
+        let answer = try await guarded.get(url, headers: headers, maximumBytes: maximumBytes)
+        guard answer.status == 200 else {
+            throw FetchError(description: "\(url) answered \(answer.status); redirects are not followed")
         }
-        var configuration = HTTPClient.Configuration()
-        configuration.redirectConfiguration = .disallow
-        configuration.timeout = .init(connect: .seconds(3), read: .seconds(5))
-        configuration.decompression = .disabled
-        configuration.dnsOverride = [host: address]
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-        let target = url
-        do {
-            let bytes = try await TimeLimit.within(milliseconds: Self.timeoutMilliseconds) { deadline in
-                try await Self.get(target, client, deadline: deadline, maximumBytes: maximumBytes)
-            }
-            try await client.shutdown()
-            return bytes
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
-    }
-
-    private static func get(
-        _ url: String,
-        _ client: HTTPClient,
-        deadline: NIODeadline,
-        maximumBytes: Int
-    ) async throws -> [UInt8] {
-        var request = HTTPClientRequest(url: url)
-        request.headers.add(name: "Accept", value: "application/did+json, application/json, text/jsonl")
-        request.headers.add(name: "User-Agent", value: "mintmark")
-        let response = try await client.execute(request, deadline: deadline)
-        guard response.status.code == 200 else {
-            throw DIDFetchError(description: "\(url) answered \(response.status.code); redirects are not followed")
-        }
-        if let length = response.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > maximumBytes {
-            throw DIDFetchError(description: "\(url) has \(length) bytes, the most are \(maximumBytes)")
-        }
-        return Array(try await response.body.collect(upTo: maximumBytes).readableBytesView)
+        return answer.body
     }
 }

@@ -16,7 +16,6 @@ public struct IdentityService: Sendable {
     public let operatorDID: OperatorDID
     /// The DID documents this node serves.
     public let documents: DIDDocuments
-    private let fetcher: HTTPStatusListFetcher?
     private let logger: Logger
 
     /// - Parameters:
@@ -41,12 +40,9 @@ public struct IdentityService: Sendable {
             configuration: configuration,
             clock: clock
         )
-        // Made only now that nothing can fail any more: a client must be shut down once it is there.
-        let lists = fetcher ?? HTTPStatusListFetcher(allowsLocalLists: configuration.allowsLocalLists)
-        self.fetcher = fetcher == nil ? lists as? HTTPStatusListFetcher : nil
         let cache = StatusListCache(
             database: database,
-            fetcher: lists,
+            fetcher: fetcher ?? HTTPStatusListFetcher(allowsLocalLists: configuration.allowsLocalLists),
             clock: clock,
             logger: logger
         )
@@ -92,15 +88,6 @@ public struct IdentityService: Sendable {
             } catch {
                 return
             }
-        }
-    }
-
-    /// Closes the client that fetches lists. Call once, after ``run(everySeconds:)`` and all checks have ended.
-    public func shutdown() async {
-        do {
-            try await fetcher?.shutdown()
-        } catch {
-            logger.error("the status list client did not close", metadata: ["error": "\(error)"])
         }
     }
 }

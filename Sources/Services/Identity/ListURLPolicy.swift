@@ -1,5 +1,5 @@
-/// Which status list URLs may be fetched. Lists are fetched for trusted issuers only; this keeps even those from making
-/// the node ask its own network.
+/// Which URLs that others named may be fetched: status lists of trusted issuers, and DID documents. It keeps them from making the
+/// node ask its own network.
 struct ListURLPolicy: Sendable {
     /// Whether loopback and private hosts are allowed, plain http on loopback included.
     var allowsLocal: Bool
@@ -36,6 +36,18 @@ struct ListURLPolicy: Sendable {
     func allowsAddress(_ address: String) -> Bool {
         if allowsLocal { return true }
         return address.contains(":") ? Self.isGlobalIPv6("[\(address)]") : Self.isGlobalIPv4(address)
+    }
+
+    /// The host, in small letters and with an IPv6 address in its brackets, and the port of an http or https URL; nil for another.
+    static func place(of url: String) -> (host: String, port: Int)? {
+        guard let mark = url.utf8.firstRange(of: Array("://".utf8)) else { return nil }
+        let authority = url[mark.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        let host = host(of: authority)
+        let rest = authority.dropFirst(host.count)
+        guard !host.isEmpty else { return nil }
+        if rest.isEmpty { return (host.lowercased(), url[..<mark.lowerBound].lowercased() == "http" ? 80 : 443) }
+        guard rest.first == ":", let port = UInt16(rest.dropFirst()) else { return nil }
+        return (host.lowercased(), Int(port))
     }
 
     private static func host(of authority: Substring) -> String {

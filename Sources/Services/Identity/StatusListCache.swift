@@ -108,7 +108,7 @@ public final class StatusListCache: Sendable {
             switch answer {
             case .notModified:
                 guard let kept else {
-                    throw StatusListFetchError(description: "\(url) says its list is unchanged, but none is at hand")
+                    throw FetchError(description: "\(url) says its list is unchanged, but none is at hand")
                 }
                 return serve(kept, etag: old?.etag, now: now)
             case .document(let bytes, let etag):

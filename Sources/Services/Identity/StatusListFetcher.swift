@@ -1,5 +1,3 @@
-import AsyncHTTPClient
-import NIOCore
 import NIOHTTP1
 import Passports
 
@@ -17,50 +15,25 @@ public protocol StatusListFetching: Sendable {
     func fetch(_ url: String, etag: String?) async throws -> StatusListAnswer
 }
 
-/// Why a status list could not be fetched.
-struct StatusListFetchError: Error, CustomStringConvertible {
-    var description: String
-}
-
-/// Fetches over HTTP: no redirects, five seconds in all, at most ``StatusListCredential/maximumBytes``.
-public final class HTTPStatusListFetcher: StatusListFetching {
-    private let client: HTTPClient
-    private let policy: ListURLPolicy
-    private static let timeout = TimeAmount.seconds(5)
+/// Fetches over HTTP, as ``GuardedFetch`` does: at most ``StatusListCredential/maximumBytes``.
+public struct HTTPStatusListFetcher: StatusListFetching {
+    private let guarded: GuardedFetch
 
     /// - Parameter allowsLocalLists: see ``IdentityConfiguration/allowsLocalLists``.
-    public init(allowsLocalLists: Bool) {
-        policy = ListURLPolicy(allowsLocal: allowsLocalLists)
-        var configuration = HTTPClient.Configuration()
-        configuration.redirectConfiguration = .disallow
-        configuration.timeout = .init(connect: .seconds(3), read: .seconds(5))
-        configuration.decompression = .disabled
-        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }
+    public init(allowsLocalLists: Bool) { self.init(allowsLocalLists: allowsLocalLists, lookUp: nil) }
 
-    /// Call once, when no fetch is under way.
-    public func shutdown() async throws {
-        try await client.shutdown()
+    init(allowsLocalLists: Bool, lookUp: GuardedFetch.LookUp?) {
+        guarded = GuardedFetch(allowsLocal: allowsLocalLists, lookUp: lookUp)
     }
 
     public func fetch(_ url: String, etag: String?) async throws -> StatusListAnswer {
-        if let refusal = policy.refusal(url) {
-            throw StatusListFetchError(description: "\(url) is not fetched: \(refusal)")
-        }
-        var request = HTTPClientRequest(url: url)
-        request.headers.add(name: "Accept", value: "application/vc, application/statuslist+jwt, application/json")
-        request.headers.add(name: "User-Agent", value: "mintmark")
-        if let etag { request.headers.add(name: "If-None-Match", value: etag) }
-        let response = try await client.execute(request, timeout: Self.timeout)
-        switch response.status.code {
-        case 200:
-            let body = try await response.body.collect(upTo: StatusListCredential.maximumBytes)
-            let tag = response.headers.first(name: "ETag").flatMap { $0.utf8.count <= 256 ? $0 : nil }
-            return .document(bytes: Array(body.readableBytesView), etag: tag)
-        case 304 where etag != nil:
-            return .notModified
-        default:
-            throw StatusListFetchError(description: "\(url) answered \(response.status.code)")
+        var headers: HTTPHeaders = ["Accept": "application/vc, application/statuslist+jwt, application/json"]
+        if let etag { headers.add(name: "If-None-Match", value: etag) }
+        let answer = try await guarded.get(url, headers: headers, maximumBytes: StatusListCredential.maximumBytes)
+        switch answer.status {
+        case 200: return .document(bytes: answer.body, etag: answer.etag)
+        case 304 where etag != nil: return .notModified
+        default: throw FetchError(description: "\(url) answered \(answer.status)")
         }
     }
 }

@@ -232,7 +232,6 @@ struct IdentityRoutesTests {
             }
             let strict = HTTPStatusListFetcher(allowsLocalLists: false)
             #expect(try await codes(gate(strict)) == [.statusUnavailable, .statusUnavailable])
-            try await strict.shutdown()
 
             let fetcher = HTTPStatusListFetcher(allowsLocalLists: true)
             let open = gate(fetcher)
@@ -240,7 +239,6 @@ struct IdentityRoutesTests {
             try await issuer.office.revoke(passport.id, reason: .keyCompromise)
             clock.advance(seconds: 60)
             #expect(try await codes(open) == [.revoked])
-            try await fetcher.shutdown()
         }
     }
 
@@ -302,8 +300,17 @@ struct IdentityRoutesTests {
             #expect(bytes == Array("{}".utf8) && etag == "\"t\"")
             let strict = HTTPStatusListFetcher(allowsLocalLists: false)
             await #expect(throws: (any Error).self) { try await strict.fetch(base + "/good", etag: nil) }
-            try await fetcher.shutdown()
-            try await strict.shutdown()
+        }
+    }
+
+    @Test("[STAT-9] a name that leads to a private address is not asked for a list")
+    func privateAddress() async throws {
+        for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1"] {
+            let found = try SocketAddress(ipAddress: address, port: 443)
+            let fetcher = HTTPStatusListFetcher(allowsLocalLists: false) { _, _ in [found] }
+            await #expect(throws: FetchError.self, "\(address)") {
+                try await fetcher.fetch("https://issuer.example/status/1", etag: nil)
+            }
         }
     }
 

@@ -83,12 +83,12 @@ struct PassportFormsTests {
         let documents = Mutex<[String: [UInt8]]>([:])
         let count = Mutex(0)
 
-        func fetch(_ url: String, host: String, port: Int, maximumBytes: Int) async throws -> [UInt8] {
+        func fetch(_ url: String, maximumBytes: Int) async throws -> [UInt8] {
             count.withLock { $0 += 1 }
             guard let bytes = documents.withLock({ $0[url] }) else {
-                throw DIDFetchError(description: "no such document")
+                throw FetchError(description: "no such document")
             }
-            guard bytes.count <= maximumBytes else { throw DIDFetchError(description: "too long") }
+            guard bytes.count <= maximumBytes else { throw FetchError(description: "too long") }
             return bytes
         }
     }
@@ -151,11 +151,9 @@ struct PassportFormsTests {
         for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1"] {
             let found = try SocketAddress(ipAddress: address, port: 443)
             let fetcher = HTTPDIDFetcher(allowsLocal: false) { _, _ in [found] }
-            await #expect(throws: DIDFetchError.self, "\(address)") {
+            await #expect(throws: FetchError.self, "\(address)") {
                 try await fetcher.fetch(
                     "https://shop.example/.well-known/did.json",
-                    host: "shop.example",
-                    port: 443,
                     maximumBytes: 1_000
                 )
             }
@@ -164,11 +162,9 @@ struct PassportFormsTests {
         let mixed = HTTPDIDFetcher(allowsLocal: false) { _, _ in
             [try SocketAddress(ipAddress: "8.8.8.8", port: 443), try SocketAddress(ipAddress: "10.0.0.1", port: 443)]
         }
-        await #expect(throws: DIDFetchError.self) {
+        await #expect(throws: FetchError.self) {
             try await mixed.fetch(
                 "https://shop.example/.well-known/did.json",
-                host: "shop.example",
-                port: 443,
                 maximumBytes: 1_000
             )
         }
@@ -198,14 +194,12 @@ struct PassportFormsTests {
             func fetch(_ path: String) async throws -> [UInt8] {
                 try await fetcher.fetch(
                     "https://localhost:\(port)\(path)",
-                    host: "localhost",
-                    port: port,
                     maximumBytes: 64 * 1_024
                 )
             }
             let small = try await fetch("/small")
             #expect(small == Array("{\"id\":1}".utf8))
-            await #expect(throws: DIDFetchError.self) { try await fetch("/redirect") }
+            await #expect(throws: FetchError.self) { try await fetch("/redirect") }
             await #expect(throws: (any Error).self) { try await fetch("/huge") }
         }
         #expect(reached.withLock { $0 } == 0)

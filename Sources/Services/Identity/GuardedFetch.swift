@@ -1,0 +1,101 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import WebClient
+
+/// Why something could not be fetched.
+struct FetchError: Error, CustomStringConvertible {
+    var description: String
+}
+
+/// Asks a URL that others named: no redirects, five seconds in all, bodies bounded. The host is looked up once, the address must
+/// be one that ``ListURLPolicy`` allows, and the connection is made to that address: a name that changes its mind between
+/// check and connection gains nothing.
+struct GuardedFetch: Sendable {
+    typealias LookUp = @Sendable (_ host: String, _ port: Int) async throws -> [SocketAddress]
+
+    struct Answer: Sendable {
+        var status: UInt
+        var etag: String?
+        /// Empty unless the status is 200.
+        var body: [UInt8]
+    }
+
+    /// In all, in milliseconds.
+    static let timeoutMilliseconds: Int64 = 5_000
+
+    let policy: ListURLPolicy
+    private let lookUp: LookUp
+
+    init(allowsLocal: Bool, lookUp: LookUp? = nil) {
+        policy = ListURLPolicy(allowsLocal: allowsLocal)
+        self.lookUp =
+            lookUp ?? { host, port in
+                try await NIOThreadPool.singleton.runIfActive {
+                    // The blocking resolver gives one address; the connection is made to that one.
+                    [try SocketAddress.makeAddressResolvingHost(host, port: port)]
+                }
+            }
+    }
+
+    func get(_ url: String, headers: HTTPHeaders, maximumBytes: Int) async throws -> Answer {
+        if let refusal = policy.refusal(url) { throw FetchError(description: "\(url) is not fetched: \(refusal)") }
+        var configuration = HTTPClient.Configuration()
+        configuration.redirectConfiguration = .disallow
+        configuration.timeout = .init(connect: .seconds(3), read: .seconds(5))
+        configuration.decompression = .disabled
+        let pinned = configuration
+        return try await TimeLimit.within(milliseconds: Self.timeoutMilliseconds) { deadline in
+            var configuration = pinned
+            configuration.dnsOverride = try await checkedAddress(url)
+            let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+            do {
+                let answer = try await Self.get(url, headers, client, deadline, maximumBytes)
+                try await client.shutdown()
+                return answer
+            } catch {
+                try? await client.shutdown()
+                throw error
+            }
+        }
+    }
+
+    /// The address of the URL's host, by the host; none where the URL names an address itself, which the policy has seen.
+    private func checkedAddress(_ url: String) async throws -> [String: String] {
+        guard let (host, port) = ListURLPolicy.place(of: url) else {
+            throw FetchError(description: "\(url) names no host and port")
+        }
+        if host.hasPrefix("[") || (try? SocketAddress(ipAddress: host, port: port)) != nil { return [:] }
+        let addresses = try await lookUp(host, port)
+        guard let address = addresses.first?.ipAddress else {
+            throw FetchError(description: "\(host) has no address")
+        }
+        for found in addresses {
+            guard let text = found.ipAddress, policy.allowsAddress(text) else {
+                throw FetchError(description: "\(host) leads to a private address")
+            }
+        }
+        return [host: address]
+    }
+
+    private static func get(
+        _ url: String,
+        _ headers: HTTPHeaders,
+        _ client: HTTPClient,
+        _ deadline: NIODeadline,
+        _ maximumBytes: Int
+    ) async throws -> Answer {
+        var request = HTTPClientRequest(url: url)
+        request.headers = headers
+        request.headers.add(name: "User-Agent", value: "mintmark")
+        let response = try await client.execute(request, deadline: deadline)
+        let etag = response.headers.first(name: "ETag").flatMap { $0.utf8.count <= 256 ? $0 : nil }
+        guard response.status == .ok else { return Answer(status: response.status.code, etag: etag, body: []) }
+        if let length = response.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > maximumBytes {
+            throw FetchError(description: "\(url) has \(length) bytes, the most are \(maximumBytes)")
+        }
+        let body = try await response.body.collect(upTo: maximumBytes)
+        return Answer(status: response.status.code, etag: etag, body: Array(body.readableBytesView))
+    }
+}
