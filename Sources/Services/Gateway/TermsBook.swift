@@ -14,8 +14,14 @@ final class TermsBook: Sendable {
     private let purse: any SellerPurse
     private let clock: WallClock
     private let logger: Logger
-    private let known = Mutex<[MintURL: MintTerms]>([:])
-    private let asked = Mutex<[MintURL: Timestamp]>([:])
+    private let pages = Mutex<[MintURL: Page]>([:])
+
+    private struct Page {
+        var terms: MintTerms?
+        var askedAt: Timestamp?
+        /// Whoever needs the terms while they are being fetched waits for them: the first calls after a start all do.
+        var fetching: Task<MintTerms?, Never>?
+    }
 
     init(purse: any SellerPurse, clock: WallClock, logger: Logger) {
         self.purse = purse
@@ -25,7 +31,7 @@ final class TermsBook: Sendable {
 
     /// The terms of an accepted mint, perhaps old where it can't be reached; nil where nothing was ever heard of it.
     func terms(of mint: MintURL) async -> MintTerms? {
-        let terms = known.withLock { $0[mint] }
+        let terms = pages.withLock { $0[mint]?.terms }
         if let terms, clock.now().milliseconds(since: terms.fetchedAt) < 3600 * 1000 { return terms }
         return await fetch(mint, maximumAgeSeconds: 3600) ?? terms
     }
@@ -48,7 +54,7 @@ final class TermsBook: Sendable {
     /// Fetches what is due. Called by the housekeeping.
     func refresh() async {
         for mint in purse.acceptedMints {
-            let terms = known.withLock { $0[mint] }
+            let terms = pages.withLock { $0[mint]?.terms }
             if let terms, clock.now().milliseconds(since: terms.fetchedAt) < Self.refreshAfterSeconds * 1000 {
                 continue
             }
@@ -56,21 +62,32 @@ final class TermsBook: Sendable {
         }
     }
 
+    /// - Returns: nil where the mint can't be reached, and where it was asked less than a second ago.
     private func fetch(_ mint: MintURL, maximumAgeSeconds: Int64) async -> MintTerms? {
         let now = clock.now()
-        let isTooSoon = asked.withLock { table in
-            if let last = table[mint], now.milliseconds(since: last) < 1000, now >= last { return true }
-            table[mint] = now
-            return false
+        let fetching = pages.withLock { pages -> Task<MintTerms?, Never>? in
+            var page = pages[mint] ?? Page()
+            if let fetching = page.fetching { return fetching }
+            if let last = page.askedAt, now >= last, now.milliseconds(since: last) < 1000 { return nil }
+            page.askedAt = now
+            page.fetching = Task { await self.ask(mint, maximumAgeSeconds: maximumAgeSeconds) }
+            pages[mint] = page
+            return page.fetching
         }
-        guard !isTooSoon else { return nil }
+        return await fetching?.value
+    }
+
+    private func ask(_ mint: MintURL, maximumAgeSeconds: Int64) async -> MintTerms? {
+        var terms: MintTerms?
         do {
-            let terms = try await purse.terms(of: mint, maximumAgeSeconds: maximumAgeSeconds)
-            known.withLock { $0[mint] = terms }
-            return terms
+            terms = try await purse.terms(of: mint, maximumAgeSeconds: maximumAgeSeconds)
         } catch {
             logger.warning("a mint's terms can't be fetched", metadata: ["mint": "\(mint)", "error": "\(error)"])
-            return nil
         }
+        pages.withLock { pages in
+            if let terms { pages[mint]?.terms = terms }
+            pages[mint]?.fetching = nil
+        }
+        return terms
     }
 }

@@ -63,7 +63,6 @@ extension Wallet {
             throw WalletError(.invalidArgument, "an amount to send must be above zero")
         }
         let coinLock = try lock.map(Self.checked)
-        if let reference, let token = try await tokenSent(for: reference) { return token }
         let spend = account.map { account in
             Spend(
                 agent: account.agent,
@@ -74,6 +73,46 @@ extension Wallet {
                 at: clock.now()
             )
         }
+        // Who loses a race for the reference asks for what the winner made; where that was refused, it is free again.
+        for _ in 0..<Self.attemptsAtReference {
+            if let reference, let token = try await tokenSent(for: reference) { return token }
+            do {
+                return try await sendNew(
+                    amount,
+                    at: mint,
+                    unit: unit,
+                    lock: coinLock,
+                    reference: reference,
+                    spend: spend
+                )
+            } catch is ReferenceTaken {
+                continue
+            }
+        }
+        throw WalletError(.outcomeUnknown, "this token is being made by others over and over; ask again")
+    }
+
+    private static let attemptsAtReference = 8
+
+    /// Another call makes, or made, the token of this reference.
+    private struct ReferenceTaken: Error {}
+
+    /// Asked inside the transaction that reserves the coins: of any number of calls at once one goes on.
+    private static func requireFree(_ reference: String?, in connection: Connection) throws {
+        guard let reference else { return }
+        guard try TokenStore.find(reference: reference, in: connection) == nil,
+            try Operation.find(reference: reference, in: connection) == nil
+        else { throw ReferenceTaken() }
+    }
+
+    private func sendNew(
+        _ amount: UInt64,
+        at mint: MintURL,
+        unit: CurrencyUnit,
+        lock coinLock: CoinLock?,
+        reference: String?,
+        spend: Spend?
+    ) async throws -> SentToken {
         if coinLock == nil,
             let token = try await sendExact(amount, at: mint, unit: unit, reference: reference, spend: spend)
         {
@@ -81,6 +120,7 @@ extension Wallet {
             return token
         }
         let result = try await perform(at: mint, unit: unit) { planner, connection in
+            try Self.requireFree(reference, in: connection)
             let group = OutputGroup(use: .send, amounts: try planner.keyset.split(amount), lock: coinLock)
             let operation = try planner.spend(.swap, groups: [group], reference: reference, in: connection)
             try spend?.charged(as: operation.id, in: connection)
@@ -142,6 +182,7 @@ extension Wallet {
     ) async throws -> SentToken? {
         let now = clock.now()
         return try await database.write { connection in
+            try Self.requireFree(reference, in: connection)
             let coins = try CoinStore.available(mint: mint, unit: unit, at: now, in: connection)
             guard let chosen = CoinSelection.exact(coins, target: amount), chosen.count <= 200 else { return nil }
             let id = WalletID.random()

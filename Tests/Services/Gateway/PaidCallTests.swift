@@ -17,6 +17,8 @@ import Testing
 final class TestUpstream: Sendable {
     let calls = Mutex(0)
     let seen = Mutex<[(method: String, path: String, headers: HTTPFields, body: [UInt8])]>([])
+    /// Whether what was asked of `/slow` goes on waiting.
+    let isHeld = Mutex(false)
 
     var count: Int { calls.withLock { $0 } }
 
@@ -39,7 +41,10 @@ final class TestUpstream: Sendable {
                 return count
             }
             let path = request.uri.path
-            if path == "/slow" { try await Task.sleep(for: .milliseconds(400)) }
+            if path == "/slow" {
+                try await Task.sleep(for: .milliseconds(400))
+                while upstream.isHeld.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(5)) }
+            }
             if path == "/fail" { return Response(status: .internalServerError) }
             if path == "/hang" { try await Task.sleep(for: .seconds(30)) }
             let body = try await request.body.collect(upTo: 1 << 24)

@@ -277,12 +277,14 @@ struct PaymentSessionTests {
             let session = try node.paySession(try await client.call(port))
             #expect(try await client.call(port, headers: try session.open()).status == 200)
             let bearer = try session.bearer()
+            upstream.isHeld.withLock { $0 = true }
             let slow = Task { try await client.call(port, "/s/weather/slow", headers: bearer) }
             while upstream.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
             let closed = try await client.call(port, headers: try session.close())
             #expect(try closed.problem()["refundStatus"]?.stringValue == "pending")
             #expect(try await client.call(port, headers: try session.bearer()).code == "session-closed")
             #expect(try self.paid(node, session) == nil)
+            upstream.isHeld.withLock { $0 = false }
             #expect(try await slow.value.status == 200)
             await (try node.gateway).housekeep()
             #expect(try self.paid(node, session) == 6000)
@@ -357,10 +359,12 @@ struct PaymentSessionTests {
             node.clock.advance(seconds: 59)
             await (try node.gateway).housekeep()
             #expect(try self.paid(node, session) == nil)
+            upstream.isHeld.withLock { $0 = true }
             let slow = Task { try await client.call(port, "/s/weather/slow", headers: bearer) }
             while upstream.count < 3 { try await Task.sleep(for: .milliseconds(5)) }
             node.clock.advance(seconds: 61)
             await (try node.gateway).housekeep()
+            upstream.isHeld.withLock { $0 = false }
             #expect(try await slow.value.status == 200)
             #expect(try self.paid(node, session) == nil)
             node.clock.advance(seconds: 61)
@@ -417,6 +421,7 @@ struct PaymentSessionTests {
             #expect(try await client.call(port, headers: try session.open()).status == 200)
             let second = try TestNode(sellsOverLightning: true)
             let bearer = try session.bearer()
+            upstream.isHeld.withLock { $0 = true }
             let slow = Task { try await client.call(port, "/s/weather/slow", headers: bearer) }
             while upstream.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
             for file in ["node.sqlite", "node.sqlite-wal"] {
@@ -425,6 +430,7 @@ struct PaymentSessionTests {
                     toPath: second.folder.path + "/" + file
                 )
             }
+            upstream.isHeld.withLock { $0 = false }
             _ = try? await slow.value
             try await second.start()
             #expect(try await second.available() == 8000)

@@ -147,8 +147,13 @@ final class TestPurse: SellerPurse {
             return known
         }
         guard let found = mints.first(where: { $0.url == mint }) else { throw GatewayError(.purseFailed, "unknown") }
-        let token = try found.token(Amounts.split(amount).map { try found.proof($0) })
-        refunds.withLock { $0[id] = token }
+        let made = try found.token(Amounts.split(amount).map { try found.proof($0) })
+        // As a wallet does: who asks at the same time gets the token of whoever was first.
+        let token = refunds.withLock { refunds in
+            let token = refunds[id] ?? made
+            refunds[id] = token
+            return token
+        }
         guard !isLost else { throw GatewayError(.purseFailed, "the answer was lost") }
         return token
     }

@@ -96,6 +96,25 @@ struct WalletTests {
         try await world.requireSound(alice)
     }
 
+    @Test("the same reference sends once, also to sixteen that ask at once", arguments: [33, 256 as UInt64])
+    func sendReferenceRace(amount: UInt64) async throws {
+        let world = try await WalletWorld(feePPK: 100)
+        let alice = try await world.funded(500)
+        for round in 0..<4 {
+            let tokens = try await withThrowingTaskGroup(of: String.self) { group in
+                for _ in 0..<16 {
+                    group.addTask { try await alice.wallet.refundToken(amount, at: world.url, reference: "\(round)") }
+                }
+                return try await group.reduce(into: Set()) { $0.insert($1) }
+            }
+            #expect(tokens.count == 1)
+            let sent = try await alice.wallet.sentTokens()
+            #expect(sent.count == 1)
+            for token in sent { _ = try await alice.wallet.reclaim(token.id) }
+        }
+        try await world.requireSound(alice)
+    }
+
     @Test("a token that nobody claims comes back")
     func reclaim() async throws {
         let world = try await WalletWorld()
