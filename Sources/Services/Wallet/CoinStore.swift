@@ -160,6 +160,12 @@ enum CoinStore {
             .map(coin(row:))
     }
 
+    /// The coins that an operation brought, whatever became of them since. Reads the whole table.
+    static func made(by operation: String, in connection: Connection) throws -> [StoredCoin] {
+        try connection.rows("SELECT \(columns) FROM wallet_proofs WHERE made_by = ? ORDER BY y", .text(operation))
+            .map(coin(row:))
+    }
+
     /// Locked coins that never left and whose locktime has passed, oldest first.
     static func lapsed(before locktime: Int64, limit: Int, in connection: Connection) throws -> [StoredCoin] {
         try connection.rows(

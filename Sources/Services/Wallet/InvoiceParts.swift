@@ -116,7 +116,7 @@ enum InvoicePartStore {
 
 extension Operation {
     /// What a paid melt's mint showed as its proof, in hex.
-    fileprivate var preimage: String? {
+    var preimage: String? {
         let prefix = "preimage:"
         guard state == .done, let reason, reason.hasPrefix(prefix) else { return nil }
         return String(reason.dropFirst(prefix.count))

@@ -1,0 +1,94 @@
+import Cashu
+import Encodings
+import Lightning
+import Mint
+import Storage
+import Testing
+
+@testable import Wallet
+
+/// Each interleaving is forced: a call is held at a gate while something else ends.
+@Suite("Wallet: what ends elsewhere meanwhile is not done again")
+struct OnceTests {
+    private func planned(_ alice: TestWallet) async throws -> [Operation] {
+        try await alice.database.read { connection in try Operation.planned(in: connection) }
+    }
+
+    // MARK: Operations
+
+    @Test("a melt that was refused while recovery was on its way to it is not sent again")
+    func staleMelt() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(1000)
+        world.api.put(.lostRequest, on: "swap")
+        #expect(
+            await walletError { _ = try await alice.wallet.send(37, at: world.url, reference: "first") }
+                == .outcomeUnknown
+        )
+        world.time.advance(seconds: 1)
+        let invoice = try world.lightning.invoice(100_000).text
+        world.api.put(.lostRequest, on: "melt")
+        #expect(
+            await walletError { _ = try await alice.wallet.payInvoice(invoice, from: world.url, maximumFee: 20) }
+                == .outcomeUnknown
+        )
+        let gate = world.api.holdNext("swap")
+        let round = Task { try await alice.wallet.recover() }
+        await gate.reached()
+        // The round has both in its list and stands at the first. The mint refuses the second to somebody else.
+        let melt = try #require(try await planned(alice).last)
+        #expect(melt.kind == .melt)
+        world.api.put(.refused(20004), on: "melt")
+        #expect(try await alice.wallet.runner.takeUp(melt))
+        let (melts, payments) = (world.api.count("melt"), world.lightning.paymentCount)
+        gate.open()
+        _ = try await round.value
+        #expect(world.api.count("melt") == melts && world.lightning.paymentCount == payments)
+        #expect(try await alice.available == 963)
+        #expect(try await world.circulating() == 1000)
+        try await world.requireSound(alice)
+    }
+
+    @Test("who comes to an operation after its end gets what came of it, and sends nothing")
+    func endedOperation() async throws {
+        let world = try await WalletWorld(feePPK: 100)
+        let alice = try await world.funded(1000)
+        let plan: @Sendable (OperationPlanner, Connection) throws -> Operation = { planner, connection in
+            let group = OutputGroup(use: .keep, amounts: [64, 32])
+            return try planner.spend(.swap, groups: [group], reference: nil, in: connection)
+        }
+        let runner = alice.wallet.runner
+        let operation = try await alice.wallet.planned(at: world.url, unit: .sat, plan: plan)
+        let first = try await runner.run(operation, isFresh: true)
+        let swaps = world.api.count("swap")
+        let second = try await runner.run(operation, isFresh: true)
+        #expect(Set(second.coins.map(\.y)) == Set(first.coins.map(\.y)))
+        #expect(second.operation.inputSum == first.operation.inputSum)
+        // One that was refused says that nothing moved.
+        let other = try await alice.wallet.planned(at: world.url, unit: .sat, plan: plan)
+        world.api.put(.notSent, on: "swap")
+        #expect(await walletError { _ = try await runner.run(other, isFresh: true) } == .mintUnreachable)
+        #expect(await walletError { _ = try await runner.run(other, isFresh: true) } == .mintRefused)
+        #expect(world.api.count("swap") == swaps + 1)
+        try await world.requireSound(alice)
+    }
+
+    @Test("what the round has sent is not new to whoever planned it: no connection is no refusal then")
+    func sentBefore() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(1000)
+        let runner = alice.wallet.runner
+        let operation = try await alice.wallet.planned(at: world.url, unit: .sat) { planner, connection in
+            let group = OutputGroup(use: .keep, amounts: [64, 32])
+            return try planner.spend(.swap, groups: [group], reference: nil, in: connection)
+        }
+        world.api.put(.lostAnswer, on: "swap")
+        #expect(try await runner.takeUp(operation) == false)
+        world.api.put(.notSent, on: "swap")
+        #expect(await walletError { _ = try await runner.run(operation, isFresh: true) } == .outcomeUnknown)
+        #expect(try await alice.wallet.recover().endedOperations == 1)
+        #expect(try await alice.available == 1000)
+        #expect(try await world.circulating() == 1000)
+        try await world.requireSound(alice)
+    }
+}
