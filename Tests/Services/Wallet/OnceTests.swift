@@ -91,4 +91,63 @@ struct OnceTests {
         #expect(try await world.circulating() == 1000)
         try await world.requireSound(alice)
     }
+
+    // MARK: Invoices
+
+    private func pay(_ invoice: String, _ alice: TestWallet) async throws -> InvoicePayment {
+        try await alice.wallet.payInvoice(invoice, fromAnyOf: [], maximumFee: 20)
+    }
+
+    /// 400 sat at one mint, 300 at the other.
+    private func twoMints() async throws -> (TwoMints, TestWallet) {
+        let mints = try await TwoMints()
+        let alice = try await mints.wallet("alice", trusts: [mints.world.url, mints.otherURL], funded: 400)
+        _ = try await alice.wallet.fund(300, at: mints.otherURL)
+        return (mints, alice)
+    }
+
+    @Test("an invoice whose payment is not known to have failed is not paid again at another mint")
+    func otherMint() async throws {
+        let (mints, alice) = try await twoMints()
+        let invoice = try mints.world.lightning.invoice(250_000).text
+        let payments = mints.world.lightning.paymentCount
+        mints.world.api.put(.lostAnswer, on: "melt")
+        #expect(await walletError { _ = try await pay(invoice, alice) } == .outcomeUnknown)
+        #expect(
+            await walletError { _ = try await alice.wallet.payInvoice(invoice, from: mints.otherURL, maximumFee: 20) }
+                == .outcomeUnknown
+        )
+        let again = try await pay(invoice, alice)
+        #expect(again.state == .paid && again.parts.map(\.mint) == [mints.world.url])
+        #expect(try await alice.wallet.invoicePayment(invoice) == again)
+        #expect(
+            await walletError { _ = try await alice.wallet.payInvoice(invoice, from: mints.otherURL, maximumFee: 20) }
+                == .paymentFailed
+        )
+        #expect(mints.world.lightning.paymentCount == payments + 1)
+        #expect(mints.otherAPI.count("melt") == 0)
+        try await mints.requireSound(alice)
+    }
+
+    @Test("two that pay one invoice out of one mint each pay it once", arguments: [false, true])
+    func invoiceAtOnce(byAny: Bool) async throws {
+        let (mints, alice) = try await twoMints()
+        let invoice = try mints.world.lightning.invoice(250_000).text
+        let payments = mints.world.lightning.paymentCount
+        let gate = mints.world.api.holdAnswer("requestMeltQuote")
+        let first = Task {
+            if byAny { return try await pay(invoice, alice).parts.map(\.mint) }
+            let code = await walletError {
+                _ = try await alice.wallet.payInvoice(invoice, from: mints.world.url, maximumFee: 20)
+            }
+            #expect(code == .paymentFailed)
+            return [mints.otherURL]
+        }
+        await gate.reached()
+        _ = try await alice.wallet.payInvoice(invoice, from: mints.otherURL, maximumFee: 20)
+        gate.open()
+        #expect(try await first.value == [mints.otherURL])
+        #expect(mints.world.lightning.paymentCount == payments + 1)
+        try await mints.requireSound(alice)
+    }
 }
