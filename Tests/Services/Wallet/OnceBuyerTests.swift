@@ -1,0 +1,126 @@
+import AsyncHTTPClient
+import Cashu
+import Encodings
+import Mint
+import Storage
+import Synchronization
+import Testing
+
+@testable import Wallet
+
+/// Each interleaving is forced: a call is held at a gate while something else ends.
+@Suite("Buyer: what goes on beside it does not pay twice, nor lose what is out")
+struct OnceBuyerTests {
+    // MARK: Payment requests
+
+    /// A payee that holds the first post at the gate.
+    private func withPayee(
+        _ world: WalletWorld,
+        gate: Gate?,
+        _ replies: [RawReply],
+        _ body: (String, Posts, Buyer, TestWallet) async throws -> Void
+    ) async throws {
+        let posts = Posts(replies, gate: gate)
+        let server = try await RawServer { await posts.next($0) }
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: HTTPMint.clientConfiguration)
+        let alice = try await world.funded(500)
+        let bob = try await world.funded(0, "bob")
+        do {
+            let post: @Sendable (String) -> String = { "\(server.origin)/requests/\($0)" }
+            let own = try await bob.wallet.createRequest(RequestTerms(amount: 40), post: post)
+            let configuration = BuyerConfiguration(pause: { _ in })
+            let buyer = Buyer(wallet: alice.wallet, client: client, configuration: configuration)
+            try await body(own.text, posts, buyer, alice)
+        } catch {
+            await server.stop()
+            try? await client.shutdown()
+            throw error
+        }
+        await server.stop()
+        try? await client.shutdown()
+    }
+
+    @Test("a payment whose token is being made is not taken for one that was never made: it is delivered again")
+    func roundBeforeToken() async throws {
+        let world = try await WalletWorld()
+        try await withPayee(world, gate: nil, [.drop, .answer(status: 200)]) { text, posts, buyer, alice in
+            // The mint's terms are old, so that the payment stands at asking for them, its record written.
+            world.time.advance(seconds: 3601)
+            let gate = world.api.holdNext("info")
+            let paying = Task { await walletError { _ = try await buyer.payRequest(text) } }
+            await gate.reached()
+            #expect(try await buyer.resumeRequestPayments() == 0)
+            gate.open()
+            #expect(await paying.value == .outcomeUnknown)
+            #expect(try await buyer.resumeRequestPayments() == 1)
+            #expect(posts.count == 2)
+            #expect(try await alice.available == 460)
+            try await world.requireSound(alice)
+        }
+    }
+
+    @Test("a payment that a slow payee is looking at is not delivered beside itself")
+    func slowPayee() async throws {
+        let world = try await WalletWorld()
+        let gate = Gate()
+        let replies: [RawReply] = [.answer(status: 200), .answer(status: 400)]
+        try await withPayee(world, gate: gate, replies) { text, posts, buyer, alice in
+            let paying = Task { try await buyer.payRequest(text).state }
+            await gate.reached()
+            #expect(try await buyer.resumeRequestPayments() == 0)
+            #expect(posts.count == 1)
+            gate.open()
+            #expect(try await paying.value == .paid)
+            #expect(try await alice.available == 460)
+            try await world.requireSound(alice)
+        }
+    }
+
+    @Test("a payment that was refused, and whose coins came home by another way, is not paid")
+    func reclaimedMeanwhile() async throws {
+        let world = try await WalletWorld()
+        let gate = Gate()
+        try await withPayee(world, gate: gate, [.answer(status: 400)]) { text, _, buyer, alice in
+            let paying = Task { await walletError { _ = try await buyer.payRequest(text) } }
+            await gate.reached()
+            let token = try #require(try await alice.wallet.sentTokens().first)
+            _ = try await alice.wallet.reclaim(token.id)
+            gate.open()
+            #expect(await paying.value == .paymentRefused)
+            #expect(try await alice.available == 500)
+            #expect(try await buyer.resumeRequestPayments() == 0)
+            try await world.requireSound(alice)
+        }
+    }
+}
+
+extension Bool {
+    fileprivate mutating func exchange(_ value: Bool) -> Bool {
+        defer { self = value }
+        return self
+    }
+}
+
+/// Replies in order; the first post waits at the gate.
+private final class Posts: Sendable {
+    private let replies: Mutex<[RawReply]>
+    private let seen = Mutex(0)
+    private let gate: Gate?
+
+    init(_ replies: [RawReply], gate: Gate?) {
+        self.replies = Mutex(replies)
+        self.gate = gate
+    }
+
+    var count: Int { seen.withLock { $0 } }
+
+    func next(_ request: SeenRequest) async -> RawReply {
+        let place = seen.withLock { seen in
+            seen += 1
+            return seen
+        }
+        let reply = replies.withLock { $0.isEmpty ? .answer(status: 404) : $0.removeFirst() }
+        if place == 1 { await gate?.pass() }
+        return reply
+    }
+}
