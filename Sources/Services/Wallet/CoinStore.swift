@@ -203,6 +203,22 @@ enum CoinStore {
         }
     }
 
+    /// A coin that a restore brought; nil: there is none, or an operation brought it.
+    static func find(restored y: [UInt8], in connection: Connection) throws -> StoredCoin? {
+        try connection.first(
+            "SELECT \(columns) FROM wallet_proofs WHERE y = ? AND made_by = 'restore'",
+            .blob(y)
+        ).map(coin(row:))
+    }
+
+    /// Takes out a coin that a restore brought and that nobody used.
+    static func drop(restored y: [UInt8], in connection: Connection) throws {
+        try connection.execute(
+            "DELETE FROM wallet_proofs WHERE y = ? AND made_by = 'restore' AND state = 'unspent'",
+            .blob(y)
+        )
+    }
+
     /// Sets one coin's state whatever it was, for what the mint says of it.
     static func mark(_ y: [UInt8], _ state: StoredCoin.State, at now: Timestamp, in connection: Connection) throws {
         try connection.execute(

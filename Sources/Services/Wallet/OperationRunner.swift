@@ -109,6 +109,13 @@ final class OperationRunner: Sendable {
                 ]
             )
             return error.code != .outcomeUnknown && error.code != .mintUnreachable
+        } catch {
+            // One that cannot be finished must not keep the others, nor what comes after them, from going on.
+            logger.error(
+                "an operation of the wallet cannot be finished",
+                metadata: ["operation": "\(operation.id)", "kind": "\(operation.kind)", "error": "\(error)"]
+            )
+            return false
         }
     }
 

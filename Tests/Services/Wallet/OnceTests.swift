@@ -92,6 +92,58 @@ struct OnceTests {
         try await world.requireSound(alice)
     }
 
+    // MARK: Restores
+
+    @Test("a restore leaves the coins of an operation under way to that operation")
+    func restoreBesideOperation() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(1000)
+        world.api.put(.lostAnswer, on: "swap")
+        #expect(
+            await walletError { _ = try await alice.wallet.send(37, at: world.url, reference: "order") }
+                == .outcomeUnknown
+        )
+        #expect(try await alice.wallet.restore(from: world.url).isEmpty)
+        #expect(try await alice.wallet.recover().endedOperations == 1)
+        #expect(try await alice.wallet.sentTokens().map(\.amount) == [37])
+        #expect(try await alice.available == 963)
+        #expect(try await world.circulating() == 1000)
+        try await world.requireSound(alice)
+    }
+
+    @Test("coins that an earlier version's restore took from an operation go back to it", arguments: [false, true])
+    func restoredBefore(isGivenOut: Bool) async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(64)
+        world.api.put(.lostAnswer, on: "swap")
+        #expect(
+            await walletError { _ = try await alice.wallet.send(37, at: world.url, reference: "order") }
+                == .outcomeUnknown
+        )
+        // What the restore did then: it took the operation's coins, those to be sent too, for coins of ours.
+        let operation = try #require(try await planned(alice).first)
+        try await alice.database.write { connection in
+            try connection.execute("UPDATE wallet_operations SET state = 'done' WHERE id = ?", .text(operation.id))
+        }
+        #expect(try await alice.wallet.restore(from: world.url).map(\.amount) == [64])
+        try await alice.database.write { connection in
+            try connection.execute("UPDATE wallet_operations SET state = 'planned' WHERE id = ?", .text(operation.id))
+        }
+        let bob = try await world.funded(0, "bob")
+        if isGivenOut {
+            let token = try await alice.wallet.send(32, at: world.url)
+            _ = try await bob.wallet.receive(token.token)
+        }
+        let funding = try await alice.wallet.requestInvoice(100, at: world.url)
+        _ = try await world.lightning.pay(invoice: .init(decoding: funding.invoice), maximumFeeMsat: 0)
+        let report = try await alice.wallet.recover()
+        #expect(report.endedOperations == 1 && report.collectedFundings == 1)
+        #expect(try await alice.wallet.sentTokens().contains { $0.amount == 37 })
+        #expect(try await alice.available == 127)
+        #expect(try await alice.balance()?.inFlight == 0)
+        try await world.requireSound(alice, bob)
+    }
+
     // MARK: Invoices
 
     private func pay(_ invoice: String, _ alice: TestWallet) async throws -> InvoicePayment {
