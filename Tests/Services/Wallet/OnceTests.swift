@@ -92,6 +92,27 @@ struct OnceTests {
         try await world.requireSound(alice)
     }
 
+    // MARK: Fundings
+
+    @Test("coins that another caller has asked for, and whose answer was lost, are not given up for want of a line")
+    func mintingElsewhere() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(0)
+        let funding = try await alice.wallet.requestInvoice(64, at: world.url)
+        _ = try await world.lightning.pay(invoice: .init(decoding: funding.invoice), maximumFeeMsat: 0)
+        let gate = world.api.holdAnswer("mintQuote")
+        let second = Task { await walletError { _ = try await alice.wallet.collect(funding) } }
+        await gate.reached()
+        world.api.put(.lostAnswer, on: "mint")
+        #expect(await walletError { _ = try await alice.wallet.collect(funding) } == .outcomeUnknown)
+        world.api.put(.notSent, on: "mint")
+        gate.open()
+        #expect(await second.value == .outcomeUnknown)
+        try await alice.wallet.recover()
+        #expect(try await alice.available == 64)
+        try await world.requireSound(alice)
+    }
+
     // MARK: Restores
 
     @Test("a restore leaves the coins of an operation under way to that operation")
