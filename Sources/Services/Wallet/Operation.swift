@@ -161,6 +161,26 @@ extension Operation {
         ).map(Operation.init(row:))
     }
 
+    /// The operation for `reference` that is under way or went through. One that ended in a dispute did neither: nobody
+    /// has got anything for its inputs.
+    static func live(reference: String, in connection: Connection) throws -> Operation? {
+        try connection.first(
+            """
+            SELECT \(columns) FROM wallet_operations WHERE reference = ? AND state IN ('planned', 'done')
+            ORDER BY planned_at DESC LIMIT 1
+            """,
+            .text(reference)
+        ).map(Operation.init(row:))
+    }
+
+    /// How many operations for `reference` ended in a dispute.
+    static func disputed(reference: String, in connection: Connection) throws -> Int {
+        try connection.first(
+            "SELECT count(*) FROM wallet_operations WHERE reference = ? AND state = 'disputed'",
+            .text(reference)
+        )?.int(0) ?? 0
+    }
+
     /// What is under way to fetch the coins of a quote, alone or in a batch; nil: nothing.
     static func planned(minting quote: QuoteID, at mint: MintURL, in connection: Connection) throws -> Operation? {
         try connection.first(

@@ -92,6 +92,34 @@ struct OnceBuyerTests {
             try await world.requireSound(alice)
         }
     }
+
+    // MARK: Tokens
+
+    @Test("a refund whose coins a mint took for nothing is made anew, a few times and not forever")
+    func disputedRefund() async throws {
+        let world = try await WalletWorld()
+        let shop = try await world.funded(1000)
+        func refund(_ reference: String) async throws -> String {
+            try await shop.wallet.refundToken(137, at: world.url, reference: reference)
+        }
+        world.api.put(.forgedAnswer, on: "swap")
+        #expect(await walletError { _ = try await refund("call-1") } == .mintDishonest)
+        let token = try await refund("call-1")
+        #expect(try await refund("call-1") == token)
+        #expect(try await shop.wallet.sentTokens().map(\.amount) == [137])
+        let wide = try await world.funded(8000, "wide")
+        world.api.put(.forgedAnswer, on: "swap", times: 10)
+        let swaps = world.api.count("swap")
+        for _ in 0..<5 {
+            #expect(
+                await walletError {
+                    _ = try await wide.wallet.refundToken(37, at: world.url, reference: "call-2")
+                } == .mintDishonest
+            )
+        }
+        #expect(world.api.count("swap") == swaps + 3)
+        try await world.requireSound(shop, wide)
+    }
 }
 
 extension Bool {
