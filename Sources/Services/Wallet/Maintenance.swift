@@ -184,7 +184,7 @@ extension Wallet {
             throw WalletError(.tokenSpent, "the token was \(token.state.rawValue) before")
         }
         let proofs = try await verified(try Token(token.token), at: token.mint)
-        return try await claim(proofs, at: token.mint, unit: token.unit, reference: "reclaim:" + tokenID)
+        return try await claim(proofs, at: token.mint, unit: token.unit, reference: TokenStore.reclaimPrefix + tokenID)
     }
 
     // MARK: From the words alone (NUT-09, NUT-13)

@@ -53,6 +53,17 @@ struct Operation: Sendable {
 }
 
 extension Operation {
+    /// The reference of one exchange of several that are made for the same, but for the last of them.
+    static func reference(_ reference: String, batch: Int) -> String { "\(reference)#\(batch)" }
+
+    /// What comes after `prefix` in the reference, and whether the last of the coins come with it; nil: it is for
+    /// something else.
+    func purpose(_ prefix: String) -> (id: String, isLast: Bool)? {
+        guard let reference, reference.hasPrefix(prefix) else { return nil }
+        let parts = reference.dropFirst(prefix.count).split(separator: "#", omittingEmptySubsequences: false)
+        return parts.first.map { (String($0), parts.count == 1) }
+    }
+
     /// Whether it pays a part of an invoice while others pay the rest.
     var isPart: Bool { kind == .melt && reference?.hasPrefix("part:") == true }
 

@@ -179,13 +179,14 @@ struct OperationBooking: Sendable {
 
     /// A token that we sent came home.
     private func reclaimed(_ gain: Int64, in connection: Connection) throws {
-        let prefix = "reclaim:"
-        guard let reference = operation.reference, reference.hasPrefix(prefix) else { return }
-        let id = String(reference.dropFirst(prefix.count))
-        try connection.execute(
-            "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state = 'sent'",
-            .text(id)
-        )
+        guard let (id, isLast) = operation.purpose(TokenStore.reclaimPrefix) else { return }
+        if isLast {
+            // Whoever asked the mint meanwhile saw the coins spent, and took them for claimed by somebody else.
+            try connection.execute(
+                "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state IN ('sent', 'claimed')",
+                .text(id)
+            )
+        }
         try SpendingLimits.giveBack(UInt64(max(0, gain)), id: id, in: connection)
     }
 

@@ -332,8 +332,7 @@ enum PaymentStore {
     static func refundArrived(_ operation: Operation, gain: Int64, at now: Timestamp, in connection: Connection) throws
         -> Bool
     {
-        guard let reference = operation.reference, reference.hasPrefix(refundPrefix) else { return false }
-        let id = String(reference.dropFirst(refundPrefix.count))
+        guard let (id, isLast) = operation.purpose(refundPrefix) else { return false }
         if let payment = try find(id, in: connection), payment.amount > payment.returned {
             let back = min(UInt64(max(0, gain)), payment.amount - payment.returned)
             try SpendingLimits.giveBack(back, of: payment.spend, in: connection)
@@ -341,11 +340,12 @@ enum PaymentStore {
         try connection.execute(
             """
             UPDATE wallet_payments SET returned = returned + ?, changed_at = ?, body = NULL, headers = '[]',
-                state = CASE state WHEN 'refunding' THEN 'refunded' ELSE state END
+                state = CASE WHEN state = 'refunding' AND ? THEN 'refunded' ELSE state END
             WHERE id = ?
             """,
             .integer(max(0, gain)),
             .integer(now.millisecondsSince1970),
+            .bool(isLast),
             .text(id)
         )
         return true

@@ -95,6 +95,23 @@ struct OnceBuyerTests {
 
     // MARK: Tokens
 
+    @Test("who asks for a token's coins while they come home does not make it claimed by another")
+    func claimedOrReclaimed() async throws {
+        let world = try await WalletWorld()
+        let alice = try await world.funded(500)
+        let token = try await alice.wallet.send(40, at: world.url)
+        let gate = world.api.holdAnswer("swap")
+        let home = Task { try await alice.wallet.reclaim(token.id).amount }
+        await gate.reached()
+        #expect(try await alice.wallet.isClaimed(token))
+        gate.open()
+        #expect(try await home.value == 40)
+        let state = try await alice.database.read { connection in try TokenStore.find(token.id, in: connection)?.state }
+        #expect(state == .reclaimed)
+        #expect(try await alice.available == 500)
+        try await world.requireSound(alice)
+    }
+
     @Test("a refund whose coins a mint took for nothing is made anew, a few times and not forever")
     func disputedRefund() async throws {
         let world = try await WalletWorld()
@@ -119,6 +136,57 @@ struct OnceBuyerTests {
         }
         #expect(world.api.count("swap") == swaps + 3)
         try await world.requireSound(shop, wide)
+    }
+
+    // MARK: Refunds of calls
+
+    @Test("a refund that the seller spent itself ends, also after a restart")
+    func spentRefund() async throws {
+        try await BuyerWorld.run { line in
+            var alice = try await line.world.funded(1000)
+            line.seller.script(.refund)
+            // One exchange locks the coins. The refund is written down, and no exchange for it goes out.
+            let swaps = line.world.api.count("swap")
+            line.world.api.setChance { [api = line.world.api] call in
+                call == "swap" && api.count("swap") == swaps + 2 ? .notSent : nil
+            }
+            #expect(await walletError { _ = try await line.buyer(alice).pay(line.request()) } == .mintUnreachable)
+            let payment = try #require(try await line.buyer(alice).openPayments().first)
+            #expect(payment.state == .refunding)
+            await alice.close()
+            let seller = try await line.world.funded(0, "seller")
+            _ = try await seller.wallet.receive(try #require(payment.refund))
+            alice = try await line.world.wallet()
+            let buyer = line.buyer(alice)
+            #expect(try await buyer.resumeAll().map(\.state) == [.served])
+            #expect(try await buyer.payment(payment.id)?.code == "spent-at-mint")
+            #expect(try await buyer.openPayments().isEmpty)
+            try await line.world.requireSound(alice, seller)
+        }
+    }
+
+    @Test("a refund of more coins than one exchange takes is claimed to its end, also where it breaks in the middle")
+    func largeRefund() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.wallet(maximumInputs: 2)
+            try await alice.wallet.addMint(line.world.url.string)
+            _ = try await alice.wallet.fund(1000, at: line.world.url)
+            line.seller.state.withLock { $0.price = 7 }
+            line.seller.script(.refund)
+            // One exchange locks the coins, the refund's three take two more: the last of them breaks.
+            let swaps = line.world.api.count("swap")
+            line.world.api.setChance { [api = line.world.api] call in
+                call == "swap" && api.count("swap") == swaps + 3 ? .notSent : nil
+            }
+            let request = PaidRequest(url: line.server.origin + "/s/weather/today", maximum: 10)
+            #expect(await walletError { _ = try await line.buyer(alice).pay(request) } == .mintUnreachable)
+            let buyer = line.buyer(alice)
+            #expect(try await buyer.openPayments().map(\.state) == [.refunding])
+            #expect(try await buyer.resumeAll().map(\.state) == [.refunded])
+            #expect(try await buyer.payments().first?.returned == 7)
+            #expect(try await alice.holdings == 1000)
+            try await line.world.requireSound(alice)
+        }
     }
 }
 
