@@ -188,6 +188,28 @@ struct OnceBuyerTests {
             try await line.world.requireSound(alice)
         }
     }
+
+    // MARK: Calls
+
+    @Test("that another call's coins are not there says nothing of a cheaper call")
+    func cheaperCall() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(20)
+            let buyer = line.buyer(alice)
+            let key = SellerPool.Key(seller: line.seller.publicKey, mint: line.world.url, unit: .sat)
+            line.world.time.advance(seconds: 3601)
+            let gate = line.world.api.holdNext("info")
+            let dear = Task { await walletError { try await buyer.pool.fill(key, amount: 64, budget: nil) } }
+            await gate.reached()
+            let cheap = Task { try await buyer.pool.fill(key, amount: 2, budget: nil) }
+            while await buyer.pool.waiting == 0 { await Task.yield() }
+            gate.open()
+            #expect(await dear.value == .insufficientFunds)
+            try await cheap.value
+            #expect(try await alice.balance()?.locked ?? 0 >= 2)
+            try await line.world.requireSound(alice)
+        }
+    }
 }
 
 extension Bool {
