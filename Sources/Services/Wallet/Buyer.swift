@@ -51,9 +51,23 @@ public final class Buyer: Sendable {
     ///   `outcomeUnknown` where the seller does not say: `resume` goes on with it; `serviceUnreachable` with nothing paid.
     public func pay(_ request: PaidRequest) async throws -> PaidResponse {
         let call = try Call(request, configuration: configuration)
-        if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
+        do {
+            if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
+                return try await again(earlier, call)
+            }
+            return try await payNew(call)
+        } catch is KeyTaken {
+            // Another call with the same key was quicker: that one goes on.
+            guard let earlier = try await payment(idempotencyKey: call.idempotencyKey) else {
+                throw WalletError(.outcomeUnknown, "calls with this idempotency key are under way: ask again soon")
+            }
             return try await again(earlier, call)
         }
+    }
+
+    /// - Throws: `KeyTaken`, with nothing paid; and what `pay` throws.
+    private func payNew(_ call: Call) async throws -> PaidResponse {
+        let request = call.request
         let needsLeave = request.signer?.authorizesPayments == true
         if !needsLeave, let response = try await payByPass(call) { return response }
         if let response = try await payKnownPrice(call) { return response }
@@ -182,15 +196,10 @@ public final class Buyer: Sendable {
                 "the idempotency key was used for another call (\(earlier.method) \(earlier.url)): take a new one"
             )
         }
-        guard [.sent, .pending, .served, .unserved].contains(earlier.state) else {
-            throw WalletError(
-                .invalidArgument,
-                "the call with this idempotency key ended as \(earlier.state.rawValue): take a new key to call again"
-            )
-        }
         guard hold(earlier.id) else {
             throw WalletError(.outcomeUnknown, "the call with this idempotency key is under way: ask again in a moment")
         }
+        let earlier = try await inHand(earlier)
         if earlier.isPaidAhead {
             do {
                 try await seeInvoicePaid(earlier)
@@ -200,6 +209,23 @@ public final class Buyer: Sendable {
             }
         }
         return try await deliver(call, earlier, isFresh: false)
+    }
+
+    /// A payment that is held, as it stands now: what was read before it was held may have ended.
+    private func inHand(_ earlier: PaymentRecord) async throws -> PaymentRecord {
+        do {
+            let now = try await payment(earlier.id) ?? earlier
+            guard [.sent, .pending, .served, .unserved].contains(now.state) else {
+                throw WalletError(
+                    .invalidArgument,
+                    "the call with this idempotency key ended as \(now.state.rawValue): take a new key to call again"
+                )
+            }
+            return now
+        } catch {
+            release(earlier.id)
+            throw error
+        }
     }
 
     // MARK: Who sees it through

@@ -89,6 +89,9 @@ public struct PaymentRecord: Sendable {
     }
 }
 
+/// Another call has a payment under the same idempotency key.
+struct KeyTaken: Error {}
+
 /// The table `wallet_payments`.
 enum PaymentStore {
     static let refundPrefix = "refund:"
@@ -99,7 +102,9 @@ enum PaymentStore {
         changed_at, way, fee, challenge, invoice, payment_receipt
         """
 
+    /// - Throws: `KeyTaken` where another call has a payment under the same key; the caller's transaction must end.
     static func insert(_ payment: PaymentRecord, in connection: Connection) throws {
+        guard try find(idempotencyKey: payment.idempotencyKey, in: connection) == nil else { throw KeyTaken() }
         let headers = JSONValue.array(payment.headers.map { .array([.string($0.name), .string($0.value)]) })
         try connection.execute(
             """

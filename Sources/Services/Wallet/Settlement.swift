@@ -235,7 +235,8 @@ extension Buyer {
         defer { release(id) }
         var message: String?
         do {
-            try await takeUp(payment, signer: signer)
+            // Read in hand: what was read before may have ended.
+            try await takeUp(try await self.payment(id) ?? payment, signer: signer)
         } catch let error as WalletError {
             message = error.message
         }

@@ -191,6 +191,34 @@ struct OnceBuyerTests {
 
     // MARK: Calls
 
+    @Test("two calls with one key at once are one payment, and both get its answer")
+    func sameKey() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(1000)
+            let buyer = line.buyer(alice)
+            let gate = Gate()
+            let isFirst = Mutex(true)
+            let seller = line.seller
+            let server = try await RawServer { request in
+                if isFirst.withLock({ $0.exchange(false) }) { await gate.pass() }
+                return seller.respond(request)
+            }
+            let request = PaidRequest(url: server.origin + "/s/weather/today", maximum: 5, idempotencyKey: "key-1")
+            let slow = Task {
+                let response = try await buyer.pay(request)
+                return try await response.body.collect(upTo: 100)
+            }
+            await gate.reached()
+            let quick = try await buyer.pay(request).body.collect(upTo: 100)
+            gate.open()
+            #expect(try await slow.value == quick)
+            #expect(seller.charges == 1)
+            #expect(try await buyer.payments().count == 1)
+            await server.stop()
+            try await line.world.requireSound(alice)
+        }
+    }
+
     @Test("that another call's coins are not there says nothing of a cheaper call")
     func cheaperCall() async throws {
         try await BuyerWorld.run { line in
