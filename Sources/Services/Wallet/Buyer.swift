@@ -24,6 +24,8 @@ public final class Buyer: Sendable {
     let chains: [UInt256: any TokenChain]
     /// Payments that this process is seeing through right now, until when at most.
     private let live = Mutex<[String: Timestamp]>([:])
+    /// Who buys a pass right now.
+    let passTurns = PassTurns()
 
     /// - Parameters:
     ///   - client: follows no redirects; see `HTTPMint.clientConfiguration`.
@@ -68,6 +70,7 @@ public final class Buyer: Sendable {
     /// - Throws: `KeyTaken`, with nothing paid; and what `pay` throws.
     private func payNew(_ call: Call) async throws -> PaidResponse {
         let request = call.request
+        let turnsSeen = passTurns.ended
         let needsLeave = request.signer?.authorizesPayments == true
         if !needsLeave, let response = try await payByPass(call) { return response }
         if let response = try await payKnownPrice(call) { return response }
@@ -97,7 +100,7 @@ public final class Buyer: Sendable {
                 payment: nil
             )
         }
-        return try await buy(call, offers)
+        return try await buy(call, offers, turnsSeen: turnsSeen)
     }
 
     /// Pays what the call cost the last time, without asking.
@@ -120,7 +123,7 @@ public final class Buyer: Sendable {
     }
 
     /// Pays in the first of the ways that goes, the cheapest first. A way that does not go leaves everything as it was.
-    private func buy(_ call: Call, _ offers: PaymentOffers) async throws -> PaidResponse {
+    private func buy(_ call: Call, _ offers: PaymentOffers, turnsSeen: UInt64) async throws -> PaidResponse {
         try await requireNoneOpen(call)
         var obstacles = offers.obstacles
         let isOnly = offers.usable.count == 1
@@ -136,6 +139,7 @@ public final class Buyer: Sendable {
                 continue
             }
             let payment: PaymentRecord
+            var turn: PassTurns.Turn?
             do {
                 switch offer {
                 case .ecash(let ecash):
@@ -144,10 +148,9 @@ public final class Buyer: Sendable {
                     payment = try await reserve(call, ecash)
                     if isKept, !isOnly { try await prices.learn(ecash.terms, for: call.priceKey) }
                 case .invoice(let invoice):
-                    if let session = invoice.session {
-                        payment = try await deposit(invoice, session, for: call)
-                    } else {
-                        payment = try await pay(invoice, for: call)
+                    switch try await payAhead(invoice, for: call, seen: turnsSeen) {
+                    case .response(let response): return response
+                    case .payment(let paid, let held): (payment, turn) = (paid, held)
                     }
                 case .authorization(let authorization):
                     payment = try await authorize(authorization, for: call)
@@ -156,6 +159,7 @@ public final class Buyer: Sendable {
                 obstacles.append(error)
                 continue
             }
+            defer { turn?.leave() }
             return try await deliver(call, payment, isFresh: true)
         }
         throw Self.summary(of: obstacles)

@@ -219,6 +219,34 @@ struct OnceBuyerTests {
         }
     }
 
+    @Test("first calls that come at once buy one pass between them")
+    func onePass() async throws {
+        try await ForeignLine.run(.aperture) { line in
+            let alice = try await line.world.funded(1000)
+            let buyer = line.buyer(alice)
+            let payments = line.world.lightning.paymentCount
+            let gate = line.world.api.holdNext("requestMeltQuote")
+            let calls = (0..<4).map { number in
+                Task {
+                    let response = try await buyer.pay(line.request("/weather/\(number)"))
+                    _ = try await response.body.collect(upTo: 100)
+                    return response.payment?.amount
+                }
+            }
+            await gate.reached()
+            // All of them have seen what a call costs before the first has paid.
+            while line.seller.challenges < 4 { await Task.yield() }
+            gate.open()
+            var amounts: [UInt64?] = []
+            for call in calls { amounts.append(try await call.value) }
+            #expect(amounts.compactMap { $0 }.sorted() == [0, 0, 0, 10])
+            #expect(line.world.lightning.paymentCount == payments + 1)
+            #expect(try await alice.wallet.passes().count == 1)
+            #expect(line.seller.charges == 4)
+            try await line.world.requireSound(alice)
+        }
+    }
+
     @Test("that another call's coins are not there says nothing of a cheaper call")
     func cheaperCall() async throws {
         try await BuyerWorld.run { line in
