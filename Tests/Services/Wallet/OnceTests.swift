@@ -223,4 +223,51 @@ struct OnceTests {
         #expect(mints.world.lightning.paymentCount == payments + 1)
         try await mints.requireSound(alice)
     }
+
+    // MARK: Swaps between mints
+
+    @Test("a swap that is quoted anew while it begins pays nothing on the old terms")
+    func quotedAnew() async throws {
+        let mints = try await TwoMints()
+        let alice = try await mints.wallet("alice", trusts: [mints.world.url, mints.otherURL], funded: 1000)
+        let quoted = try await alice.wallet.quoteSwap(300, from: mints.world.url, to: mints.otherURL)
+        let gate = mints.world.api.holdNext("swap")
+        let first = Task { await walletError { _ = try await alice.wallet.performSwap(quoted.id) } }
+        await gate.reached()
+        _ = try await alice.wallet.quoteSwap(
+            290,
+            from: mints.world.url,
+            to: mints.otherURL,
+            unit: .sat,
+            id: quoted.id
+        )
+        gate.open()
+        #expect(await first.value == .invalidArgument)
+        #expect(mints.world.api.count("melt") == 0)
+        #expect(try await alice.wallet.performSwap(quoted.id).state == .done)
+        #expect(try await mints.available(alice, mints.otherURL) == 290)
+        try await mints.requireSound(alice)
+    }
+
+    @Test("a token's value that is sent on by two at once is sent on once, and nothing else is written down")
+    func sentOnAtOnce() async throws {
+        let mints = try await TwoMints()
+        let alice = try await mints.wallet("alice", trusts: [mints.otherURL], funded: 500)
+        let bob = try await mints.wallet("bob", trusts: [mints.world.url])
+        let token = try await alice.wallet.send(200, at: mints.otherURL).token
+        let gate = mints.otherAPI.holdNext("melt")
+        let receiving = Task { try await bob.wallet.receive(token, swapTo: mints.world.url) }
+        await gate.reached()
+        let round = Task { try await bob.wallet.recover() }
+        let entry = try #require(try await bob.wallet.inbox(all: true).first)
+        #expect(entry.swapTo == mints.world.url)
+        let second = Task { try await bob.wallet.sendOn(entry) }
+        gate.open()
+        #expect(try await receiving.value.first?.mint == mints.world.url)
+        #expect(try await second.value.state == .done)
+        _ = try await round.value
+        #expect(try await bob.wallet.inbox(all: true).first?.reason == nil)
+        #expect(try await mints.available(bob, mints.world.url) > 150)
+        try await mints.requireSound(alice, bob)
+    }
 }
