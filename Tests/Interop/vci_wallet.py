@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.jwk import OKPKey
 from jwcrypto.jwk import JWK
-from openid4vci.crypto.proofs import validate_jwt_proof
+from openid4vci.crypto.proofs import PROOF_REGISTRY, validate_jwt_proof
 from openid4vci.models.common import GRANT_TYPE_PRE_AUTHORIZED_CODE, ErrorResponse
 from openid4vci.models.credential import CredentialErrorCode, CredentialRequest, CredentialResponse
 from openid4vci.models.metadata import (
@@ -28,6 +28,8 @@ from world import MINTMARK, check, equal, free_port, http_call, mintmark, run
 
 ISSUER = "https://issuer.example"
 AUDIENCE, NONCE = "https://shop.example", "n-4711"
+# The library takes the algorithms that it recommends, of which none is for Ed25519, unless it is told which.
+PROOF_REGISTRY.allowed = ["Ed25519"]
 
 
 class Wallet:
@@ -79,7 +81,7 @@ class Wallet:
         answer, answered = self.call(self.metadata.nonce_endpoint, b"")
         check("no-store" in answered["Cache-Control"], "a nonce may be cached")
         nonce = NonceResponse.model_validate(answer).c_nonce
-        # By kid under the name of RFC 8037, by jwk under that of RFC 9864, which alone the library takes.
+        # By kid under the name of RFC 8037, by jwk under that of RFC 9864.
         header = {"alg": "EdDSA" if "kid" in key_header else "Ed25519", "typ": "openid4vci-proof+jwt"} | key_header
         claims = {"aud": self.offer.credential_issuer, "iat": int(time.time()), "nonce": nonce} | changed
         made = jws.serialize_compact(header, json.dumps(claims).encode(), self.key, algorithms=["EdDSA", "Ed25519"])
