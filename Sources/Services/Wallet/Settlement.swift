@@ -130,6 +130,11 @@ extension Buyer {
             let isOwn = Set(claimed).isSubset(of: given)
             try await close(payment, isOwn ? .served : .unserved, code: isOwn ? "spent-at-mint" : "refund-spent")
         } catch let error as WalletError where error.code == .mintDishonest {
+            let reference = PaymentStore.refundPrefix + payment.id
+            let isTaken = try await wallet.database.read { connection in
+                try Operation.find(reference: reference, in: connection)?.state == .disputed
+            }
+            guard isTaken else { throw error }
             try await close(payment, .unserved, code: "refund-disputed")
         }
     }
