@@ -110,16 +110,20 @@ public final class Buyer: Sendable {
             let known = try await prices.terms(for: call.priceKey)
         else { return nil }
         try await requireNoneOpen(call)
+        let payment: PaymentRecord
         do {
-            let offer = EcashOffer(way: .cashu, terms: known)
-            return try await deliver(call, try await reserve(call, offer), isFresh: true)
+            payment = try await reserve(call, EcashOffer(way: .cashu, terms: known))
+        } catch let error as WalletError where Self.isAboutEcash(error) {
+            // The seller may take something else by now. Once it was paid, that a mint is away says nothing of the kind.
+            return nil
+        }
+        do {
+            return try await deliver(call, payment, isFresh: true)
         } catch let error as WalletError where error.code == .paymentRefused && Self.isAboutPrice(error) {
             // Nothing was taken: the price has changed since. Ask once more, under the same key.
             try await prices.forget(call.priceKey)
-        } catch let error as WalletError where Self.isAboutEcash(error) {
-            // The seller may take something else by now.
+            return nil
         }
-        return nil
     }
 
     /// Pays in the first of the ways that goes, the cheapest first. A way that does not go leaves everything as it was.

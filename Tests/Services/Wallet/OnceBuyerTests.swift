@@ -165,6 +165,23 @@ struct OnceBuyerTests {
         }
     }
 
+    @Test("a call whose refund waits for its mint is not taken for one that was not paid, and made again")
+    func refundWithoutMint() async throws {
+        try await BuyerWorld.run { line in
+            let alice = try await line.world.funded(1000)
+            let buyer = line.buyer(alice)
+            line.seller.script(.serve, .refund)
+            // From now on the price is known, and the pool is filled: the next exchange is the refund's.
+            _ = try await buyer.pay(line.request()).body.collect(upTo: 100)
+            line.world.api.put(.notSent, on: "swap")
+            let requests = line.seller.requests.count
+            #expect(await walletError { _ = try await buyer.pay(line.request()) } == .mintUnreachable)
+            #expect(line.seller.requests.count == requests + 1)
+            #expect(try await buyer.resumeAll().map(\.state) == [.refunded])
+            try await line.world.requireSound(alice)
+        }
+    }
+
     @Test("a refund of more coins than one exchange takes is claimed to its end, also where it breaks in the middle")
     func largeRefund() async throws {
         try await BuyerWorld.run { line in
