@@ -1,9 +1,12 @@
 import AsyncHTTPClient
+import CanonicalJSON
 import Encodings
 import Gateway
+import Lightning
 import NIOCore
 import Paywall
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -45,6 +48,40 @@ struct SessionTopUpTests {
             #expect(try closed.problem()["refundSats"]?.uint64Value == 4)
             #expect(try #require(node.lightning).paidOut.withLock { $0[session.returnInvoice.paymentHash] } == 4000)
             #expect(upstream.count == 4)
+            #expect(try await node.requireConservation() == [])
+        }
+    }
+
+    @Test(
+        "PAY-8: a deposit that opened a session adds to no other; one shown to a closed session is not taken, and opens another"
+    )
+    func elsewhere() async throws {
+        try await withSeller(
+            sellsOverLightning: true,
+            service: {
+                $0.accepts = [.cashu, .paymentSession]
+                $0.session = SessionTerms(depositSats: 6, idleSeconds: 3600)
+            }
+        ) { node, upstream, client, port in
+            let asked = try await client.call(port)
+            let first = try node.paySession(asked, seed: 1)
+            #expect(try await client.call(port, headers: try first.open()).status == 200)
+            let other = try node.paySession(try await client.call(port), seed: 2)
+            #expect(try await client.call(port, headers: try other.open()).status == 200)
+            #expect(try await node.available() == 8000)
+            // What opened the first is shown to be added to the other.
+            let stolen = try await client.call(port, headers: try node.topUp(other, asked))
+            #expect(stolen.status == 402)
+            #expect(stolen.code == "challenge-unknown")
+            #expect(try await node.available() == 8000)
+            // Closed: what is paid for it too late is not swallowed.
+            #expect(try await client.call(port, headers: try first.close()).status == 200)
+            let again = try await client.call(port)
+            let late = try await client.call(port, headers: try node.topUp(first, again))
+            #expect(late.code == "session-closed")
+            let third = try node.paySession(again, seed: 3)
+            #expect(try await client.call(port, headers: try third.open()).status == 200)
+            #expect(try await node.available() == 8000)
             #expect(try await node.requireConservation() == [])
         }
     }
