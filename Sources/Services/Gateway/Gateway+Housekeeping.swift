@@ -22,6 +22,7 @@ extension Gateway {
     ///   already. nil: there are none.
     public func start(before: Timestamp? = nil) async throws {
         try await load()
+        await rates.refreshIfDue()
         try await usage.recover()
         var recovered = 0
         while true {
@@ -107,6 +108,7 @@ extension Gateway {
     }
 
     private func housekeepOthers() async {
+        await rates.refreshIfDue()
         await attempt("mint terms") { await self.terms.refresh() }
         await attempt("abandoned calls") { try await self.endAbandoned() }
         await attempt("pending payments") { try await self.resolvePending() }
@@ -281,6 +283,7 @@ extension Gateway {
 
     /// Closes the connections to upstreams. Calls must have ended.
     public func shutdown() async {
+        await sockets.ended(withinSeconds: 5)
         await attempt("passes") { try await self.countPasses() }
         await registry.shutdown()
     }

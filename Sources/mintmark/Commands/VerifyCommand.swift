@@ -66,7 +66,9 @@ struct VerifyCommand: ParsableCommand {
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
         if DelegationFile.isOne(document) { return try chain(document, now: now) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
-        if types.contains("VerifiablePresentation") { return presentation(document, now: now) }
+        if types.contains("VerifiablePresentation") || types.contains("EnvelopedVerifiablePresentation") {
+            return presentation(.object(document), now: now)
+        }
         if types.contains("VerifiableCredential") || types.contains("EnvelopedVerifiableCredential") {
             return credential(.object(document), now: now)
         }
