@@ -26,6 +26,7 @@ public struct IdentityRoutes: Sendable {
             }
         }
         addDocumentRoutes(to: router)
+        addKeyRoutes(to: router)
         router.head("/status/:number") { request, context in
             await RouteAnswers.answering {
                 var response = try statusList(request, context.parameters.get("number"))
