@@ -1,3 +1,4 @@
+internal import Foundation
 internal import NIOCore
 internal import NIOPosix
 
@@ -82,7 +83,7 @@ final class LoadConnection: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var part = unwrapInboundIn(data)
         received.writeBuffer(&part)
-        guard let answer = Answer(received.readableBytesView), received.readableBytes >= answer.length,
+        guard let answer = Answer(received), received.readableBytes >= answer.length,
             case .waiting(let since) = state
         else { return }
         received.clear()
@@ -138,51 +139,53 @@ private struct Answer {
     var retryAfterSeconds: Int?
     var length: Int
 
-    init?(_ bytes: ByteBufferView) {
-        guard bytes.count > 12, let end = Self.endOfHead(bytes),
-            let body = Self.number("content-length:", in: bytes[..<end])
-        else { return nil }
-        isGood = bytes[bytes.startIndex + 9] == UInt8(ascii: "2")
-        length = end + 4 - bytes.startIndex + body
-        if bytes[(bytes.startIndex + 9)..<(bytes.startIndex + 12)].elementsEqual("503".utf8) {
-            retryAfterSeconds = Self.number("retry-after:", in: bytes[..<end])
-        }
+    /// - Returns: nil where the head is not whole yet, or names no length.
+    init?(_ buffer: ByteBuffer) {
+        let read = buffer.withUnsafeReadableBytes { Self.read($0) }
+        guard let read else { return nil }
+        self = read
     }
 
-    /// The digits of the field of this name, in lower case and with its colon.
-    private static func number(_ name: StaticString, in head: ByteBufferView) -> Int? {
-        name.withUTF8Buffer { name in
-            var index = head.startIndex
-            while index < head.endIndex {
-                var matched = 0
-                while matched < name.count, index + matched < head.endIndex,
-                    head[index + matched] | 0x20 == name[matched] | 0x20
-                {
-                    matched += 1
-                }
-                if matched == name.count {
-                    var number = 0
-                    for byte in head[(index + matched)...] {
-                        if byte == UInt8(ascii: "\r") { break }
-                        if byte >= 0x30, byte <= 0x39 { number = number * 10 + Int(byte - 0x30) }
-                    }
-                    return number
-                }
-                while index < head.endIndex, head[index] != UInt8(ascii: "\n") { index += 1 }
-                index += 1
-            }
-            return nil
-        }
+    private init(isGood: Bool, retryAfterSeconds: Int?, length: Int) {
+        self.isGood = isGood
+        self.retryAfterSeconds = retryAfterSeconds
+        self.length = length
     }
 
-    private static func endOfHead(_ bytes: ByteBufferView) -> Int? {
-        var index = bytes.startIndex
-        while index + 3 < bytes.endIndex {
-            if bytes[index] == 13, bytes[index + 1] == 10, bytes[index + 2] == 13, bytes[index + 3] == 10 {
-                return index
+    /// One way through the head, from line to line: a receipt makes a long line.
+    private static func read(_ bytes: UnsafeRawBufferPointer) -> Answer? {
+        guard bytes.count > 12, let base = bytes.baseAddress else { return nil }
+        let isOverloaded = bytes[9] == 0x35 && bytes[10] == 0x30 && bytes[11] == 0x33
+        var body: Int?
+        var retryAfterSeconds: Int?
+        var start = 0
+        while let end = memchr(base + start, 0x0A, bytes.count - start) {
+            let line = UnsafeRawBufferPointer(rebasing: bytes[start..<base.distance(to: UnsafeRawPointer(end))])
+            if line.count <= 1 {
+                guard let body else { return nil }
+                return Answer(
+                    isGood: bytes[9] == UInt8(ascii: "2"),
+                    retryAfterSeconds: retryAfterSeconds,
+                    length: start + line.count + 1 + body
+                )
             }
-            index += 1
+            if body == nil { body = number("content-length:", in: line) }
+            if isOverloaded, retryAfterSeconds == nil { retryAfterSeconds = number("retry-after:", in: line) }
+            start += line.count + 1
         }
         return nil
+    }
+
+    /// The digits of a line that begins with this name, which is in lower case and has its colon.
+    private static func number(_ name: StaticString, in line: UnsafeRawBufferPointer) -> Int? {
+        name.withUTF8Buffer { name in
+            guard line.count > name.count else { return nil }
+            for index in 0..<name.count where line[index] | 0x20 != name[index] | 0x20 { return nil }
+            var number = 0
+            for byte in line[name.count...] where (0x30...0x39).contains(byte) {
+                number = number &* 10 &+ Int(byte - 0x30)
+            }
+            return number
+        }
     }
 }

@@ -69,9 +69,9 @@ enum PassportEnvelope: Sendable {
         do throws(DocumentError) {
             switch self {
             case .embedded: return try embeddedReason(issuer, document)
-            case .token(let token, _): _ = try token.verify(issuer: issuer.string)
+            case .token(let token, _): _ = try token.verify(issuer: issuer)
             case .disclosures(let token, _):
-                _ = try token.token.verify(issuer: issuer.string)
+                _ = try token.token.verify(issuer: issuer)
                 // Whoever asked for the binding checks whom it was made for; what is there must be the holder's.
                 if token.keyBindingText != nil { _ = try token.binding() }
             }
@@ -97,6 +97,15 @@ enum PassportEnvelope: Sendable {
 }
 
 extension Passport {
+    /// The type of a passport that is an SD-JWT VC (`vct`).
+    public static var credentialType: String { PassportToken.credentialType }
+
+    /// The types of a passport that is a W3C credential.
+    public static let credentialTypes = ["VerifiableCredential", "AgentPassportCredential"]
+
+    /// The contexts that passports are written with.
+    public static var credentialContexts: [String] { contexts.arrayValue?.compactMap(\.stringValue) ?? [] }
+
     /// Signs a new passport in any form.
     ///
     /// - Parameters:
@@ -120,13 +129,13 @@ extension Passport {
 
     /// Reads a token: an SD-JWT where it has a `~`, else a JWT.
     init(token bytes: [UInt8]) throws(PassportReason) {
-        guard bytes.count <= Self.maximumBytes, let text = String(validating: bytes, as: UTF8.self) else {
+        let trimmed = bytes.count <= Self.maximumBytes ? Array(bytes.drop { $0 == 0x20 }.prefix { $0 > 0x20 }) : []
+        guard !trimmed.isEmpty, let text = String(validating: trimmed, as: UTF8.self) else {
             throw PassportReason(.malformed, "a passport has at most \(Self.maximumBytes) bytes")
         }
-        let trimmed = String(text.utf8.drop { $0 == 0x20 }.prefix { $0 > 0x20 }) ?? ""
         let read: (document: JSONObject, envelope: PassportEnvelope, status: StatusEntry?)
         do throws(DocumentError) {
-            read = try Self.read(trimmed)
+            read = try Self.read(text)
         } catch {
             throw PassportToken.reason(error)
         }

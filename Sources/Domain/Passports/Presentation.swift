@@ -3,7 +3,7 @@ public import Encodings
 public import SignedDocuments
 
 /// A Verifiable Presentation (Data Model 2.0, 4.13): credentials that their holder shows to one verifier, in answer to
-/// its challenge.
+/// its challenge; with an embedded proof, or as a `vp+jwt` (VC-JOSE-COSE 1.0, 3.1.2).
 public struct Presentation: Sendable {
     /// The longest presentation read, in bytes.
     public static let maximumBytes = 256 * 1_024
@@ -11,22 +11,49 @@ public struct Presentation: Sendable {
     /// How long ago a presentation may have been signed where the caller says nothing else, in seconds.
     public static let maximumAgeSeconds: Int64 = 300
 
-    /// With its proof.
+    /// With its proof where that is embedded, else what the token says of it.
     public let document: JSONObject
     public let holder: String?
     public let credentials: [Credential]
+    let token: PresentationToken?
 
-    /// - Throws: `PassportReason` with `.malformed` or what a credential in it throws.
+    /// - Throws: `PassportReason` with `.malformed`, `.unsupportedProof` or `.claimsContradict`, or what a credential in it
+    ///   throws.
     public init(_ value: JSONValue) throws(PassportReason) {
+        if let text = value.stringValue {
+            try self.init(token: text)
+            return
+        }
         guard let object = value.objectValue else { throw CredentialShape.refuse("a presentation is an object") }
+        let types = object["type"].map { $0.arrayValue ?? [$0] } ?? []
+        if types.contains("EnvelopedVerifiablePresentation") {
+            try CredentialShape.contexts(.array(object["@context"].map { $0.arrayValue ?? [$0] } ?? []))
+            try self.init(token: try PresentationToken.text(object["id"]?.stringValue))
+            return
+        }
+        guard object["proof"]?.objectValue != nil else {
+            throw PassportReason(.badSignature, "the presentation carries no proof, or more than one")
+        }
+        try self.init(object, token: nil)
+    }
+
+    /// Reads a `vp+jwt`.
+    public init(token text: String) throws(PassportReason) {
+        let token: PresentationToken
+        do throws(DocumentError) {
+            token = try PresentationToken(text)
+        } catch {
+            throw PassportToken.reason(error)
+        }
+        try self.init(token.document, token: token)
+    }
+
+    private init(_ object: JSONObject, token: PresentationToken?) throws(PassportReason) {
         try CredentialShape.contexts(object["@context"])
         try CredentialShape.types(object["type"], need: "VerifiablePresentation")
         if let id = object["id"] { try CredentialShape.url(id, "id") }
         if let holder = object["holder"] {
             try CredentialShape.url(holder.objectValue == nil ? holder : holder["id"], "holder")
-        }
-        guard object["proof"]?.objectValue != nil else {
-            throw PassportReason(.badSignature, "the presentation carries no proof, or more than one")
         }
         let list = object["verifiableCredential"].map { $0.arrayValue ?? [$0] } ?? []
         guard list.count <= Self.maximumCredentials else {
@@ -40,6 +67,7 @@ public struct Presentation: Sendable {
             credentials.append(try Credential(item))
         }
         document = object
+        self.token = token
         holder = object["holder"]?.stringValue ?? object["holder"]?["id"]?.stringValue
         self.credentials = credentials
     }
@@ -55,19 +83,22 @@ public struct Presentation: Sendable {
         domain: String?,
         now: Timestamp
     ) throws(DocumentError) -> JSONObject {
-        let document: JSONObject = [
-            "@context": [.string(CredentialShape.context), "https://www.w3.org/ns/credentials/undefined-terms/v2"],
-            "type": ["VerifiablePresentation"], "holder": .string(holder.controller),
-            "verifiableCredential": .array(credentials),
-        ]
-        return try DataIntegrity.sign(
-            document,
+        try DataIntegrity.sign(
+            unsigned(credentials, by: holder),
             by: holder,
             suite: suite,
             purpose: .authentication,
             created: now,
             answering: (challenge, domain)
         )
+    }
+
+    static func unsigned(_ credentials: [JSONValue], by holder: DocumentKey) -> JSONObject {
+        [
+            "@context": [.string(CredentialShape.context), "https://www.w3.org/ns/credentials/undefined-terms/v2"],
+            "type": ["VerifiablePresentation"], "holder": .string(holder.controller),
+            "verifiableCredential": .array(credentials),
+        ]
     }
 
     /// A passport as it stands in a presentation: itself, or enveloped where it is a token.
@@ -108,16 +139,22 @@ public struct Presentation: Sendable {
         var reasons: [PassportReason] = []
         var presenter: String?
         do throws(DocumentError) {
-            let proof = try DataIntegrity.verify(
-                document,
-                purpose: .authentication,
-                suites: Set(Cryptosuite.allCases),
-                methods: methods
-            )
+            let proof =
+                if let token {
+                    try token.verify(methods: methods)
+                } else {
+                    try DataIntegrity.verify(
+                        document,
+                        purpose: .authentication,
+                        suites: Set(Cryptosuite.allCases),
+                        methods: methods
+                    )
+                }
             presenter = proof.controller
             reasons.append(contentsOf: proofReasons(proof, expected, now))
         } catch {
-            reasons.append(PassportReason(.badSignature, "the presentation: \(error.message)"))
+            let code: PassportReason.Code = error.code == .wrongSigner ? .wrongHolder : .badSignature
+            reasons.append(PassportReason(code, "the presentation: \(error.message)"))
         }
         for credential in credentials {
             reasons.append(contentsOf: credential.reasons(now: now, methods: methods, states: states))
@@ -141,6 +178,9 @@ public struct Presentation: Sendable {
         }
         if let domain = expected.domain, proof.domain != domain {
             reasons.append(PassportReason(.wrongDomain, "the presentation was made for another domain, or none"))
+        }
+        if let begins = token?.notBefore, begins > now.adding(seconds: PassportVerifier.clockSkewSeconds) {
+            reasons.append(PassportReason(.notYetValid, "the presentation is valid from \(begins.rfc3339)"))
         }
         if let expires = proof.expires, now >= expires {
             reasons.append(PassportReason(.expired, "the presentation ended at \(expires.rfc3339)"))

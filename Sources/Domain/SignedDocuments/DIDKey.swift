@@ -33,10 +33,23 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
     public let publicKey: [UInt8]
     /// The DID itself, `did:key:z…`.
     public let string: String
+    /// The key as it verifies, where reading it made one: to work a point out again costs half a signature's check.
+    private let verifier: Verifier
+
+    private enum Verifier: Sendable {
+        case ed25519(Ed25519.PublicKey)
+        case p256(P256.PublicKey)
+        case none
+    }
 
     /// The DID of an Ed25519 key.
     public init(_ key: Ed25519.PublicKey) {
-        self.init(kind: .ed25519, publicKey: key.bytes)
+        self.init(kind: .ed25519, publicKey: key.bytes, verifier: .ed25519(key))
+    }
+
+    /// The DID of a P-256 key.
+    public init(_ key: P256.PublicKey) {
+        self.init(kind: .p256, publicKey: key.compressed, verifier: .p256(key))
     }
 
     /// Reads `did:key:z…`, without a fragment.
@@ -62,9 +75,11 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
         }
         do {
             switch kind {
-            case .ed25519: _ = try Ed25519.PublicKey(bytes: key)
-            case .p256: _ = try P256.PublicKey(compressed: key)
-            case .secp256k1: _ = try Secp256k1.Point(compressed: key)
+            case .ed25519: verifier = .ed25519(try Ed25519.PublicKey(bytes: key))
+            case .p256: verifier = .p256(try P256.PublicKey(compressed: key))
+            case .secp256k1:
+                _ = try Secp256k1.Point(compressed: key)
+                verifier = .none
             }
         } catch {
             throw DocumentError(.malformedDID, "`\(text)` holds no valid \(kind.rawValue) key")
@@ -76,8 +91,13 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
 
     /// `publicKey` must be a valid key of this kind.
     init(kind: Kind, publicKey: [UInt8]) {
+        self.init(kind: kind, publicKey: publicKey, verifier: .none)
+    }
+
+    private init(kind: Kind, publicKey: [UInt8], verifier: Verifier) {
         self.kind = kind
         self.publicKey = publicKey
+        self.verifier = verifier
         self.string = "did:key:" + Multibase.encode(kind.prefix + publicKey, as: .base58btc)
     }
 
@@ -90,7 +110,15 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
     /// The key, where it is an Ed25519 key.
     public var ed25519: Ed25519.PublicKey? {
         guard kind == .ed25519 else { return nil }
+        if case .ed25519(let key) = verifier { return key }
         return try? Ed25519.PublicKey(bytes: publicKey)
+    }
+
+    /// The key, where it is a P-256 key.
+    var p256: P256.PublicKey? {
+        guard kind == .p256 else { return nil }
+        if case .p256(let key) = verifier { return key }
+        return try? P256.PublicKey(compressed: publicKey)
     }
 
     /// Reads a verification method URL: a did:key, `#`, and that DID's own multibase key.

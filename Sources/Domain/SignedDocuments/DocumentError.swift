@@ -16,6 +16,8 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
         public static let unresolvedDID = Code(rawValue: "unresolved-did")
         /// The log of a did:webvh does not verify.
         public static let badLog = Code(rawValue: "bad-log")
+        /// A did:webvh log names witnesses, and the file of their proofs is not at hand.
+        public static let witnessMissing = Code(rawValue: "witness-missing")
         /// A DID names a kind of key that this build does not verify with.
         public static let unsupportedKey = Code(rawValue: "unsupported-key")
         /// The document carries no proof.

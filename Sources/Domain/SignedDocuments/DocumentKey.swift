@@ -51,16 +51,11 @@ public struct DocumentKey: Sendable {
 }
 
 extension DIDKey {
-    /// The DID of a P-256 key.
-    public init(_ key: P256.PublicKey) {
-        self.init(kind: .p256, publicKey: key.compressed)
-    }
-
     /// Whether the 64 bytes are this key's signature of the message. A secp256k1 key verifies nothing here.
     public func isValid(signature: [UInt8], for message: [UInt8]) -> Bool {
         switch kind {
         case .ed25519: ed25519?.isValid(signature: signature, for: message) ?? false
-        case .p256: (try? P256.PublicKey(compressed: publicKey))?.isValid(signature: signature, for: message) ?? false
+        case .p256: p256?.isValid(signature: signature, for: message) ?? false
         case .secp256k1: false
         }
     }

@@ -117,11 +117,15 @@ public struct JWS: Sendable {
             .malformedProof,
             "a JWS is three parts of base64url without padding, with dots between"
         )
-        guard text.utf8.count <= maximumBytes, !text.contains("=") else { throw malformed }
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 3, let head = try? Base64URL.decode(String(parts[0])),
-            let payload = try? Base64URL.decode(String(parts[1])),
-            let signature = try? Base64URL.decode(String(parts[2])),
+        guard text.utf8.count <= maximumBytes else { throw malformed }
+        // By bytes: to walk a token by characters would cost about as much as to check its signature.
+        let bytes = Array(text.utf8)
+        let parts = bytes.split(separator: UInt8(ascii: "."), maxSplits: 3, omittingEmptySubsequences: false)
+        func decode(_ part: ArraySlice<UInt8>) -> [UInt8]? {
+            try? Base64URL.decode(String(decoding: part, as: UTF8.self))
+        }
+        guard !bytes.contains(UInt8(ascii: "=")), parts.count == 3, let head = decode(parts[0]),
+            let payload = decode(parts[1]), let signature = decode(parts[2]),
             let header = (try? JSONValue.parse(head))?.objectValue
         else { throw malformed }
         let name = header["alg"]?.stringValue ?? ""
@@ -136,7 +140,7 @@ public struct JWS: Sendable {
         keyID = header["kid"]?.stringValue
         self.payload = payload
         self.signature = signature
-        signingInput = Array("\(parts[0]).\(parts[1])".utf8)
+        signingInput = Array(bytes[..<parts[1].endIndex])
     }
 
     /// Whether this key made the signature, with the algorithm of its kind.

@@ -69,20 +69,26 @@ public struct SDJWT: Sendable {
         guard text.utf8.count <= Self.maximumBytes else {
             throw DocumentError(.malformedDisclosure, "an SD-JWT has at most \(Self.maximumBytes) bytes")
         }
-        let parts = text.split(separator: "~", omittingEmptySubsequences: false)
+        let bytes = Array(text.utf8)
+        let parts = bytes.split(
+            separator: UInt8(ascii: "~"),
+            maxSplits: Self.maximumDisclosures + 2,
+            omittingEmptySubsequences: false
+        )
+        func string(_ part: ArraySlice<UInt8>) -> String { String(decoding: part, as: UTF8.self) }
         guard parts.count >= 2, parts.count <= Self.maximumDisclosures + 2 else {
             throw DocumentError(
                 .malformedDisclosure,
                 "an SD-JWT is a JWT, at most \(Self.maximumDisclosures) disclosures and a key binding, each after a `~`"
             )
         }
-        token = try SignedToken(String(parts[0]), types: types, maximumBytes: Self.maximumBytes)
+        token = try SignedToken(string(parts[0]), types: types, maximumBytes: Self.maximumBytes)
         var disclosures: [Disclosure] = []
-        for part in parts[1..<(parts.count - 1)] { disclosures.append(try Disclosure(String(part))) }
+        for part in parts[1..<(parts.count - 1)] { disclosures.append(try Disclosure(string(part))) }
         self.disclosures = disclosures
         let last = parts[parts.count - 1]
-        keyBindingText = last.isEmpty ? nil : String(last)
-        presentation = String(text.utf8.dropLast(last.utf8.count)) ?? ""
+        keyBindingText = last.isEmpty ? nil : string(last)
+        presentation = string(bytes[..<last.startIndex])
     }
 
     /// The token without key binding, showing only these disclosures, in the order they came.

@@ -8,7 +8,7 @@ public struct SignedToken: Sendable {
     public static let maximumBytes = 64 * 1_024
 
     /// Members of a header that name or bring a key, or change how the token is read.
-    private static let refused = ["jwk", "jku", "x5c", "x5u", "x5t", "x5t#S256", "crit", "b64", "zip", "enc", "cty"]
+    private static let refused = ["jwk", "jku", "x5c", "x5u", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"]
 
     public let jws: JWS
     public let payload: JSONObject
@@ -38,6 +38,10 @@ public struct SignedToken: Sendable {
                 .wrongTokenType,
                 "the token is of type \"\(type.prefix(40))\", not \(types.joined(separator: " or "))"
             )
+        }
+        // Where the header says what is inside, it is what the type says (VC-JOSE-COSE 1.0, 3.1).
+        guard jws.header["cty"].map({ Self.plain($0.stringValue ?? "") + "+jwt" == type }) ?? true else {
+            throw DocumentError(.unsupportedProof, "`cty` in a token's header says otherwise than its `typ`")
         }
         do {
             payload = try JSONValue.parse(
@@ -85,6 +89,15 @@ public struct SignedToken: Sendable {
         }
         guard let key = keys.first(where: { jws.isSigned(by: $0) }) else { throw mismatch(issuer) }
         return key
+    }
+
+    /// As ``verify(issuer:methods:purpose:)``, for an issuer that is its own key and was read already.
+    public func verify(issuer: DIDKey) throws(DocumentError) -> DIDKey {
+        if let kid = jws.header["kid"], kid.stringValue?.hasSameCodeUnits(as: issuer.verificationMethod) != true {
+            return try verify(issuer: issuer.string)
+        }
+        guard jws.isSigned(by: issuer) else { throw mismatch(issuer.string) }
+        return issuer
     }
 
     private func mismatch(_ issuer: String) -> DocumentError {

@@ -157,7 +157,7 @@ extension DIDKey {
     private var uncompressed: [UInt8] {
         switch kind {
         case .ed25519: []
-        case .p256: (try? P256.PublicKey(compressed: publicKey))?.uncompressed ?? []
+        case .p256: p256?.uncompressed ?? []
         case .secp256k1: (try? Secp256k1.Point(compressed: publicKey))?.uncompressed ?? []
         }
     }

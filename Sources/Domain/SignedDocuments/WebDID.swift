@@ -63,6 +63,9 @@ public struct WebDID: Hashable, Sendable, CustomStringConvertible {
     /// Where the document or the log is fetched.
     public var url: String { "https://\(host)\(port.map { ":\($0)" } ?? "")\(documentPath)" }
 
+    /// Where the proofs of a did:webvh's witnesses stand (did:webvh 1.0, "The Witness Proofs File").
+    public var witnessURL: String { url.dropLast("did.jsonl".count) + "did-witness.json" }
+
     /// The path of ``url``.
     public var documentPath: String {
         let file = method == .web ? "did.json" : "did.jsonl"

@@ -5,7 +5,7 @@ public import Encodings
 /// The log of a `did:webvh` (1.0): every version of a DID document, chained by hashes, signed by the keys that the
 /// version before it allowed, and (pre-rotation) committed to.
 ///
-/// Witnesses are not collected here: a log that names any is refused, rather than believed without them.
+/// Where the log names witnesses, enough of them must have approved each entry; their proofs stand in a file beside it.
 public struct WebVHLog: Sendable {
     /// The longest log read, in bytes.
     public static let maximumBytes = 512 * 1_024
@@ -30,6 +30,9 @@ public struct WebVHLog: Sendable {
     public private(set) var isDeactivated: Bool
     /// The entries, a line each, as they are published.
     public private(set) var lines: [[UInt8]]
+    /// Whose approval each entry needs, and of the next one.
+    private var approvals: [(version: String, witnesses: WebVHWitnesses?)] = []
+    private var witnesses: WebVHWitnesses?
 
     private static let parameters: Set<String> = [
         "method", "scid", "updateKeys", "nextKeyHashes", "portable", "witness", "watchers", "deactivated", "ttl",
@@ -41,8 +44,14 @@ public struct WebVHLog: Sendable {
     ///
     /// - Parameters:
     ///   - requested: the DID being resolved; some entry must be of it.
-    /// - Throws: `DocumentError` with `.badLog`.
-    public init(_ bytes: [UInt8], resolving requested: WebDID, now: Timestamp) throws(DocumentError) {
+    ///   - witnessProofs: the file `did-witness.json` beside the log; needed only where the log names witnesses.
+    /// - Throws: `DocumentError` with `.badLog`; `.witnessMissing` where the log names witnesses and there is no file.
+    public init(
+        _ bytes: [UInt8],
+        resolving requested: WebDID,
+        now: Timestamp,
+        witnessProofs: [UInt8]? = nil
+    ) throws(DocumentError) {
         guard bytes.count <= Self.maximumBytes else {
             throw Self.refuse("it has more than \(Self.maximumBytes) bytes")
         }
@@ -58,7 +67,27 @@ public struct WebVHLog: Sendable {
             matches = matches || log.did == requested
         }
         guard matches else { throw Self.refuse("none of its entries is of \(requested)") }
+        try log.checkWitnesses(witnessProofs, now: now)
         self = log
+    }
+
+    /// Checks that each entry was approved by as many witnesses as it needed, after all else was verified.
+    private func checkWitnesses(_ file: [UInt8]?, now: Timestamp) throws(DocumentError) {
+        let needed = approvals.compactMap(\.witnesses)
+        guard !needed.isEmpty else { return }
+        guard let file else {
+            throw DocumentError(.witnessMissing, "the did:webvh log names witnesses, and their proofs are not at hand")
+        }
+        let proofs = try WebVHWitnessProofs(
+            file,
+            versions: approvals.map(\.version),
+            witnesses: needed.reduce(into: []) { $0.formUnion($1.ids) },
+            now: now
+        )
+        for (position, approval) in approvals.enumerated() {
+            guard let witnesses = approval.witnesses, !proofs.approve(position, witnesses) else { continue }
+            throw Self.refuse("entry \(position + 1) was not approved by \(witnesses.threshold) of its witnesses")
+        }
     }
 
     private static func object(_ line: [UInt8]) throws(DocumentError) -> JSONObject {
@@ -143,9 +172,17 @@ public struct WebVHLog: Sendable {
                 try Self.strings(value, "nextKeyHashes")
             } ?? nextKeyHashes
         isDeactivated = parameters["deactivated"] == true
+        try takeWitnesses(parameters)
         did = next
         document = try Self.state(entry)
         lines.append(line)
+    }
+
+    /// An entry is approved by the witnesses before it; by its own, where there were none. Others count from the next on.
+    private mutating func takeWitnesses(_ parameters: JSONObject) throws(DocumentError) {
+        let stated = try parameters["witness"].map(WebVHWitnesses.read) ?? witnesses
+        approvals.append((versionID, witnesses ?? stated))
+        witnesses = stated
     }
 
     private mutating func checkVersion(_ entry: JSONObject, now: Timestamp) throws(DocumentError) {
@@ -169,9 +206,6 @@ public struct WebVHLog: Sendable {
     /// Whose signature an entry needs: the keys it names itself where it is the first or they were committed to, else
     /// those of the entry before.
     private func authorizedKeys(_ parameters: JSONObject, isFirst: Bool) throws(DocumentError) -> [String] {
-        if let witness = parameters["witness"], witness.objectValue?.isEmpty == false {
-            throw Self.refuse("it names witnesses, which are not verified here")
-        }
         let stated = try parameters["updateKeys"].map { (value) throws(DocumentError) in
             try Self.strings(value, "updateKeys")
         }

@@ -69,7 +69,9 @@ public enum P256 {
                     "the \(compressed.count) bytes are no compressed point of P-256 (33 bytes, first 02 or 03)"
                 )
             }
-            self.init(key: key)
+            // A point has one such form: it need not be worked out again.
+            self.key = key
+            self.compressed = compressed
         }
 
         /// Reads the SEC 1 uncompressed form: 65 bytes, first 04.

@@ -243,7 +243,10 @@ struct CredentialChecker: Sendable {
         let now = service.office.clock.now()
         let methods: VerificationMethods
         do {
-            methods = try await self.methods([presentation.document] + presentation.credentials.map(\.document))
+            methods = try await self.methods(
+                [presentation.document] + presentation.credentials.map(\.document),
+                and: presentation.presenterOfToken
+            )
         } catch {
             return [Self.unresolved(error)]
         }
@@ -262,8 +265,11 @@ struct CredentialChecker: Sendable {
     }
 
     /// The keys of the issuers and of whoever made the proofs.
-    private func methods(_ documents: [JSONObject]) async throws(DocumentError) -> VerificationMethods {
-        var dids: [String] = []
+    private func methods(
+        _ documents: [JSONObject],
+        and presenter: String? = nil
+    ) async throws(DocumentError) -> VerificationMethods {
+        var dids: [String] = presenter.map { [$0] } ?? []
         for document in documents {
             dids.append(document["issuer"]?.stringValue ?? document["issuer"]?["id"]?.stringValue ?? "")
             dids.append(document["proof"]?["verificationMethod"]?.stringValue ?? "")

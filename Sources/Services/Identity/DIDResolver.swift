@@ -104,6 +104,21 @@ public final class DIDResolver: Sendable {
         return methods
     }
 
+    /// Fetches the witnesses' proofs only where the log, all else in it verified, names witnesses.
+    private func log(_ bytes: [UInt8], _ place: WebDID, now: Timestamp) async throws(DocumentError) -> WebVHLog {
+        do {
+            return try WebVHLog(bytes, resolving: place, now: now)
+        } catch  where error.code == .witnessMissing {
+            let proofs: [UInt8]
+            do {
+                proofs = try await fetcher.fetch(place.witnessURL, maximumBytes: WebVHLog.maximumBytes)
+            } catch {
+                throw DocumentError(.unresolvedDID, "the witnesses of \(place) could not be asked for: \(error)")
+            }
+            return try WebVHLog(bytes, resolving: place, now: now, witnessProofs: proofs)
+        }
+    }
+
     private func fetch(_ place: WebDID, now: Timestamp) async throws(DocumentError) -> ResolvedDID {
         let bytes: [UInt8]
         do {
@@ -115,7 +130,7 @@ public final class DIDResolver: Sendable {
             throw DocumentError(.unresolvedDID, "\(place) could not be resolved: \(error)")
         }
         if place.method == .webvh {
-            let log = try WebVHLog(bytes, resolving: place, now: now)
+            let log = try await log(bytes, place, now: now)
             guard !log.isDeactivated else { throw DocumentError(.unresolvedDID, "\(place) was deactivated") }
             return ResolvedDID(did: place.string, document: log.document, versionID: log.versionID)
         }

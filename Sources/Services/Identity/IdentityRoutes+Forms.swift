@@ -126,7 +126,10 @@ extension IdentityRoutes {
         guard (1...512).contains(audience.utf8.count), (1...512).contains(nonce.utf8.count) else {
             throw IdentityError(.invalidRequest, "`audience` and `nonce` have 1 to 512 bytes")
         }
-        let form = try Self.form(try body.optionalString("form") ?? PassportForm.sdJWT.rawValue)
+        let named = try body.optionalString("form") ?? PassportForm.sdJWT.rawValue
+        let isToken = named == Presentation.tokenType
+        // A verifier that reads the presentation as a JWT reads the passport in it as one.
+        let form = isToken ? .jwt : try Self.form(named)
         let claims = try body.optionalStrings("claims")
         let record = try await service.office.passport(id)
         let holder = try await service.registry.credentials(record.passport.agentID).signer
@@ -138,6 +141,16 @@ extension IdentityRoutes {
         guard form == .sdJWT, let token = passport.token else {
             guard claims == nil else {
                 throw IdentityError(.invalidRequest, "only `dc+sd-jwt` can show some claims and keep others back")
+            }
+            if isToken {
+                let text = try Presentation.signToken(
+                    [Presentation.item(passport)],
+                    by: DocumentKey(holder),
+                    audience: audience,
+                    nonce: nonce,
+                    now: now
+                )
+                return RouteAnswers.json(["form": .string(named), "presentation": .string(text)])
             }
             let presentation = try Presentation.sign(
                 [Presentation.item(passport)],

@@ -27,6 +27,7 @@ public struct IdentityRoutes: Sendable {
         }
         addDocumentRoutes(to: router)
         addKeyRoutes(to: router)
+        OfferRoutes(offers: service.offers).addPublicRoutes(to: router)
         router.head("/status/:number") { request, context in
             await RouteAnswers.answering {
                 var response = try statusList(request, context.parameters.get("number"))
@@ -101,6 +102,7 @@ public struct IdentityRoutes: Sendable {
         addAgentRoutes(to: group)
         addPassportRoutes(to: group)
         addDIDRoutes(to: group)
+        OfferRoutes(offers: service.offers).addOperatorRoutes(to: group)
         addMovingRoutes(to: group)
         RegistrationRoutes(service).addOperatorRoutes(to: group)
     }

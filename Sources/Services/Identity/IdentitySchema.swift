@@ -73,5 +73,6 @@ public enum IdentitySchema {
                 ) STRICT;
                 """
         ),
+        offers,
     ]
 }

@@ -18,6 +18,8 @@ public struct IdentityService: Sendable {
     public let documents: DIDDocuments
     /// The keys that the node's agents sign requests with, as it publishes them.
     public let keys: KeyBoard
+    /// Passports offered to outside wallets.
+    public let offers: PassportOffers
     private let logger: Logger
 
     /// - Parameters:
@@ -57,6 +59,7 @@ public struct IdentityService: Sendable {
             clock: clock
         )
         documents = DIDDocuments(office)
+        offers = PassportOffers(office: office)
         operatorDID = OperatorDID(database: database, vault: vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
@@ -88,6 +91,7 @@ public struct IdentityService: Sendable {
             }
             let purged = try await office.purgeLapsed()
             try await registration.purge()
+            try await offers.purge()
             if purged > 0 { logger.info("lapsed passports forgotten", metadata: ["count": "\(purged)"]) }
         } catch {
             logger.error("identity housekeeping failed", metadata: ["error": "\(error)"])

@@ -12,12 +12,13 @@ struct PassportCommand: AsyncParsableCommand {
               mintmark passport show ID --json > passport.json
               mintmark passport show planner --form dc+sd-jwt > passport.sd-jwt
               mintmark passport present planner --claims agentName --audience https://shop.example --nonce 7Fq…
+              mintmark passport offer planner                 a link for an outside wallet
               mintmark passport verify passport.json          asks the issuer whether it is still good
               mintmark passport suspend ID                    until further notice
               mintmark passport restore ID
               mintmark passport revoke ID --reason keyCompromise   for good
             """,
-        subcommands: [Show.self, Present.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
+        subcommands: [Show.self, Present.self, Offer.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
     )
 }
 
@@ -71,6 +72,8 @@ extension PassportCommand {
                       --audience https://shop.example --nonce 7FqX2
                   mintmark passport present planner --form vc+jwt --audience https://shop.example --nonce 7FqX2
                       (a W3C presentation of the whole passport)
+                  mintmark passport present planner --form vp+jwt --audience https://shop.example --nonce 7FqX2
+                      (the same as one JWT)
                 """
         )
         @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
@@ -78,7 +81,8 @@ extension PassportCommand {
         var claims: String?
         @Option(help: "Who asks: what the verifier calls itself.") var audience: String
         @Option(help: "What the verifier gave to be answered.") var nonce: String
-        @Option(help: "The passport's form: dc+sd-jwt, or another to present it whole.") var form = "dc+sd-jwt"
+        @Option(help: "The passport's form: dc+sd-jwt, another to present it whole, or vp+jwt for a JWT of it.")
+        var form = "dc+sd-jwt"
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {

@@ -22,6 +22,7 @@ extension VerifyCommand {
                 return self.credential(.string(text), now: now)
             }
             return try passport(now: now) { () throws(PassportReason) in try Passport(bytes: Array(text.utf8)) }
+        case Presentation.tokenType: return presentation(.string(text), now: now)
         case TokenStatusList.type:
             do {
                 let (url, bytes) = try Self.listURL(Array(text.utf8), file)
@@ -33,7 +34,7 @@ extension VerifyCommand {
             return Finding(
                 kind: "token",
                 facts: [("type", type)],
-                reasons: [("unsupported-proof", "a token must be of type vc+jwt, dc+sd-jwt or statuslist+jwt")]
+                reasons: [("unsupported-proof", "a token must be of type vc+jwt, vp+jwt, dc+sd-jwt or statuslist+jwt")]
             )
         }
     }
@@ -109,9 +110,9 @@ extension VerifyCommand {
         }
     }
 
-    func presentation(_ document: JSONObject, now: Timestamp) -> Finding {
+    func presentation(_ value: JSONValue, now: Timestamp) -> Finding {
         do {
-            let presentation = try Presentation(.object(document))
+            let presentation = try Presentation(value)
             let reasons = presentation.reasons(
                 expecting: Presentation.Expectation(challenge: nonce, domain: audience),
                 now: now,

@@ -70,7 +70,9 @@ struct VerifyCommand: ParsableCommand {
         if DelegationFile.isOne(document) { return try chain(document, now: now) }
         if AgentCard.isOne(document) { return try card(document) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
-        if types.contains("VerifiablePresentation") { return presentation(document, now: now) }
+        if types.contains("VerifiablePresentation") || types.contains("EnvelopedVerifiablePresentation") {
+            return presentation(.object(document), now: now)
+        }
         if types.contains("VerifiableCredential") || types.contains("EnvelopedVerifiableCredential") {
             return credential(.object(document), now: now)
         }

@@ -85,6 +85,45 @@ struct PresentationTests {
         #expect(reasons(asserted) == [.badSignature])
     }
 
+    @Test(
+        "a presentation over canonical RDF holds passports of every form: a proof that repeats its document's contexts, too"
+    )
+    func mixedSuites() throws {
+        let document = try present([.jcs, .rdfc, .p256, .jwt], suite: .eddsaRDFC2022)
+        #expect(reasons(document) == [])
+        // Other contexts than the document's would be other statements: those stay refused.
+        for context: JSONValue in [
+            ["https://www.w3.org/ns/credentials/v2"], "https://www.w3.org/ns/credentials/v2",
+            [
+                "https://www.w3.org/ns/credentials/undefined-terms/v2", "https://www.w3.org/ns/credentials/v2",
+            ],
+        ] {
+            var passport = try FormSample.passport(.jcs).document
+            var proof = try passport.object("proof")
+            proof["@context"] = context
+            passport["proof"] = .object(proof)
+            #expect(throws: DocumentError.self) {
+                try Presentation.sign(
+                    [.object(passport)],
+                    by: holder,
+                    suite: .eddsaRDFC2022,
+                    challenge: challenge,
+                    domain: domain,
+                    now: Sample.now
+                )
+            }
+        }
+        for (name, value) in try FormSample.passport(.jcs).document {
+            var changed = document
+            var list = try document.array("verifiableCredential")
+            var passport = try list[0].requireObject("a passport")
+            passport[name] = value.stringValue.map { .string($0 + "x") } ?? [:]
+            list[0] = .object(passport)
+            changed["verifiableCredential"] = .array(list)
+            #expect(!reasons(changed).isEmpty, "\(name)")
+        }
+    }
+
     @Test("every member of a presentation changed or taken away is refused")
     func mutations() throws {
         let document = try present([.jcs, .jwt])

@@ -9,6 +9,7 @@ import NIOHTTP1
 import Passports
 import SignedDocuments
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Identity
@@ -144,6 +145,36 @@ struct PassportFormsTests {
         var methods = VerificationMethods()
         try methods.add(found.document, of: found.did)
         #expect(methods.keys(of: found.did, purpose: .assertionMethod).contains(again.office.issuer))
+    }
+
+    @Test("a did:webvh with witnesses resolves with their proofs, which are fetched only where the log names witnesses")
+    func witnessedDID() async throws {
+        let vectors = try JSONValue.parse(try Fixtures.bytes("did-webvh/did-webvh.json")).array("valid")
+        let vector = try #require(vectors.first { $0["name"] == "witness-threshold/ts" })
+        let did = try WebDID(parsing: try vector.string("did"))
+        let proofs = Array(try vector.string("witness").utf8)
+        let log = Array(try vector.string("log").utf8)
+        func resolve(_ file: [UInt8]?) async throws(DocumentError) -> (ResolvedDID, fetches: Int) {
+            let documents = ScriptedDocuments()
+            documents.documents.withLock {
+                $0[did.url] = log
+                $0[did.witnessURL] = file
+            }
+            let found = try await DIDResolver(fetcher: documents, clock: ManualClock().clock).resolve(did.string)
+            return (found, documents.count.withLock { $0 })
+        }
+        let found = try await resolve(proofs)
+        #expect(found.0.versionID == (try vector.string("versionId")) && found.fetches == 2)
+        for (file, code) in [(nil, .unresolvedDID), (Array("[]".utf8), .badLog), (log, .badLog)]
+            as [([UInt8]?, DocumentError.Code)]
+        {
+            do throws(DocumentError) {
+                _ = try await resolve(file)
+                Issue.record("it resolved without its witnesses")
+            } catch {
+                #expect(error.code == code)
+            }
+        }
     }
 
     @Test("a name that leads to a private address, a redirect there, and a document of 100 MB are refused")
@@ -348,9 +379,11 @@ struct CredentialRoutesTests {
                 ["audience": "https://shop.example", "nonce": "n-2", "form": "vc+jwt"]
             )
             let presentation = try whole.json.value("presentation")
-            func verify(_ challenge: String, _ domain: String = "https://shop.example") async throws -> (
-                Int, JSONValue?
-            ) {
+            func verify(
+                _ presentation: JSONValue,
+                _ challenge: String,
+                _ domain: String = "https://shop.example"
+            ) async throws -> (Int, JSONValue?) {
                 let answer = try await node.call(
                     .POST,
                     "/presentations/verify",
@@ -361,9 +394,19 @@ struct CredentialRoutesTests {
                 )
                 return (answer.status, answer.json["code"])
             }
-            #expect(try await verify("n-2") == (200, nil))
-            #expect(try await verify("n-3") == (400, "wrong-challenge"))
-            #expect(try await verify("n-2", "https://evil.example") == (400, "wrong-domain"))
+            #expect(try await verify(presentation, "n-2") == (200, nil))
+            #expect(try await verify(presentation, "n-3") == (400, "wrong-challenge"))
+            #expect(try await verify(presentation, "n-2", "https://evil.example") == (400, "wrong-domain"))
+            // The same as one JWT.
+            let bare = try await node.call(
+                .POST,
+                path + "/present",
+                ["audience": "https://shop.example", "nonce": "n-2", "form": "vp+jwt"]
+            )
+            let jwt = try bare.json.value("presentation")
+            #expect(try await verify(jwt, "n-2") == (200, nil))
+            #expect(try await verify(jwt, "n-3") == (400, "wrong-challenge"))
+            #expect(try await verify(jwt, "n-2", "https://evil.example") == (400, "wrong-domain"))
             let revoked = try await node.call(
                 .POST,
                 "/credentials/status",
@@ -373,7 +416,8 @@ struct CredentialRoutesTests {
                 ]
             )
             #expect(revoked.status == 200)
-            #expect(try await verify("n-2") == (400, "revoked"))
+            #expect(try await verify(presentation, "n-2") == (400, "revoked"))
+            #expect(try await verify(jwt, "n-2") == (400, "revoked"))
             #expect(
                 try await node.call(
                     .POST,

@@ -12,6 +12,8 @@ struct JSONLDReader {
 
     private(set) var quads: [RDFQuad] = []
     private var blankCount = 0
+    /// The `@context` of the document, or the credential in a presentation, that is being read.
+    private var documentContext: JSONValue?
     /// Which named nodes were described, by graph and name.
     private var described: Set<[UInt8]> = []
 
@@ -19,6 +21,7 @@ struct JSONLDReader {
     static func quads(of document: JSONObject) throws(DocumentError) -> [RDFQuad] {
         var reader = JSONLDReader()
         let context = try JSONLDContext.named(document["@context"])
+        reader.documentContext = document["@context"]
         _ = try reader.node(document, context, graph: nil, carriesContext: true)
         return reader.quads
     }
@@ -32,7 +35,9 @@ struct JSONLDReader {
         carriesContext: Bool = false
     ) throws(DocumentError) -> RDFQuad.Term {
         guard carriesContext || object["@context"] == nil else {
-            throw Self.refuse("`@context` has no place inside a document, save at a credential in a presentation")
+            throw Self.refuse(
+                "`@context` has no place inside a document, save at a credential in a presentation, and repeated in a proof"
+            )
         }
         let subject = try subject(object, graph: graph, members: object.count - (object["@context"] == nil ? 0 : 1))
         let types = try Self.strings(object["type"], "type")
@@ -143,9 +148,14 @@ struct JSONLDReader {
         let name = newBlank()
         if case .nothing = term.inside {
             let own = try JSONLDContext.named(nested["@context"])
+            let outer = documentContext
+            documentContext = nested["@context"]
             _ = try node(nested, own, graph: name, carriesContext: true)
+            documentContext = outer
         } else {
-            _ = try node(nested, inner, graph: name)
+            // A proof over JCS repeats its document's contexts. The same ones once more change no term: all are protected.
+            let repeats = nested["@context"] != nil && nested["@context"] == documentContext
+            _ = try node(nested, inner, graph: name, carriesContext: repeats)
         }
         return name
     }
