@@ -183,7 +183,8 @@ struct AnchorStore: Sendable {
         }
     }
 
-    /// The anchors that were confirmed last, one for each agent and registry, the eldest agents first.
+    /// The anchors that stand now, one for each agent and registry, in the order of their numbers: of one account's transactions
+    /// the chain carries out the one with the highest nonce last, whatever the clock said.
     /// - Parameter agent: of that one alone.
     func confirmed(agent: String?, limit: Int) async throws -> [Anchor] {
         try await database.read { connection in
@@ -191,7 +192,7 @@ struct AnchorStore: Sendable {
                 """
                 SELECT \(Self.columns) FROM chain_anchors a WHERE state = 'confirmed' AND (? IS NULL OR agent = ?)
                     AND NOT EXISTS (SELECT 1 FROM chain_anchors b WHERE b.agent = a.agent AND b.chain = a.chain
-                        AND b.registry = a.registry AND b.state = 'confirmed' AND (b.at, b.id) > (a.at, a.id))
+                        AND b.registry = a.registry AND b.state = 'confirmed' AND b.nonce > a.nonce)
                 ORDER BY chain, registry, length(token), token LIMIT ?
                 """,
                 .optional(agent),
