@@ -60,6 +60,12 @@ enum Main {
             try await PaidCallBenchmark().run()
         },
         Benchmark(
+            "own-mint",
+            "Calls a second sold for ecash of the node's own mint, 32 clients: locked beforehand, and redeemed before each call."
+        ) {
+            try await OwnMintBenchmark().run()
+        },
+        Benchmark(
             "gateway-cost",
             "What an unpriced call through a node's gateway takes longer than a direct one, one client."
         ) {

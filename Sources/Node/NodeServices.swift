@@ -286,6 +286,8 @@ struct NodeServices: Sendable {
         gateway.logOrigin = logOrigin
         gateway.lightningNetwork = LightningNetwork(rawValue: configuration.network.rawValue) ?? .mainnet
         gateway.rates = try PriceRates(configuration.mintRates.map { "\($0.key)=\($0.value)" })
+        gateway.rateSource = configuration.rates?.source
+        gateway.rateBounds = configuration.rates?.bounds ?? RateBounds()
         gateway.publicOrigins = [configuration.publicURL]
         let networks = try configuration.upstreamNetworks.map { text throws(ConfigurationError) in
             guard let network = IPNetwork(text) else {

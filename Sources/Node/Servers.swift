@@ -85,6 +85,7 @@ enum Servers {
             quickAnswers: quickAnswers,
             webSockets: webSockets
         )
+        door.headSeconds = configuration.headSeconds
         door.isForeign = { gateway.sells(at: $0) }
         door.webSocketGate = gateway.webSocketGate
         guard let certificate else { return door.builder }

@@ -1,9 +1,10 @@
-"""Passports in their other forms across implementations: `pyld` + `cryptography` (eddsa-rdfc-2022), `joserfc` (vc+jwt) and
+"""Passports in their other forms across implementations: `pyld` + `cryptography` (eddsa-rdfc-2022), `joserfc` (vc+jwt, vp+jwt) and
 `sd-jwt` (dc+sd-jwt with key binding). Each side issues what the other verifies, and refuses what was changed."""
 
 import base64
 import hashlib
 import json
+import time
 import uuid
 from datetime import datetime, timedelta, timezone
 
@@ -111,6 +112,14 @@ def p256_did(key):
     return "did:key:z" + di.base58(bytes([0x80, 0x24]) + point)
 
 
+def verified_jwt(token, kind, signer):
+    """What a token says, signed by the did:key that stands under `signer` in it."""
+    did = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))[signer]
+    found = jws.deserialize_compact(token, OKPKey.import_key(edwards_jwk(did)), algorithms=["EdDSA", "Ed25519"])
+    equal(found.headers()["typ"], kind, "the type")
+    return json.loads(found.payload)
+
+
 def our_documents(world):
     node = world.node("issuer", "mint.enabled=false", "lightning.backend=none")
     node.run("agent", "register", "planner", "--capability", "pay,invoke", "--spend-limit", "5000sat/day",
@@ -130,6 +139,14 @@ def our_documents(world):
         found = jws.deserialize_compact(token, OKPKey.import_key(edwards_jwk(issuer)), algorithms=["EdDSA", "Ed25519"])
         equal(found.headers()["typ"], "vc+jwt", "the type")
         equal(json.loads(found.payload)["credentialSubject"]["agentName"], "planner", "the claims")
+    with world.step("joserfc verifies our vp+jwt, and the passport in it"):
+        shown = node.run("passport", "present", "planner", "--form", "vp+jwt", "--audience", AUDIENCE, "--nonce", NONCE)
+        found = verified_jwt(shown["presentation"], "vp+jwt", "holder")
+        equal((found["aud"], found["nonce"], found["type"]), (AUDIENCE, NONCE, ["VerifiablePresentation"]), "the claims")
+        [item] = found["verifiableCredential"]
+        inner = verified_jwt(item["id"].removeprefix("data:application/vc+jwt,"), "vc+jwt", "issuer")
+        equal(inner["credentialSubject"]["id"], found["holder"], "whose passport it is")
+        holds(world, shown["presentation"], "--audience", AUDIENCE, "--nonce", NONCE)
     with world.step("sd-jwt verifies what our agent shows, and for whom"):
         shown = node.run("passport", "present", "planner", "--claims", "agentName,capability:pay", "--audience", AUDIENCE,
                          "--nonce", NONCE)["presentation"]
@@ -196,6 +213,18 @@ def their_documents(world):
         holds(world, token)
         head, payload, signature = token.split(".")
         refused(world, ".".join([head, payload[:-8] + ("A" if payload[-8] != "A" else "B") + payload[-7:], signature]))
+    with world.step("we verify joserfc's vp+jwt, for this verifier and nonce alone"):
+        holder = OKPKey.import_key(edwards_jwk(subject_did) | {"d": b64(subject.private_bytes_raw())})
+        enveloped = {"@context": V2, "type": "EnvelopedVerifiableCredential", "id": f"data:application/vc+jwt,{token}"}
+        payload = {"@context": [V2], "type": ["VerifiablePresentation"], "holder": subject_did, "iss": subject_did,
+                   "verifiableCredential": [enveloped], "aud": AUDIENCE, "nonce": NONCE, "iat": int(time.time())}
+        header = {"alg": "EdDSA", "typ": "vp+jwt", "cty": "vp", "kid": f"{subject_did}#{subject_did[8:]}"}
+        shown = jws.serialize_compact(header, json.dumps(payload).encode(), holder, algorithms=["EdDSA"])
+        holds(world, shown, "--audience", AUDIENCE, "--nonce", NONCE)
+        refused(world, shown, "--audience", AUDIENCE, "--nonce", "another")
+        refused(world, shown, "--audience", "https://evil.example", "--nonce", NONCE)
+        stolen = jws.serialize_compact(header | {"kid": f"{did}#{did[8:]}"}, json.dumps(payload).encode(), key, algorithms=["EdDSA"])
+        refused(world, stolen, "--audience", AUDIENCE, "--nonce", NONCE)
     with world.step("we verify sd-jwt's passport with key binding"):
         private = ec.generate_private_key(ec.SECP256R1())
         p256 = p256_did(private)

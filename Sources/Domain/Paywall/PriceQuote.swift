@@ -139,6 +139,22 @@ extension PriceRule {
         return charge(quote, measured: measured, used: used)
     }
 
+    /// How many whole seconds of a call an amount pays for, beside the fixed part and the call itself: what a WebSocket that is
+    /// sold by the second may be open for.
+    /// - Returns: 0 where it does not pay for one; nil where seconds cost nothing, or are priced by tiers.
+    public func secondsPaid(by amount: UInt64) -> UInt64? {
+        guard let meter = metering?.meters.first(where: { $0.measure == .seconds }), meter.tiers.count == 1,
+            meter.tiers[0].amount > 0
+        else { return nil }
+        var left = amount
+        let calls = metering?.meters.first { $0.measure == .calls }?.cost(1) ?? 0
+        for part in [price.amount, calls] {
+            guard left >= part else { return 0 }
+            left -= part
+        }
+        return UInt64(clamping: UInt128(left) * UInt128(meter.per) / UInt128(meter.tiers[0].amount))
+    }
+
     /// Whether a quote depends on who asks: free calls, or tiers by what was used in a period.
     public var dependsOnCaller: Bool {
         freeCallsPerDay != nil || metering?.meters.contains { $0.period != nil } == true

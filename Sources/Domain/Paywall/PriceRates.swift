@@ -23,6 +23,12 @@ public struct PriceRates: Sendable, Equatable {
         }
     }
 
+    /// - Parameter msat: millisatoshis in one of the unit, at least 1; nil for no rate. `sat` and `msat` stay what they are.
+    mutating func set(_ unit: String, msat: UInt64?) {
+        guard unit != "sat", unit != "msat" else { return }
+        msatPerUnit[unit] = msat
+    }
+
     /// The price in millisatoshis; exact.
     /// - Throws: ``PriceError`` `bad-rate` without a rate, `bad-amount` above ``Price/maximumAmount``.
     public func msat(_ price: Price) throws(PriceError) -> UInt64 {

@@ -129,7 +129,8 @@ public struct JWS: Sendable {
             let header = (try? JSONValue.parse(head))?.objectValue
         else { throw malformed }
         let name = header["alg"]?.stringValue ?? ""
-        guard let algorithm = JWSAlgorithm(rawValue: name) else {
+        // RFC 9864 names the curve; RFC 8037's name, of which Ed25519 alone is known here, stays good.
+        guard let algorithm = JWSAlgorithm(rawValue: name == "Ed25519" ? "EdDSA" : name) else {
             throw DocumentError(.unsupportedProof, "tokens signed with \"\(name.prefix(20))\" are not accepted")
         }
         guard header["crit"] == nil else {

@@ -11,7 +11,12 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case tlsKey = "http.tlsKey"
     case behindProxy = "http.behindProxy"
     case maximumConnections = "http.maximumConnections"
+    case headSeconds = "http.headSeconds"
     case upstreamNetworks = "gateway.upstreamNetworks"
+    case rateSource = "gateway.rateSource"
+    case rateUnits = "gateway.rateUnits"
+    case rateMaximumAgeSeconds = "gateway.rateMaximumAgeSeconds"
+    case rateMaximumChangePercent = "gateway.rateMaximumChangePercent"
     case network
     case lightningBackend = "lightning.backend"
     case simulatedLightningURL = "lightning.simulatedURL"

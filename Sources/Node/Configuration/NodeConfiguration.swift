@@ -34,8 +34,12 @@ public struct NodeConfiguration: Sendable {
     public var behindProxy: String?
     /// Connections at once on the public address; nil: half of what the process may open, at most 2048.
     public var maximumConnections: Int?
+    /// How long a client may take over the head of a request, in seconds.
+    public var headSeconds: Int64
     /// Where upstreams of services may stand; empty for everywhere that services stand.
     public var upstreamNetworks: [String]
+    /// Where the gateway gets rates from beside `mint.rates`; nil where it asks nobody.
+    public var rates: RateSettings?
     public var network: Network
     public var lightning: LightningKind
     public var simulatedLightningURL: String
@@ -144,7 +148,9 @@ public struct NodeConfiguration: Sendable {
         tlsKeyPath = values.text(.tlsKey)
         behindProxy = values.text(.behindProxy)
         maximumConnections = try values.number(.maximumConnections, in: 8...65_536).map { Int($0) }
+        headSeconds = try values.number(.headSeconds, in: 1...120) ?? 10
         upstreamNetworks = values.list(.upstreamNetworks)
+        rates = try RateSettings(values)
         let backend = try values.choice(.lightningBackend) ?? LightningKind.simulated
         lightning = backend
         network = try LightningNodeSettings.network(values, for: backend)

@@ -61,7 +61,7 @@ enum OperatorProblem {
             403
         case .notFound, .mintUnknown: 404
         case .tokenSpent, .invoiceUnpaid, .invoiceExpired, .requestPaid: 409
-        case .mintUnreachable, .mintDishonest, .mintRefused, .paymentFailed, .serviceUnreachable: 502
+        case .mintUnreachable, .mintDishonest, .mintRefused, .paymentFailed, .serviceUnreachable, .refundKept: 502
         case .outcomeUnknown, .inboxFull: 503
         case .corrupt, .seedMismatch: 500
         default: 400

@@ -8,7 +8,7 @@ import Paywall
 final class DepositDesk: Sendable {
     private let invoices: any SellerInvoices
     private let store: SQLiteSessionStore
-    private let rates: PriceRates
+    private let rates: RateDesk
     private let throttle: InvoiceThrottle
     private let clock: WallClock
     private let logger: Logger
@@ -17,7 +17,7 @@ final class DepositDesk: Sendable {
     init(
         invoices: any SellerInvoices,
         store: SQLiteSessionStore,
-        rates: PriceRates,
+        rates: RateDesk,
         throttle: InvoiceThrottle,
         clock: WallClock,
         logger: Logger
@@ -39,7 +39,7 @@ final class DepositDesk: Sendable {
     }
 
     /// What a call takes of a session, in msat; nil where its unit has no rate.
-    func msat(_ price: Price) -> UInt64? { try? rates.msat(price) }
+    func msat(_ price: Price) -> UInt64? { try? rates.current.msat(price) }
 
     /// What one call costs at most, rounded up to a sat, and what a deposit is; nil where none can be asked for.
     func terms(_ price: Price, _ terms: SessionTerms) -> (unitSats: UInt64, depositSats: UInt64)? {

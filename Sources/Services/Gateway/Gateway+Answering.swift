@@ -339,7 +339,7 @@ extension Gateway {
             price: call.price.amount,
             unit: unit,
             askedAmount: try askedAmount(call.price, feePPK: highestFeePPK),
-            callSeconds: call.service.timeouts.totalSeconds
+            callSeconds: max(call.service.timeouts.totalSeconds, call.socketSeconds ?? 0)
         )
         var judged = try await judge(token, asked: asked, terms: mintTerms, isAccepted: isAccepted)
         if case .failure(let refusal) = judged.verdict, refusal.code == .unknownKeyset, isAccepted {

@@ -41,6 +41,13 @@ extension Gateway {
         }
         for rule in service.prices.rules where !rule.priceBeforehand.isFree {
             guard invoiceDesk.canSell(rule, pass: service.pass) else {
+                if rates.staleness(of: rule.price.unit) != nil {
+                    throw GatewayError(
+                        .invalidService,
+                        "\(rule.priceBeforehand) for \(rule.pathPattern) can't be asked for over Lightning now: the source of rates"
+                            + " (gateway.rateSource) gives none for \(rule.price.unit) that is recent enough; see the node's log."
+                    )
+                }
                 throw GatewayError(
                     .invalidService,
                     "\(rule.priceBeforehand) for \(rule.pathPattern) can't be asked for over Lightning: it needs a price in sat or"
@@ -55,10 +62,8 @@ extension Gateway {
         func refuse(_ message: String) -> GatewayError {
             GatewayError(.invalidService, "The price of \(rule.pathPattern): \(message)")
         }
-        if service.proxy.webSockets != nil, rule.metering != nil || rule.freeCallsPerDay != nil {
-            throw refuse(
-                "a service with WebSockets has fixed prices; a price buys a connection, or --websocket-seconds."
-            )
+        if let rules = service.proxy.webSockets, let fault = Self.webSocketFault(rule, rules: rules) {
+            throw refuse(fault)
         }
         if rule.freeCallsPerDay != nil, service.passport == nil {
             throw refuse("free calls are counted by passport, so the service must say whose it trusts (--trust).")
@@ -81,6 +86,7 @@ extension Gateway {
     }
 
     /// - Parameter refusal: why what was shown as payment does not count; nil where nothing was shown.
+    @inline(never)
     func challenge(_ call: IncomingCall, because refusal: CallRefusal? = nil) async throws -> Response {
         if let refusal = call.unavailable { throw refusal }
         let offered = offered(for: call)
@@ -111,7 +117,8 @@ extension Gateway {
                 preference: AcceptPayment(headerValues: call.headers[values: .acceptPayment])
             )
         } catch {
-            throw noEcash ?? error
+            // What ecash there is for the unit needs no rate; where nothing else is left, a rate may be what is missing.
+            throw rates.staleness(of: call.price.unit) ?? noEcash ?? error
         }
         var problem =
             refusal

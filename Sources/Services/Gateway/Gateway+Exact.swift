@@ -152,7 +152,7 @@ extension Gateway {
     ) async throws -> JudgedExact {
         let asset = try asset(of: payment, sale: sale)
         let timeout = ExactSale.timeoutSeconds(call.service)
-        let asked = try? asset.amount(of: call.price, rates: configuration.rates)
+        let asked = try? asset.amount(of: call.price, rates: rates.current)
         let url = resourceURL(of: call)
         let now = clock.now()
         return try await workers.run {

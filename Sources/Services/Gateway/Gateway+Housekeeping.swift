@@ -20,6 +20,7 @@ extension Gateway {
     /// Reads what is on disk and ends what a crash left open. Call it before the first request.
     public func start() async throws {
         try await load()
+        await rates.refreshIfDue()
         try await usage.recover()
         var recovered = 0
         while true {
@@ -101,6 +102,7 @@ extension Gateway {
     }
 
     private func housekeepOthers() async {
+        await rates.refreshIfDue()
         await attempt("mint terms") { await self.terms.refresh() }
         await attempt("abandoned calls") { try await self.endAbandoned() }
         await attempt("pending payments") { try await self.resolvePending() }
@@ -275,6 +277,7 @@ extension Gateway {
 
     /// Closes the connections to upstreams. Calls must have ended.
     public func shutdown() async {
+        await sockets.ended(withinSeconds: 5)
         await attempt("passes") { try await self.countPasses() }
         await registry.shutdown()
     }

@@ -32,19 +32,7 @@ extension Gateway {
         do {
             if let socket = call.socket {
                 let request = proxied(call, body: body, caller: claim.caller)
-                let response = try await open(socket, for: call, request: request) {
-                    let receipt = try await settle(
-                        claim,
-                        answer: nil,
-                        status: 101,
-                        digest: IntakeBody.emptyDigest,
-                        charge: nil,
-                        settlement: nil
-                    )
-                    lease.close()
-                    return receipt
-                }
-                return (response, "served")
+                return (try await open(socket, of: claim, lease: lease, call: call, request: request), "served")
             }
             let began = NIODeadline.now()
             let answer = try await call.upstream.call(proxied(call, body: body, caller: claim.caller))
@@ -92,7 +80,7 @@ extension Gateway {
         do {
             if let socket = call.socket {
                 let request = proxied(call, body: body, caller: caller)
-                return try await open(socket, for: call, request: request) { nil }
+                return try await open(socket, for: call, request: request, paidSeconds: nil) { _ in }
             }
             answer = try await call.upstream.call(proxied(call, body: body, caller: caller))
         } catch let failure as UpstreamFailure {
@@ -218,7 +206,7 @@ extension Gateway {
     /// Writes the end of a served call.
     /// - Parameter answer: to be kept for a repeated call, where there is room.
     /// - Returns: the receipt's JSON.
-    private func settle(
+    func settle(
         _ claim: ActiveClaim,
         answer: StoredAnswer?,
         status: Int,

@@ -103,7 +103,8 @@ extension Gateway {
             let identifier = L402Identifier(paymentHash: id, tokenID: [UInt8](repeating: 0, count: 32))
         else { throw SQLiteSessionStore.unknown }
         guard let msat = depositDesk?.msat(call.price), let unitMsat = depositDesk?.msat(unit(of: call)) else {
-            throw CallRefusal(.overloaded, "The price can't be told in satoshi now.", retryAfterSeconds: 30)
+            throw rates.staleness(of: call.price.unit)
+                ?? CallRefusal(.overloaded, "The price can't be told in satoshi now.", retryAfterSeconds: 30)
         }
         var call = call
         call.presented?.reference = Hex.encode(id)

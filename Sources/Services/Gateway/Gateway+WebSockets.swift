@@ -1,5 +1,4 @@
 internal import CanonicalJSON
-internal import Encodings
 internal import HTTPTypes
 internal import Hummingbird
 internal import Logging
@@ -76,7 +75,7 @@ final class WebSocketAttempt: Sendable {
     deinit {
         if let left = opened.withLock({ $0 }) {
             left.channel.close(promise: nil)
-            left.onEnd()
+            left.onEnd(.zero)
         }
     }
 }
@@ -160,18 +159,23 @@ extension Gateway {
 
     /// Asks the service's upstream for the WebSocket of a claimed call, and settles the call once it has taken it: then it is
     /// served.
+    /// - Parameters:
+    ///   - paidSeconds: how long it may be open; nil for no limit.
+    ///   - onEnd: told once how long it was open, where that is of consequence.
     /// - Throws: ``UpstreamFailure`` where it did not; the call is refunded.
     func open(
         _ socket: WebSocketAttempt,
         for call: IncomingCall,
         request: ProxiedRequest,
-        settle: () async throws -> [UInt8]?
+        paidSeconds: Int64?,
+        onEnd: @escaping @Sendable (TimeAmount) -> Void = { _ in },
+        settle: (inout HTTPFields) async throws -> Void
     ) async throws -> Response {
         let rules = call.service.proxy.webSockets ?? WebSocketRules()
         let taken = try await call.upstream.open(request, on: socket.eventLoop, rules: rules)
         var headers = HTTPFields()
         do {
-            if let receipt = try await settle() { headers[.agentReceipt] = Base64URL.encode(receipt) }
+            try await settle(&headers)
         } catch {
             taken.channel.close(promise: nil)
             throw error
@@ -182,7 +186,7 @@ extension Gateway {
         let lease = taken.lease
         let limits = WebSocketRelayLimits(
             frameBytes: Int(rules.frameBytes),
-            seconds: call.price.isFree ? nil : rules.paidSeconds,
+            seconds: paidSeconds,
             pingIntervalSeconds: rules.pingSeconds
         )
         socket.put(
@@ -191,7 +195,10 @@ extension Gateway {
                 end: taken.end,
                 headers: [],
                 limits: limits,
-                onEnd: { withExtendedLifetime((slot, lease)) {} }
+                onEnd: { open in
+                    onEnd(open)
+                    withExtendedLifetime((slot, lease)) {}
+                }
             )
         )
         return Response(status: .switchingProtocols, headers: headers)

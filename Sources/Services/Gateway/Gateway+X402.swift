@@ -124,7 +124,7 @@ extension Gateway {
     ) -> [X402.Requirements] {
         guard let sale = configuration.exact else { return [] }
         return sale.assets.compactMap { asset in
-            guard let amount = try? asset.amount(of: price, rates: configuration.rates), amount > 0 else {
+            guard let amount = try? asset.amount(of: price, rates: rates.current), amount > 0 else {
                 return nil
             }
             return asset.requirements(
@@ -207,6 +207,20 @@ extension Gateway {
 }
 
 extension Gateway {
+    /// What a seller should know of a service that is sold all the same: ways to pay that are not offered for some of its prices.
+    public func notes(on service: ServiceDefinition) -> [String] {
+        let over = offeredOverX402(by: service)
+        guard !over.isEmpty else { return [] }
+        let ways = PaymentDialect.allCases.filter { over.contains($0) }.map(\.rawValue).joined(separator: ", ")
+        return service.prices.rules.filter { $0.metering != nil }.map { rule in
+            let left = able(offered(by: service), at: rule, isMaximum: rule.quote().isMaximum, of: service)
+            let others = PaymentDialect.allCases.filter { left.contains($0) }.map(\.rawValue).joined(separator: ", ")
+            return
+                "\(rule.pathPattern) is not sold over x402 (\(ways)), as its price is by measure and x402 moves the whole of"
+                + " what was signed; it is sold over \(others)."
+        }
+    }
+
     /// Refuses to sell over x402 what can't be sold so.
     func requireSellableOverX402(_ service: ServiceDefinition) throws(GatewayError) {
         guard service.accepts?.contains(.x402Exact) ?? false else {
@@ -225,7 +239,7 @@ extension Gateway {
             )
         }
         for rule in service.prices.rules where !rule.priceBeforehand.isFree {
-            guard sale.canSell(rule.priceBeforehand, rates: configuration.rates) else {
+            guard sale.canSell(rule.priceBeforehand, rates: rates.current) else {
                 throw GatewayError(
                     .invalidService,
                     "\(rule.priceBeforehand) for \(rule.pathPattern) can't be asked for in a token: x402.assets tells what none is"

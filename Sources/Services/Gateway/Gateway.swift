@@ -37,6 +37,9 @@ public struct GatewayConfiguration: Sendable {
     public var maximumCalls = 2048
     /// What units are worth in millisatoshis: a price in another unit than sat and msat is asked over Lightning only with one.
     public var rates = PriceRates()
+    /// Where rates come from that are not in the table; nil where none do.
+    public var rateSource: (any RateSource)?
+    public var rateBounds = RateBounds()
     public var invoiceLimits = InvoiceLimits()
     /// Where upstreams may stand.
     public var upstreamPolicy = UpstreamPolicy()
@@ -64,6 +67,7 @@ public final class Gateway: Sendable {
     public let keys: PaywallKeys
     /// nil where nothing is sold over Lightning.
     let invoiceDesk: InvoiceDesk?
+    let rates: RateDesk
     let sessions: SQLiteSessionStore
     /// The same for sessions.
     let depositDesk: DepositDesk?
@@ -84,6 +88,8 @@ public final class Gateway: Sendable {
     let redemption = Turnstile()
     let limiter = RateLimiter()
     let slots: CallCount
+    /// WebSockets by the second.
+    let sockets = OpenSales()
     let keyTables = KeyTables()
     /// Passes for a time that were used once.
     let passes = OpenPasses()
@@ -127,12 +133,20 @@ public final class Gateway: Sendable {
         self.grants = grants
         usage = SQLiteUsageStore(database: database)
         keys = PaywallKeys(database: database, sealingKey: sealingKey, clock: clock)
+        let rates = RateDesk(
+            fixed: configuration.rates,
+            source: configuration.rateSource,
+            bounds: configuration.rateBounds,
+            clock: clock,
+            logger: logger
+        )
+        self.rates = rates
         let throttle = InvoiceThrottle(configuration.invoiceLimits)
         invoiceDesk = invoices.map {
             InvoiceDesk(
                 invoices: $0,
                 store: grants,
-                rates: configuration.rates,
+                rates: rates,
                 throttle: throttle,
                 clock: clock,
                 logger: logger
@@ -144,7 +158,7 @@ public final class Gateway: Sendable {
             DepositDesk(
                 invoices: $0,
                 store: sessions,
-                rates: configuration.rates,
+                rates: rates,
                 throttle: throttle,
                 clock: clock,
                 logger: logger
@@ -203,7 +217,14 @@ public final class Gateway: Sendable {
     /// - Parameter peerAddress: the client's address, for rate limits and `Forwarded`; nil where it isn't known.
     /// - Throws: only what ends the connection, such as a request that is not HTTP.
     public func respond(to request: Request, peerAddress: String?) async throws -> Response {
-        try await respond(to: request, peerAddress: peerAddress, socket: nil)
+        // A task keeps the memory of the deepest call that it ever made, and a connection has one task: it would hold tens of
+        // kilobytes as long as an answer that is only waiting, such as a stream of events, is open.
+        let call = Task.immediate { try await respond(to: request, peerAddress: peerAddress, socket: nil) }
+        return try await withTaskCancellationHandler {
+            try await call.value
+        } onCancel: {
+            call.cancel()
+        }
     }
 
     /// - Parameter socket: where the request asks for a WebSocket that can be passed on.

@@ -167,7 +167,10 @@ public struct GatewayRoutes: Sendable {
         _ = object.removeValue(forKey: "replace")
         let definition = try ServiceDefinition(json: .object(object))
         try await gateway.add(definition, replaces: replaces)
-        return Problem.json(definition.json, status: .created)
+        var answer = try definition.json.requireObject("the service")
+        let notes = gateway.notes(on: definition)
+        if !notes.isEmpty { answer["notes"] = .array(notes.map { .string($0) }) }
+        return Problem.json(.object(answer), status: .created)
     }
 
     private func totals() async throws -> JSONValue {
@@ -210,6 +213,15 @@ public struct GatewayRoutes: Sendable {
             "open": .integer(Int64(sessions.open)), "owedMsat": .string(String(sessions.owedMsat)),
             "failedReturns": .integer(Int64(sessions.failed)),
         ])
+        if let report = gateway.rates.report {
+            let units = report.units.map { unit in
+                var entry: JSONObject = ["unit": .string(unit.unit), "stale": .bool(unit.isStale)]
+                entry["msat"] = unit.msat.map { .string(String($0)) }
+                entry["at"] = unit.at.map { .string($0.rfc3339) }
+                return JSONValue.object(entry)
+            }
+            object["rates"] = .object(["source": .string(report.source), "units": .array(units)])
+        }
         object["offlineStopReason"] = gateway.offlineAcceptanceStop.map { .string($0) }
         return .object(object)
     }

@@ -15,7 +15,7 @@ final class InvoiceDesk: Sendable {
 
     private let invoices: any SellerInvoices
     private let store: any GrantStore
-    private let rates: PriceRates
+    private let rates: RateDesk
     private let throttle: InvoiceThrottle
     private let clock: WallClock
     private let logger: Logger
@@ -26,7 +26,7 @@ final class InvoiceDesk: Sendable {
     init(
         invoices: any SellerInvoices,
         store: any GrantStore,
-        rates: PriceRates,
+        rates: RateDesk,
         throttle: InvoiceThrottle,
         clock: WallClock,
         logger: Logger
@@ -58,9 +58,9 @@ final class InvoiceDesk: Sendable {
             guard !overflow else { return nil }
             units = sum
         case .seconds where isMetered: return nil
-        default: return (try? rates.msat(price)).flatMap { PassTerms(pass, msat: $0) }
+        default: return (try? rates.current.msat(price)).flatMap { PassTerms(pass, msat: $0) }
         }
-        guard let unitMsat = try? rates.msat(Price(amount: 1, unit: price.unit)) else { return nil }
+        guard let unitMsat = try? rates.current.msat(Price(amount: 1, unit: price.unit)) else { return nil }
         return PassTerms(units: units, unitMsat: unitMsat, price: price.amount)
     }
 

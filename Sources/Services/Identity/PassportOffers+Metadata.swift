@@ -33,7 +33,7 @@ extension PassportOffers {
                 "format": .string(configuration.format),
                 "cryptographic_binding_methods_supported": ["jwk", "did:key", "did:jwk"],
                 "credential_signing_alg_values_supported": [.string(form.cryptosuite?.rawValue ?? algorithm)],
-                "proof_types_supported": ["jwt": ["proof_signing_alg_values_supported": ["EdDSA"]]],
+                "proof_types_supported": ["jwt": ["proof_signing_alg_values_supported": ["EdDSA", "Ed25519"]]],
                 "credential_metadata": ["display": [["name": "Agent passport", "locale": "en"]]],
             ]
             switch form {

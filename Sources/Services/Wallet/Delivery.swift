@@ -6,6 +6,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
 internal import Paywall
+internal import Receipts
 internal import Storage
 
 extension Buyer {
@@ -149,6 +150,8 @@ extension Buyer {
         // Whether an earlier attempt may have been taken: then a refusal of this one does not speak for it.
         var mayBeTaken = !isFresh
         var why = "no answer"
+        // What the last answer said that the seller keeps of it.
+        var kept: RefundTable.Form?
         for attempt in 1...max(1, attempts) {
             var delay = min(10_000, 200 << min(attempt, 6))
             do {
@@ -163,6 +166,7 @@ extension Buyer {
                 // What an invoice paid is the seller's already, so there is nothing to doubt.
                 let sure = mayBeTaken && payment.invoice == nil ? meaning.afterUnknown : meaning
                 if let response = try await settle(call, payment, answer, sure) { return response }
+                kept = await keptRefund(call, payment, answer)
                 if case .wait(let seconds, let code) = meaning {
                     why = code
                     // Turned away at the door: this attempt was not taken.
@@ -170,7 +174,7 @@ extension Buyer {
                     delay = seconds.map { min(30, $0) * 1000 } ?? delay
                 }
             } catch let failure as SendFailure {
-                why = failure.message
+                (why, kept) = (failure.message, nil)
                 if failure.isUnsent, !mayHaveLeft, !payment.isPaidAhead {
                     try await close(payment, .refused, code: "unreachable")
                     throw WalletError(
@@ -199,9 +203,40 @@ extension Buyer {
             )
         }
         try await close(payment, .pending, code: why)
+        if let kept { throw Self.refundKept(payment, kept, because: why) }
         throw WalletError(
             .outcomeUnknown,
             "the seller does not say what became of the payment (\(why)); it stays open as \(payment.id) and is taken up again"
+        )
+    }
+
+    /// The form of a refund that is no token: the seller's signed word that it charged nothing, and keeps what was paid for the
+    /// same call. Its receipt is kept as evidence.
+    private func keptRefund(_ call: Call, _ payment: PaymentRecord, _ answer: Answer) async -> RefundTable.Form? {
+        guard let header = answer.header("agent-receipt"), let receipt = try? Receipt(header: header),
+            receipt.verdict().isValid, receipt.claims.outcome == .refunded,
+            let form = receipt.claims.settlement?.form.flatMap({ RefundTable.Form(rawValue: $0) }),
+            [.callRestored, .creditKept, .authorizationDropped].contains(form)
+        else { return nil }
+        await keepReceipt(payment, call, text: .header(header), responseDigest: nil)
+        return form
+    }
+
+    private static func refundKept(
+        _ payment: PaymentRecord,
+        _ form: RefundTable.Form,
+        because why: String
+    ) -> WalletError {
+        let what =
+            switch form {
+            case .creditKept: "what was paid is back in the credit that it came from, for any call of the service"
+            case .authorizationDropped: "it dropped the authorisation, which it will not settle"
+            default: "the payment is good for the same call once more, for 30 days"
+            }
+        return WalletError(
+            .refundKept,
+            "the service failed each time (\(why)), and the seller charged nothing: \(what). Its receipt is kept; the payment stays"
+                + " open as \(payment.id), and asking again with the idempotency key \(payment.idempotencyKey) shows the same one"
         )
     }
 

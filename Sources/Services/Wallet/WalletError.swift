@@ -56,6 +56,9 @@ public struct WalletError: Error, Sendable, CustomStringConvertible {
         public static let corrupt = Code(rawValue: "corrupt")
         /// The seller's answer cannot be understood, or asks for what this wallet will not do.
         public static let challengeUnusable = Code(rawValue: "challenge-unusable")
+        /// The service failed, the seller charged nothing, and what was paid is kept with it for the same call: nothing came back,
+        /// and nothing is lost.
+        public static let refundKept = Code(rawValue: "refund-kept")
         /// The seller did not take the payment; the proofs are back in the pool.
         public static let paymentRefused = Code(rawValue: "payment-refused")
         /// The service could not be reached; nothing was paid.

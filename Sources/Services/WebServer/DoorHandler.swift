@@ -29,15 +29,25 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private let door: HTTPDoor
+    private let deadline: HeadDeadline
     private let logger: Logger
     private var state = State.http
     /// Requests whose answer has not ended.
     private var openRequests = 0
     private var interim: Scheduled<Void>?
 
-    init(_ door: HTTPDoor, logger: Logger) {
+    init(_ door: HTTPDoor, deadline: HeadDeadline, logger: Logger) {
         self.door = door
+        self.deadline = deadline
         self.logger = logger
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        deadline.onLate = {
+            let (handler, context) = bound.value
+            handler.lateHead(context)
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -47,7 +57,13 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch (state, unwrapInboundIn(data)) {
+        let part = unwrapInboundIn(data)
+        switch part {
+        case .head: deadline.headCame()
+        case .end: deadline.requestEnded()
+        case .body: break
+        }
+        switch (state, part) {
         case (.http, .head(var head)):
             if let refusal = RequestTarget.settle(&head) {
                 // The answers to what came before it are lost: who sends this can't be trusted to cut requests as we do.
@@ -64,6 +80,15 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
             answer.send(on: context, closes: closes)
         default: break
         }
+    }
+
+    /// The client took too long over a head of which something came.
+    private func lateHead(_ context: ChannelHandlerContext) {
+        guard case .http = state, openRequests == 0 else {
+            context.close(promise: nil)
+            return
+        }
+        refuse(.lateHead, context)
     }
 
     private func receive(_ head: HTTPRequestHead, _ data: NIOAny, _ context: ChannelHandlerContext) {
@@ -240,6 +265,7 @@ final class DoorHandler: ChannelDuplexHandler, RemovableChannelHandler {
         do {
             let states = try pipeline.context(handlerType: HTTPConnectionStateHandler.self)
             let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            pipeline.removeHandler(deadline, promise: nil)
             removed = pipeline.removeHandler(context: states).and(pipeline.removeHandler(context: decoder)).map { _ in }
         } catch {
             return context.eventLoop.makeFailedFuture(error)

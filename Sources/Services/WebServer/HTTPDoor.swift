@@ -8,6 +8,9 @@ internal import Synchronization
 public struct HTTPDoor: Sendable {
     /// How long a connection may stay without a request, in seconds.
     public var idleTimeoutSeconds: Int64
+    /// How long a client may take over the head of a request, in seconds: from the beginning of a connection, later from the
+    /// head's first byte. Over it the answer is 408, and the connection ends.
+    public var headSeconds: Int64 = 10
     /// Connections at once. Over it a connection is still answered: 503 with `Retry-After`, then closed; only the
     /// `quickAnswers` are given there.
     public var maximumConnections: Int
@@ -42,6 +45,9 @@ public struct HTTPDoor: Sendable {
         self.continueAfterMilliseconds = continueAfterMilliseconds
     }
 
+    /// Connections that wait for the head of a request; over it the oldest of them ends.
+    public var maximumHalfOpen: Int { max(1, maximumConnections / 2) }
+
     /// The builder of an HTTP/1.1 server with this door.
     public var builder: HTTPServerBuilder {
         let connections = ConnectionCount()
@@ -53,7 +59,8 @@ public struct HTTPDoor: Sendable {
             responder: responder,
             configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds))
         )
-        return DoorChannel(http: http, door: self, connections: connections)
+        let halfOpen = HalfOpenConnections(limit: maximumHalfOpen)
+        return DoorChannel(http: http, door: self, connections: connections, halfOpen: halfOpen)
     }
 
     /// What is answered at once to a request without a body; nil where it goes the usual way.
@@ -94,6 +101,7 @@ struct DoorChannel: ServerChildChannel {
     let http: HTTP1Channel
     let door: HTTPDoor
     let connections: ConnectionCount
+    let halfOpen: HalfOpenConnections
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         setup(channel: channel, isOverLimit: enter(channel), logger: logger)
@@ -115,10 +123,13 @@ struct DoorChannel: ServerChildChannel {
                 return Value(channel: channel, http: nil)
             }
         }
-        return http.setup(channel: channel, logger: logger).flatMapThrowing { [door] value in
+        return http.setup(channel: channel, logger: logger).flatMapThrowing { [door, halfOpen] value in
             let pipeline = channel.pipeline.syncOperations
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            try pipeline.addHandler(DoorHandler(door, logger: logger), position: .after(decoder))
+            let deadline = HeadDeadline(door, halfOpen)
+            try pipeline.addHandler(deadline, position: .before(decoder))
+            let handler = DoorHandler(door, deadline: deadline, logger: logger)
+            try pipeline.addHandler(handler, position: .after(decoder))
             return Value(channel: channel, http: value)
         }
     }

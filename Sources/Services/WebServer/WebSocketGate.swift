@@ -47,15 +47,15 @@ public struct OpenedWebSocket: Sendable {
     /// For the answer 101, besides those of the handshake.
     public var headers: [(name: String, value: String)]
     public var limits: WebSocketRelayLimits
-    /// Called once, when both sides have ended or it was never passed on.
-    public var onEnd: @Sendable () -> Void
+    /// Called once, when both sides have ended or it was never passed on, with how long frames were passed on.
+    public var onEnd: @Sendable (TimeAmount) -> Void
 
     public init(
         channel: any Channel,
         end: NIOLoopBound<WebSocketRelayEnd>,
         headers: [(name: String, value: String)],
         limits: WebSocketRelayLimits,
-        onEnd: @escaping @Sendable () -> Void
+        onEnd: @escaping @Sendable (TimeAmount) -> Void
     ) {
         self.channel = channel
         self.end = end
@@ -66,7 +66,7 @@ public struct OpenedWebSocket: Sendable {
 
     func giveUp() {
         channel.close(promise: nil)
-        onEnd()
+        onEnd(.zero)
     }
 }
 

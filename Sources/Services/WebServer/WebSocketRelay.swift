@@ -15,17 +15,20 @@ final class WebSocketRelay {
     private let client: WebSocketRelayEnd
     private let server: WebSocketRelayEnd
     private let limits: WebSocketRelayLimits
-    private let onEnd: @Sendable () -> Void
+    private let onEnd: @Sendable (TimeAmount) -> Void
     private var timers: [Scheduled<Void>] = []
     private var heartbeats: RepeatedTask?
-    private var isEnding = false
+    private var began: NIODeadline?
+    /// When it was no longer what was sold: a side said goodbye, or was gone.
+    private var over: NIODeadline?
+    private var isEnding: Bool { over != nil }
     private var hasEnded = false
 
     init(
         client: WebSocketRelayEnd,
         server: WebSocketRelayEnd,
         limits: WebSocketRelayLimits,
-        onEnd: @escaping @Sendable () -> Void
+        onEnd: @escaping @Sendable (TimeAmount) -> Void
     ) {
         self.client = client
         self.server = server
@@ -37,6 +40,7 @@ final class WebSocketRelay {
     func begin(on eventLoop: any EventLoop) {
         client.relay = self
         server.relay = self
+        began = .now()
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         if let seconds = limits.seconds {
             timers.append(
@@ -99,7 +103,7 @@ final class WebSocketRelay {
         guard data.readableBytes == 0 || Self.isGoodbye(data) else {
             return broken(by: end, 1002, "the goodbye has a code that RFC 6455 does not allow")
         }
-        isEnding = true
+        over = over ?? .now()
         other.sayGoodbye(data)
         endSoon()
         // The answer goes back when the other side has given it; where it is gone already, at once.
@@ -147,7 +151,7 @@ final class WebSocketRelay {
 
     private func end(client clients: (UInt16, String), server servers: (UInt16, String)) {
         guard !isEnding else { return }
-        isEnding = true
+        over = .now()
         client.sayGoodbye(clients.0, clients.1)
         server.sayGoodbye(servers.0, servers.1)
         endSoon()
@@ -174,7 +178,8 @@ final class WebSocketRelay {
         for timer in timers { timer.cancel() }
         client.relay = nil
         server.relay = nil
-        onEnd()
+        let end = over ?? .now()
+        onEnd(end - (began ?? end))
     }
 
     private func beat() {

@@ -79,6 +79,11 @@ public struct WebSocketRefusal: Error, Sendable, Equatable {
         "Too many connections are open; try again shortly",
         retryAfterSeconds: 1
     )
+    static let lateHead = problem(
+        408,
+        "request-timeout",
+        "The head of the request did not come in time"
+    )
     static let tooManySockets = problem(
         503,
         "overloaded",

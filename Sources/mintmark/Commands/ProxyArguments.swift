@@ -25,7 +25,8 @@ struct ProxyArguments: ParsableArguments {
     @Option(help: "Calls in a row that an upstream does not answer before it gets none for a while (5).")
     var breakerFailures: Int64?
     @Option(help: "For how long at first, in seconds (2); doubled each time, up to ten times.") var breakerOpen: Int64?
-    @Flag(help: "Pass WebSockets on: the price buys a connection.") var websocket = false
+    @Flag(help: "Pass WebSockets on: the price buys a connection, or, as '1sat/s,max=600sat', seconds of it.")
+    var websocket = false
     @Option(
         help: ArgumentHelp(
             "Pass WebSockets on: the price buys so many seconds, then it is closed with the code 4402.",

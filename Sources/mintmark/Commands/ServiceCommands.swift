@@ -209,6 +209,7 @@ extension ServiceCommand {
             let info = try await node.call(.get, "/api/node")
             Output.line("\(name) is on sale at \(info.shown("publicURL"))/s/\(name)/")
             for host in proxy.host { Output.line("and at every path of \(host.lowercased())") }
+            for note in answer["notes"]?.arrayValue ?? [] { Output.line("Note: \(note.stringValue ?? "")") }
             if node.isTemporary { Output.line("Start the node to sell it: mintmark serve") }
         }
     }

@@ -112,6 +112,7 @@ struct PresentationTokenTests {
         let mac = Hashing.hmacSHA256(key: holder.did.publicKey, Array("\(macHeader).\(parts[1])".utf8))
         #expect(reasons(.string("\(macHeader).\(parts[1]).\(Base64URL.encode(mac))")) == [.unsupportedProof])
         #expect(try reasons(signed(header: ["alg": "ES256"])) == [.badSignature])
+        #expect(try reasons(signed(header: ["alg": "Ed25519"])) == [], "the same algorithm, by RFC 9864's name")
         let jwk = JSONValue.object(thief.did.jwk)
         for header: JSONObject in [
             ["jwk": jwk], ["jku": "https://evil.example"], ["x5c": ["AA"]], ["x5u": "https://evil.example"],

@@ -54,6 +54,29 @@ struct PriceMeterTests {
         #expect(tiers.cost(5, used: 20) == 0)
     }
 
+    @Test("GWY-14: the seconds that an amount pays for are the most that cost no more")
+    func secondsPaid() throws {
+        let even = try rule(1, [meter(.seconds, 3), meter(.calls, 2)])
+        #expect((0...15).map { even.secondsPaid(by: $0) } == [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4])
+        #expect(try rule(0, [meter(.seconds, 1, per: 60)]).secondsPaid(by: 2) == 120)
+        #expect(try rule(0, [meter(.seconds, 0)]).secondsPaid(by: 2) == nil)
+        #expect(try rule(0, [meter(.responseBytes, 1)]).secondsPaid(by: 2) == nil)
+        #expect(try rule(5, []).secondsPaid(by: 2) == nil)
+        let most = try rule(0, [meter(.seconds, 1, per: Price.maximumAmount)], maximum: Price.maximumAmount)
+        #expect(most.secondsPaid(by: Price.maximumAmount) == .max)
+        var random = SeededRandom(seed: 14)
+        for _ in 0..<500 {
+            let cost = UInt64.random(in: 1...50, using: &random)
+            let per = UInt64.random(in: 1...50, using: &random)
+            let amount = UInt64.random(in: 0...1000, using: &random)
+            let rule = try rule(0, [meter(.seconds, cost, per: per)], maximum: 5000)
+            let seconds = try #require(rule.secondsPaid(by: amount))
+            let meter = try #require(rule.metering?.meters.first)
+            #expect(meter.cost(seconds) <= amount)
+            #expect(meter.cost(seconds + 1) > amount)
+        }
+    }
+
     @Test("PRC-3: one call of many costs what its pieces cost, but for the rounding, and never overflows")
     func properties() throws {
         var random = SeededRandom(seed: 3)

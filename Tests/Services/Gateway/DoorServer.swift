@@ -46,11 +46,12 @@ func withDoor<T: Sendable>(
 /// A seller behind a door, in front of an upstream at `upstreamPort`.
 func withDoorSeller<T: Sendable>(
     upstream upstreamPort: Int,
+    sellsOverLightning: Bool = false,
     configure: (inout GatewayConfiguration) -> Void = { _ in },
     service: @escaping @Sendable (inout ServiceDefinition) -> Void = { _ in },
     _ body: @escaping @Sendable (TestNode, Int) async throws -> T
 ) async throws -> T {
-    let node = try TestNode(configure: configure)
+    let node = try TestNode(sellsOverLightning: sellsOverLightning, configure: configure)
     try await node.start()
     do {
         try await node.sell(upstream: upstreamPort, configure: service)

@@ -32,6 +32,7 @@ struct LightningConformance {
         try await paymentsMoveMoneyOnce()
         try await manyCallsAreOnePayment()
         try await invoicesArePaidOnce()
+        try await openInvoicesAreForWhatThePayerSays()
         try await failuresMoveNothingAndMayBeTriedAgain()
         try await invoicesOfOthersAreRefused()
         try await nobodyPaysThemselves()
@@ -157,6 +158,54 @@ struct LightningConformance {
             Issue.record("an invoice was paid twice")
         }
         #expect(try await balances() == before)
+    }
+
+    /// One without an amount is paid what the payer says, once, and is refused where it says nothing, or says it of another.
+    func openInvoicesAreForWhatThePayerSays() async throws {
+        guard payee.abilities.takesOpenInvoices else {
+            let error = await #expect(throws: LightningError.self) {
+                try await payee.createInvoice(amountMsat: nil, description: "open", expirySeconds: 600)
+            }
+            #expect(error?.code == .unsupported)
+            return
+        }
+        let before = try await balances()
+        let open = try await payee.createInvoice(amountMsat: nil, description: "open", expirySeconds: 600)
+        #expect((open.amountMsat ?? 0) == 0)
+        #expect(try await payee.invoiceStatus(paymentHash: open.paymentHash) == .unpaid)
+        let named = try await invoice(40 * step)
+        let refused: [(BOLT11Invoice, UInt64?, LightningError.Code)] = [
+            (open, nil, .amountRequired), (open, 0, .invalidRequest),
+            (open, LightningLimits.maximumAmountMsat + step, .invalidRequest), (named, 40 * step, .invalidRequest),
+        ]
+        for (invoice, amount, code) in refused {
+            let error = await #expect(throws: LightningError.self) {
+                try await payer.pay(invoice: invoice, openAmountMsat: amount, maximumFeeMsat: maximumFeeMsat)
+            }
+            #expect(error?.code == code, "\(amount ?? 0)")
+        }
+        #expect(try await payer.paymentStatus(paymentHash: open.paymentHash) == nil)
+        #expect(try await balances() == before)
+
+        let amount = 321 * step
+        let outcome = try await payer.pay(invoice: open, openAmountMsat: amount, maximumFeeMsat: maximumFeeMsat)
+        guard case .settled(let preimage, let fee) = outcome else {
+            Issue.record("the payment is \(outcome), not settled")
+            return
+        }
+        #expect(Hashing.sha256(preimage) == open.paymentHash)
+        let after = try await balances()
+        #expect(after.payer == before.payer - amount - fee)
+        #expect(after.payee == before.payee + amount)
+        guard case .paid(amount, _) = try await payee.invoiceStatus(paymentHash: open.paymentHash) else {
+            Issue.record("the invoice is not paid with what the payer said")
+            return
+        }
+        #expect(try await payer.paymentStatus(paymentHash: open.paymentHash) == outcome)
+        // Another amount is no other payment.
+        let again = try await payer.pay(invoice: open, openAmountMsat: 2 * amount, maximumFeeMsat: maximumFeeMsat)
+        #expect(again == outcome)
+        #expect(try await balances() == after)
     }
 
     func failuresMoveNothingAndMayBeTriedAgain() async throws {

@@ -25,6 +25,7 @@ final class StandInAccount: Sendable {
         var made: [(hash: [UInt8], made: Made)] = []
         var settled: [Settled] = []
         var paying: [[UInt8]: BOLT11Invoice] = [:]
+        var openAmounts: [[UInt8]: UInt64] = [:]
     }
 
     let backend: EmbeddedBackend
@@ -41,7 +42,8 @@ final class StandInAccount: Sendable {
     func balanceMsat() async -> UInt64 { (try? await backend.balanceMsat()) ?? 0 }
 
     /// - Throws: what the simulated network refuses.
-    func make(_ amountMsat: UInt64, _ description: String, _ expirySeconds: UInt64) async throws -> BOLT11Invoice {
+    /// - Parameter amountMsat: nil where the payer says it.
+    func make(_ amountMsat: UInt64?, _ description: String, _ expirySeconds: UInt64) async throws -> BOLT11Invoice {
         // The simulated network puts a notice of its own before the text.
         let text = String(decoding: description.utf8.suffix(LightningLimits.maximumDescriptionBytes), as: UTF8.self)
         let invoice = try await backend.createInvoice(
@@ -98,9 +100,27 @@ final class StandInAccount: Sendable {
         return (state.withLock { $0.paying[hash] }, outcome)
     }
 
-    func paid(_ invoice: BOLT11Invoice, _ maximumFeeMsat: UInt64) async throws -> PaymentOutcome {
-        state.withLock { $0.paying[invoice.paymentHash] = invoice }
-        return try await backend.pay(invoice: invoice, maximumFeeMsat: maximumFeeMsat)
+    func paid(
+        _ invoice: BOLT11Invoice,
+        _ maximumFeeMsat: UInt64,
+        openAmountMsat: UInt64? = nil
+    ) async throws -> PaymentOutcome {
+        state.withLock {
+            $0.paying[invoice.paymentHash] = invoice
+            $0.openAmounts[invoice.paymentHash] = openAmountMsat
+        }
+        return try await backend.pay(
+            invoice: invoice,
+            openAmountMsat: openAmountMsat,
+            maximumFeeMsat: maximumFeeMsat
+        )
+    }
+
+    /// What an invoice is, or was, paid with.
+    func amountMsat(of invoice: BOLT11Invoice?) -> UInt64 {
+        guard let invoice else { return 0 }
+        if let named = invoice.amountMsat, named > 0 { return named }
+        return state.withLock { $0.openAmounts[invoice.paymentHash] ?? 0 }
     }
 
     /// Waits, as long as the payment is pending.

@@ -61,8 +61,9 @@ struct StandInCoreLightning: Sendable {
     private func makeInvoice(_ body: JSONObject) async -> StandInAnswer {
         do {
             _ = try body.string("label")
+            let isOpen = body["amount_msat"]?.stringValue == "any"
             let invoice = try await account.make(
-                try body.uint64("amount_msat"),
+                isOpen ? nil : try body.uint64("amount_msat"),
                 try body.string("description"),
                 try body.uint64("expiry")
             )
@@ -113,7 +114,7 @@ struct StandInCoreLightning: Sendable {
             "payment_hash": .string(Hex.encode(hash)), "created_index": 1,
             "created_at": .integer(account.clock.now().secondsSince1970),
         ]
-        let amount = found.invoice?.amountMsat ?? 0
+        let amount = account.amountMsat(of: found.invoice)
         switch found.outcome {
         case .pending: pay["status"] = "pending"
         case .settled(let preimage, let fee):
@@ -149,10 +150,15 @@ struct StandInCoreLightning: Sendable {
             return Self.error(500, 219, "Already paid this invoice successfully")
         }
         if invoice.isExpired(at: account.clock.now()) { return Self.error(500, 207, "Invoice expired") }
-        guard let first = try? await account.paid(invoice, limit) else {
+        let open = try? body.optionalUInt64("amount_msat")
+        guard (open == nil) == ((invoice.amountMsat ?? 0) > 0) else {
+            return Self.error(500, -32602, open == nil ? "amount_msat required" : "unnecessary amount_msat")
+        }
+        guard let first = try? await account.paid(invoice, limit, openAmountMsat: open) else {
             return Self.error(500, -1, "the call was lost")
         }
-        return answer(first == .pending ? await account.end(of: hash) : first, amountMsat: invoice.amountMsat ?? 0)
+        let amount = account.amountMsat(of: invoice)
+        return answer(first == .pending ? await account.end(of: hash) : first, amountMsat: amount)
     }
 
     private func answer(_ outcome: PaymentOutcome, amountMsat: UInt64) -> StandInAnswer {

@@ -62,8 +62,9 @@ struct StandInLND: Sendable {
 
     private func makeInvoice(_ body: JSONObject) async -> StandInAnswer {
         do {
+            let value = try LNDWire.integer(body, "value_msat")
             let invoice = try await account.make(
-                try LNDWire.integer(body, "value_msat"),
+                value == 0 ? nil : value,
                 try body.string("memo"),
                 try LNDWire.integer(body, "expiry")
             )
@@ -120,7 +121,7 @@ struct StandInLND: Sendable {
     private func payment(_ hash: [UInt8], _ invoice: BOLT11Invoice?, _ outcome: PaymentOutcome) -> JSONValue {
         var json: JSONObject = [
             "payment_hash": .string(Hex.encode(hash)), "payment_request": .string(invoice?.text ?? ""),
-            "value_msat": .string(String(invoice?.amountMsat ?? 0)), "fee_msat": "0", "fee_sat": "0",
+            "value_msat": .string(String(account.amountMsat(of: invoice))), "fee_msat": "0", "fee_sat": "0",
             "payment_preimage": .string(String(repeating: "0", count: 64)), "failure_reason": "FAILURE_REASON_NONE",
         ]
         switch outcome {
@@ -154,8 +155,14 @@ struct StandInLND: Sendable {
         if Hex.encode(invoice.payeeNodeID) == (await account.nodeID()) {
             return Self.streamError(500, 2, "self-payments not allowed")
         }
+        let open = try? LNDWire.integer(body, "amt_msat")
+        guard (open == nil) == ((invoice.amountMsat ?? 0) > 0) else {
+            let which =
+                open == nil ? "must be specified when paying a zero" : "must not be specified when paying a non-zero"
+            return Self.streamError(500, 2, "amount \(which) amount invoice")
+        }
         do {
-            _ = try await account.paid(invoice, limit)
+            _ = try await account.paid(invoice, limit, openAmountMsat: open)
         } catch {
             return Self.streamError(500, 2, "invoice expired. Valid until \(invoice.expiresAt)")
         }

@@ -58,13 +58,13 @@ struct StandInPhoenixd: Sendable {
             return .text(400, "Request parameter description is too long (max 128 characters)")
         }
         do {
-            let sat = UInt64(form["amountSat"] ?? "") ?? 0
+            let sat = form["amountSat"].map { UInt64($0) ?? 0 }
             let expiry = UInt64(form["expirySeconds"] ?? "") ?? 3600
-            let invoice = try await account.make(sat * 1000, description, expiry)
+            let invoice = try await account.make(sat.map { $0 * 1000 }, description, expiry)
             return .json(
                 200,
                 [
-                    "amountSat": JSONValue(sat), "paymentHash": .string(Hex.encode(invoice.paymentHash)),
+                    "amountSat": JSONValue(sat ?? 0), "paymentHash": .string(Hex.encode(invoice.paymentHash)),
                     "serialized": .string(invoice.text),
                 ]
             )
@@ -104,7 +104,7 @@ struct StandInPhoenixd: Sendable {
             json["isPaid"] = true
             json["preimage"] = .string(Hex.encode(preimage))
             json["fees"] = JSONValue(fee)
-            json["sent"] = JSONValue(((found.invoice?.amountMsat ?? 0) + fee) / 1000)
+            json["sent"] = JSONValue((account.amountMsat(of: found.invoice) + fee) / 1000)
             json["completedAt"] = .integer(now)
         }
         return .json(200, .object(json))
@@ -121,14 +121,20 @@ struct StandInPhoenixd: Sendable {
         case .failed?, nil: break
         }
         // It takes no limit of the caller's.
-        guard let first = try? await account.paid(invoice, .max / 2) else { return .text(500, "the call was lost") }
+        let open = form["amountSat"].flatMap { UInt64($0) }.map { $0 * 1000 }
+        guard open != nil || (invoice.amountMsat ?? 0) > 0 else {
+            return .text(400, "the invoice does not have an amount")
+        }
+        guard let first = try? await account.paid(invoice, .max / 2, openAmountMsat: open) else {
+            return .text(500, "the call was lost")
+        }
         switch first == .pending ? await account.end(of: hash) : first {
         case .pending: return .text(500, "timed out")
         case .settled(let preimage, let fee):
             return .json(
                 200,
                 [
-                    "type": "payment_sent", "recipientAmountSat": JSONValue((invoice.amountMsat ?? 0) / 1000),
+                    "type": "payment_sent", "recipientAmountSat": JSONValue(account.amountMsat(of: invoice) / 1000),
                     "routingFeeSat": JSONValue(fee / 1000), "paymentId": "0b9b0c8a-0000-4000-8000-000000000000",
                     "paymentHash": .string(Hex.encode(hash)), "paymentPreimage": .string(Hex.encode(preimage)),
                 ]

@@ -40,6 +40,10 @@ final class ForeignSeller: Sendable {
         case turnAway
         /// The service itself has nothing there.
         case notFound
+        /// One of ours whose upstream failed: 502 with a receipt that says refunded, in this form.
+        case failed(form: String)
+        /// The same, with a receipt that somebody wrote over.
+        case failedWithForgedReceipt(form: String)
     }
 
     struct State {
@@ -99,6 +103,8 @@ final class ForeignSeller: Sendable {
         case .challengeAgain: return challenge()
         case .turnAway: return .answer(status: 429, headers: [("Retry-After", "1")])
         case .notFound: return .answer(status: 404, body: Array("nothing there".utf8))
+        case .failed(let form): return RefundingAnswer.make(request, form: form, isForged: false)
+        case .failedWithForgedReceipt(let form): return RefundingAnswer.make(request, form: form, isForged: true)
         case .serve: return serve(request, key, idempotencyKey)
         case .serveThenDrop:
             _ = serve(request, key, idempotencyKey)

@@ -1,5 +1,5 @@
 """A wallet that fetches its passport by OpenID4VCI 1.0. All that our node says is read by the models of PyPI's `openid4vci`,
-which also judges our wallet's proof as an issuer would; `joserfc` signs the proof; `sd-jwt`, `joserfc` and `pyld` verify what
+which also judges our wallet's proof as an issuer would; `joserfc` signs that; `sd-jwt`, `joserfc` and `pyld` verify what
 the wallet was given."""
 
 import json
@@ -7,7 +7,7 @@ import time
 import urllib.parse
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.jwk import OKPKey
 from jwcrypto.jwk import JWK
 from openid4vci.crypto.proofs import PROOF_REGISTRY, validate_jwt_proof
@@ -28,6 +28,8 @@ from world import MINTMARK, check, equal, free_port, http_call, mintmark, run
 
 ISSUER = "https://issuer.example"
 AUDIENCE, NONCE = "https://shop.example", "n-4711"
+# The library takes the algorithms that it recommends, of which none is for Ed25519, unless it is told which.
+PROOF_REGISTRY.allowed = ["Ed25519"]
 
 
 class Wallet:
@@ -79,11 +81,12 @@ class Wallet:
         answer, answered = self.call(self.metadata.nonce_endpoint, b"")
         check("no-store" in answered["Cache-Control"], "a nonce may be cached")
         nonce = NonceResponse.model_validate(answer).c_nonce
-        header = {"alg": "EdDSA", "typ": "openid4vci-proof+jwt"} | key_header
+        # By kid under the name of RFC 8037, by jwk under that of RFC 9864.
+        header = {"alg": "EdDSA" if "kid" in key_header else "Ed25519", "typ": "openid4vci-proof+jwt"} | key_header
         claims = {"aud": self.offer.credential_issuer, "iat": int(time.time()), "nonce": nonce} | changed
-        made = jwt.encode(header, claims, self.key, algorithms=["EdDSA"], registry=PROOF_REGISTRY)
-        if not changed:
-            validate_jwt_proof(made, credential_issuer=ISSUER, c_nonce=nonce, resolve_key=lambda _: self.key)
+        made = jws.serialize_compact(header, json.dumps(claims).encode(), self.key, algorithms=["EdDSA", "Ed25519"])
+        if "jwk" in key_header:
+            validate_jwt_proof(made, credential_issuer=ISSUER, c_nonce=nonce)
         return made
 
     def credential(self, token, name, proof, status=200):
@@ -150,6 +153,9 @@ def checks(world):
             formats.append(wallet.metadata.credential_configurations_supported[name].format)
             verify(wallet, name, formats[-1], found, world)
         equal(formats, ["dc+sd-jwt", "jwt_vc_json", "ldp_vc"], "the formats")
+    with world.step("a stranger can't make an offer: that needs the operator's token"):
+        status, _, _ = http_call(f"{wallet.origin}/api/passports/scout/offer", "POST", b"{}")
+        equal(status, 401, "the status")
     with world.step("a used code, a used nonce, another's proof, and a wrong number are refused with the standard's errors"):
         equal(wallet.token(grant, status=400).error, "invalid_grant", "a used code")
         name = wallet.offer.credential_configuration_ids[0]
