@@ -179,6 +179,9 @@ public struct Refund: Sendable {
     /// Whether nobody waits for the answer: then a call that is restored is not made anew by the same request before its
     /// buyer was told once.
     public var isUnattended: Bool
+    /// The state of the claim for which the refund was decided: one that is in another by then, as its buyer asked again
+    /// and is being served, is not refunded.
+    public var decidedIn: CallState
     public var at: Timestamp
 
     public init(
@@ -187,6 +190,7 @@ public struct Refund: Sendable {
         reason: CallRefusal.Code,
         token: String?,
         isUnattended: Bool = false,
+        decidedIn: CallState = .running,
         at: Timestamp
     ) {
         self.claimID = claimID
@@ -194,6 +198,7 @@ public struct Refund: Sendable {
         self.reason = reason
         self.token = token
         self.isUnattended = isUnattended
+        self.decidedIn = decidedIn
         self.at = at
     }
 }

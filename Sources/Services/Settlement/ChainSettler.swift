@@ -98,12 +98,19 @@ public final class ChainSettler: Facilitator {
             if let known = try await store.intent(checked.id) {
                 return await outcome(of: try Self.owned(known, by: digest), sent: false)
             }
-            _ = try admit(request, payload: payload, now: clock.now())
-            try await requireChain()
-            // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
-            let head = try await chain.blockNumber()
-            try await examine(checked, simulates: false)
-            let since = head - min(head, Self.laggingBlocks)
+            let since: UInt64
+            do {
+                _ = try admit(request, payload: payload, now: clock.now())
+                try await requireChain()
+                // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
+                let head = try await chain.blockNumber()
+                try await examine(checked, simulates: false)
+                since = head - min(head, Self.laggingBlocks)
+            } catch let refusal as X402Refusal {
+                // What uses the nonce may be this very request, asked twice at once and carried out meanwhile.
+                guard let known = try await store.intent(checked.id) else { throw refusal }
+                return await outcome(of: try Self.owned(known, by: digest), sent: false)
+            }
             switch try await record(checked, request: request, digest: digest, since: since) {
             case .known(let known): return await outcome(of: try Self.owned(known, by: digest), sent: false)
             case .recorded(let intent, let signed):

@@ -24,6 +24,8 @@ public final class Buyer: Sendable {
     let chains: [UInt256: any TokenChain]
     /// Payments that this process is seeing through right now, until when at most.
     private let live = Mutex<[String: Timestamp]>([:])
+    /// Who buys a pass right now.
+    let passTurns = PassTurns()
 
     /// - Parameters:
     ///   - client: follows no redirects; see `HTTPMint.clientConfiguration`.
@@ -51,9 +53,24 @@ public final class Buyer: Sendable {
     ///   `outcomeUnknown` where the seller does not say: `resume` goes on with it; `serviceUnreachable` with nothing paid.
     public func pay(_ request: PaidRequest) async throws -> PaidResponse {
         let call = try Call(request, configuration: configuration)
-        if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
+        do {
+            if let key = request.idempotencyKey, let earlier = try await payment(idempotencyKey: key) {
+                return try await again(earlier, call)
+            }
+            return try await payNew(call)
+        } catch is KeyTaken {
+            // Another call with the same key was quicker: that one goes on.
+            guard let earlier = try await payment(idempotencyKey: call.idempotencyKey) else {
+                throw WalletError(.outcomeUnknown, "calls with this idempotency key are under way: ask again soon")
+            }
             return try await again(earlier, call)
         }
+    }
+
+    /// - Throws: `KeyTaken`, with nothing paid; and what `pay` throws.
+    private func payNew(_ call: Call) async throws -> PaidResponse {
+        let request = call.request
+        let turnsSeen = passTurns.ended
         let needsLeave = request.signer?.authorizesPayments == true
         if !needsLeave, let response = try await payByPass(call) { return response }
         if let response = try await payKnownPrice(call) { return response }
@@ -83,7 +100,7 @@ public final class Buyer: Sendable {
                 payment: nil
             )
         }
-        return try await buy(call, offers)
+        return try await buy(call, offers, turnsSeen: turnsSeen)
     }
 
     /// Pays what the call cost the last time, without asking.
@@ -106,7 +123,7 @@ public final class Buyer: Sendable {
     }
 
     /// Pays in the first of the ways that goes, the cheapest first. A way that does not go leaves everything as it was.
-    private func buy(_ call: Call, _ offers: PaymentOffers) async throws -> PaidResponse {
+    private func buy(_ call: Call, _ offers: PaymentOffers, turnsSeen: UInt64) async throws -> PaidResponse {
         try await requireNoneOpen(call)
         var obstacles = offers.obstacles
         let isOnly = offers.usable.count == 1
@@ -122,6 +139,7 @@ public final class Buyer: Sendable {
                 continue
             }
             let payment: PaymentRecord
+            var turn: PassTurns.Turn?
             do {
                 switch offer {
                 case .ecash(let ecash):
@@ -130,10 +148,9 @@ public final class Buyer: Sendable {
                     payment = try await reserve(call, ecash)
                     if isKept, !isOnly { try await prices.learn(ecash.terms, for: call.priceKey) }
                 case .invoice(let invoice):
-                    if let session = invoice.session {
-                        payment = try await deposit(invoice, session, for: call)
-                    } else {
-                        payment = try await pay(invoice, for: call)
+                    switch try await payAhead(invoice, for: call, seen: turnsSeen) {
+                    case .response(let response): return response
+                    case .payment(let paid, let held): (payment, turn) = (paid, held)
                     }
                 case .authorization(let authorization):
                     payment = try await authorize(authorization, for: call)
@@ -142,6 +159,7 @@ public final class Buyer: Sendable {
                 obstacles.append(error)
                 continue
             }
+            defer { turn?.leave() }
             return try await deliver(call, payment, isFresh: true)
         }
         throw Self.summary(of: obstacles)
@@ -182,15 +200,10 @@ public final class Buyer: Sendable {
                 "the idempotency key was used for another call (\(earlier.method) \(earlier.url)): take a new one"
             )
         }
-        guard [.sent, .pending, .served, .unserved].contains(earlier.state) else {
-            throw WalletError(
-                .invalidArgument,
-                "the call with this idempotency key ended as \(earlier.state.rawValue): take a new key to call again"
-            )
-        }
         guard hold(earlier.id) else {
             throw WalletError(.outcomeUnknown, "the call with this idempotency key is under way: ask again in a moment")
         }
+        let earlier = try await inHand(earlier)
         if earlier.isPaidAhead {
             do {
                 try await seeInvoicePaid(earlier)
@@ -200,6 +213,23 @@ public final class Buyer: Sendable {
             }
         }
         return try await deliver(call, earlier, isFresh: false)
+    }
+
+    /// A payment that is held, as it stands now: what was read before it was held may have ended.
+    private func inHand(_ earlier: PaymentRecord) async throws -> PaymentRecord {
+        do {
+            let now = try await payment(earlier.id) ?? earlier
+            guard [.sent, .pending, .served, .unserved].contains(now.state) else {
+                throw WalletError(
+                    .invalidArgument,
+                    "the call with this idempotency key ended as \(now.state.rawValue): take a new key to call again"
+                )
+            }
+            return now
+        } catch {
+            release(earlier.id)
+            throw error
+        }
     }
 
     // MARK: Who sees it through

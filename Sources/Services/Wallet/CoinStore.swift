@@ -160,6 +160,12 @@ enum CoinStore {
             .map(coin(row:))
     }
 
+    /// The coins that an operation brought, whatever became of them since. Reads the whole table.
+    static func made(by operation: String, in connection: Connection) throws -> [StoredCoin] {
+        try connection.rows("SELECT \(columns) FROM wallet_proofs WHERE made_by = ? ORDER BY y", .text(operation))
+            .map(coin(row:))
+    }
+
     /// Locked coins that never left and whose locktime has passed, oldest first.
     static func lapsed(before locktime: Int64, limit: Int, in connection: Connection) throws -> [StoredCoin] {
         try connection.rows(
@@ -195,6 +201,22 @@ enum CoinStore {
                 throw WalletError(.corrupt, "a coin of the wallet is no longer \(from.rawValue); nothing was changed")
             }
         }
+    }
+
+    /// A coin that a restore brought; nil: there is none, or an operation brought it.
+    static func find(restored y: [UInt8], in connection: Connection) throws -> StoredCoin? {
+        try connection.first(
+            "SELECT \(columns) FROM wallet_proofs WHERE y = ? AND made_by = 'restore'",
+            .blob(y)
+        ).map(coin(row:))
+    }
+
+    /// Takes out a coin that a restore brought and that nobody used.
+    static func drop(restored y: [UInt8], in connection: Connection) throws {
+        try connection.execute(
+            "DELETE FROM wallet_proofs WHERE y = ? AND made_by = 'restore' AND state = 'unspent'",
+            .blob(y)
+        )
     }
 
     /// Sets one coin's state whatever it was, for what the mint says of it.

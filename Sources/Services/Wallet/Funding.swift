@@ -154,13 +154,16 @@ extension Wallet {
             do {
                 _ = try await perform(at: funding.mint, unit: funding.unit) { planner, connection in
                     switch try Self.pendingMint(funding, in: connection) {
-                    case .minting(let running): return running
+                    case .minting(let running): throw AlreadyMinting(operation: running)
                     case .issued: throw AlreadyIssued()
                     case .none: return try planner.mint(funding.amount, quote: funding.quote, in: connection)
                     }
                 }
             } catch is AlreadyIssued {
                 // Another caller was quicker.
+            } catch let other as AlreadyMinting {
+                // It may have been sent: no connection now says nothing of whether the coins were issued.
+                _ = try await runner.run(other.operation, isFresh: false)
             }
             return funding.amount
         }
@@ -178,6 +181,9 @@ extension Wallet {
     }
 
     struct AlreadyIssued: Error {}
+
+    /// Another caller has planned to fetch the coins.
+    private struct AlreadyMinting: Error { var operation: Operation }
 
     enum PendingMint {
         case none

@@ -373,9 +373,22 @@ extension Wallet {
         return try await claimEntry(id)
     }
 
-    /// Swaps what a claimed token brought to the mint it is meant for.
+    /// Swaps what a claimed token brought to the mint it is meant for. Callers at the same time share one attempt.
     /// - Throws: `outcomeUnknown` while that is under way; any other code says that the value stays where it is.
     func sendOn(_ entry: InboxEntry) async throws -> MintSwap {
+        let task = sendingOn.withLock { sendingOn in
+            if let task = sendingOn[entry.id] { return task }
+            let task = Task {
+                defer { _ = self.sendingOn.withLock { $0.removeValue(forKey: entry.id) } }
+                return try await self.sendOnce(entry)
+            }
+            sendingOn[entry.id] = task
+            return task
+        }
+        return try await task.value
+    }
+
+    private func sendOnce(_ entry: InboxEntry) async throws -> MintSwap {
         guard let target = entry.swapTo else { throw WalletError(.invalidArgument, "this token stays at its mint") }
         let id = InboxStore.referencePrefix + entry.id
         do {

@@ -41,8 +41,26 @@ public struct InvoicePayment: Sendable, Equatable {
     public var fee: UInt64 { parts.reduce(0) { $0 + ($1.fee ?? 0) } }
 }
 
-/// The table `wallet_invoice_parts`: which melts are parts of one invoice.
+/// Another call pays the invoice, or has paid it.
+struct InvoiceTaken: Error {
+    /// The payment, in `wallet_invoice_parts`.
+    var payment: String
+}
+
+/// The table `wallet_invoice_parts`: which melts pay an invoice, alone or in parts. Those of calls stand in
+/// `wallet_invoices`.
 enum InvoicePartStore {
+    /// - Throws: `InvoiceTaken`; `invoiceReused` where it pays, or has paid, a call.
+    static func requireNew(_ paymentHash: [UInt8], in connection: Connection) throws {
+        if let payment = try live(paymentHash, in: connection) { throw InvoiceTaken(payment: payment) }
+        guard try !InvoiceStore.isLive(paymentHash, in: connection) else {
+            throw WalletError(
+                .invoiceReused,
+                "this invoice is paid for a call that this wallet makes or has made; nothing was paid now"
+            )
+        }
+    }
+
     static func insert(
         _ operation: Operation,
         payment: String,
@@ -116,7 +134,7 @@ enum InvoicePartStore {
 
 extension Operation {
     /// What a paid melt's mint showed as its proof, in hex.
-    fileprivate var preimage: String? {
+    var preimage: String? {
         let prefix = "preimage:"
         guard state == .done, let reason, reason.hasPrefix(prefix) else { return nil }
         return String(reason.dropFirst(prefix.count))

@@ -54,18 +54,24 @@ enum InvoiceStore {
         preimage, pass, uses, used_at, created_at
         """
 
-    /// - Throws: `invoiceReused` where the same payment is under way or was made.
+    /// - Throws: `invoiceReused` where the same payment is under way or was made, for a call or by itself.
     static func requireNew(_ paymentHash: [UInt8], in connection: Connection) throws {
-        let earlier = try connection.first(
-            "SELECT id FROM wallet_invoices WHERE payment_hash = ? AND state <> 'failed'",
-            .blob(paymentHash)
-        )
-        guard earlier == nil else {
+        let isLive = try isLive(paymentHash, in: connection)
+        guard !isLive, try InvoicePartStore.live(paymentHash, in: connection) == nil else {
+            let purpose = isLive ? " for another call" : ""
             throw WalletError(
                 .invoiceReused,
-                "the seller shows an invoice that this wallet pays or has paid for another call: it is not paid again"
+                "the seller shows an invoice that this wallet pays or has paid\(purpose): it is not paid again"
             )
         }
+    }
+
+    /// Whether the invoice pays, or has paid, a call.
+    static func isLive(_ paymentHash: [UInt8], in connection: Connection) throws -> Bool {
+        try connection.first(
+            "SELECT id FROM wallet_invoices WHERE payment_hash = ? AND state <> 'failed'",
+            .blob(paymentHash)
+        ) != nil
     }
 
     /// - Throws: as `requireNew`.

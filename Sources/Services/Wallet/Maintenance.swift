@@ -184,7 +184,7 @@ extension Wallet {
             throw WalletError(.tokenSpent, "the token was \(token.state.rawValue) before")
         }
         let proofs = try await verified(try Token(token.token), at: token.mint)
-        return try await claim(proofs, at: token.mint, unit: token.unit, reference: "reclaim:" + tokenID)
+        return try await claim(proofs, at: token.mint, unit: token.unit, reference: TokenStore.reclaimPrefix + tokenID)
     }
 
     // MARK: From the words alone (NUT-09, NUT-13)
@@ -216,7 +216,9 @@ extension Wallet {
                 walk.ended(found: !found.isEmpty)
                 if let last = found.map(\.index).max() {
                     let states = try await client.checkState(found.map { try $0.proof.hashedSecret().compressed })
-                    let unspent = zip(found, states).filter { $1.state == .unspent }.map(\.0.proof)
+                    let unspent = zip(found, states).filter { $1.state == .unspent }.map {
+                        (counter: counter + UInt64($0.0.index), proof: $0.0.proof)
+                    }
                     let brought = try await keep(unspent, keyset: keyset, at: mint, next: counter + UInt64(last) + 1)
                     result.coins += brought.count
                     result.amount = try Amounts.adding(result.amount, brought.amount)
@@ -230,8 +232,10 @@ extension Wallet {
         return result
     }
 
+    /// Takes coins into the wallet. Those of an operation whose outcome is not known are left to it: it brings them
+    /// itself, and some may be for somebody else.
     private func keep(
-        _ proofs: [Proof],
+        _ proofs: [(counter: UInt64, proof: Proof)],
         keyset: Keyset,
         at mint: MintURL,
         next: UInt64
@@ -239,8 +243,11 @@ extension Wallet {
         let now = clock.now()
         return try await database.write { connection in
             try Counters.raise(to: next, of: keyset.id, in: connection)
+            let underWay = try Operation.planned(limit: .max, in: connection).map(\.plan).filter {
+                $0.keyset == keyset.id
+            }
             var fresh: [Proof] = []
-            for proof in proofs {
+            for (counter, proof) in proofs where !underWay.contains(where: { $0.counters.contains(counter) }) {
                 let y = try proof.hashedSecret().compressed
                 guard try CoinStore.find(y, in: connection) == nil else { continue }
                 let coin = StoredCoin(

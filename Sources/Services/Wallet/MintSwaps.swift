@@ -106,15 +106,19 @@ enum MintSwapStore {
     }
 
     /// Ties a swap to the melt that was just planned, in the same transaction.
-    /// - Throws: `invalidArgument` where it is under way or over.
-    static func begin(_ id: String, operation: String, in connection: Connection) throws {
+    /// - Throws: `invalidArgument` where it is under way or over, or its terms are others than those the melt is for.
+    static func begin(_ entry: Entry, operation: String, in connection: Connection) throws {
         try connection.execute(
-            "UPDATE wallet_crossings SET state = 'paying', operation = ? WHERE id = ? AND state = 'quoted'",
+            """
+            UPDATE wallet_crossings SET state = 'paying', operation = ?
+            WHERE id = ? AND state = 'quoted' AND funding = ?
+            """,
             .text(operation),
-            .text(id)
+            .text(entry.swap.id),
+            .text(entry.funding.string)
         )
         guard connection.changes == 1 else {
-            throw WalletError(.invalidArgument, "this swap is under way or over: ask for a new one")
+            throw WalletError(.invalidArgument, "this swap is under way or over, or was quoted anew: ask for a new one")
         }
     }
 
@@ -247,7 +251,7 @@ extension Wallet {
             try await prepareCoins(for: entry.quote, at: swap.source, unit: swap.unit)
             _ = try await perform(at: swap.source, unit: swap.unit) { planner, connection in
                 let operation = try Self.planMelt(entry.quote, planner, in: connection)
-                try MintSwapStore.begin(id, operation: operation.id, in: connection)
+                try MintSwapStore.begin(entry, operation: operation.id, in: connection)
                 return operation
             }
         }

@@ -53,6 +53,17 @@ struct Operation: Sendable {
 }
 
 extension Operation {
+    /// The reference of one exchange of several that are made for the same, but for the last of them.
+    static func reference(_ reference: String, batch: Int) -> String { "\(reference)#\(batch)" }
+
+    /// What comes after `prefix` in the reference, and whether the last of the coins come with it; nil: it is for
+    /// something else.
+    func purpose(_ prefix: String) -> (id: String, isLast: Bool)? {
+        guard let reference, reference.hasPrefix(prefix) else { return nil }
+        let parts = reference.dropFirst(prefix.count).split(separator: "#", omittingEmptySubsequences: false)
+        return parts.first.map { (String($0), parts.count == 1) }
+    }
+
     /// Whether it pays a part of an invoice while others pay the rest.
     var isPart: Bool { kind == .melt && reference?.hasPrefix("part:") == true }
 
@@ -159,6 +170,26 @@ extension Operation {
             """,
             .text(reference)
         ).map(Operation.init(row:))
+    }
+
+    /// The operation for `reference` that is under way or went through. One that ended in a dispute did neither: nobody
+    /// has got anything for its inputs.
+    static func live(reference: String, in connection: Connection) throws -> Operation? {
+        try connection.first(
+            """
+            SELECT \(columns) FROM wallet_operations WHERE reference = ? AND state IN ('planned', 'done')
+            ORDER BY planned_at DESC LIMIT 1
+            """,
+            .text(reference)
+        ).map(Operation.init(row:))
+    }
+
+    /// How many operations for `reference` ended in a dispute.
+    static func disputed(reference: String, in connection: Connection) throws -> Int {
+        try connection.first(
+            "SELECT count(*) FROM wallet_operations WHERE reference = ? AND state = 'disputed'",
+            .text(reference)
+        )?.int(0) ?? 0
     }
 
     /// What is under way to fetch the coins of a quote, alone or in a batch; nil: nothing.

@@ -14,7 +14,7 @@ struct OperationBooking: Sendable {
     func finish(_ coins: [StoredCoin], preimage: String?, in connection: Connection) throws {
         guard try operation.end(.done, reason: nil, at: at, in: connection) else { return }
         let giving = try takeInputs(in: connection)
-        for coin in coins {
+        for coin in coins where try !isGone(restored: coin, in: connection) {
             // A token locked to somebody is not ours to count; it is kept so that it can be shown again.
             try CoinStore.insert(coin, madeBy: operation.id, at: at, in: connection)
         }
@@ -44,6 +44,31 @@ struct OperationBooking: Sendable {
         booking.move(fee, from: ecash, to: WalletAccounts.fees)
         try LedgerStore.post(booking.transfers, in: connection)
         try settleDependents(coins, sent: sent, fee: fee, preimage: preimage, in: connection)
+    }
+
+    /// Earlier versions' restores took also the coins of operations under way, as coins from outside. That is undone; a
+    /// coin that was given away meanwhile stays away.
+    /// - Returns: whether the coin stands in the table and is not to be inserted.
+    private func isGone(restored coin: StoredCoin, in connection: Connection) throws -> Bool {
+        guard let there = try CoinStore.find(restored: coin.y, in: connection) else { return false }
+        if there.state == .unspent { try CoinStore.drop(restored: coin.y, in: connection) }
+        // What the operation sends leaves the books by itself, and has left them before where it is gone.
+        guard there.state == .unspent || coin.state != .sent else { return true }
+        let reference = operation.id + ":" + Hex.encode(coin.y)
+        var booking = Booking(reference: reference, kind: "restore-undone", unit: operation.unit.name, at: at)
+        booking.move(coin.proof.amount, from: WalletAccounts.ecash(operation.mint), to: WalletAccounts.external)
+        try LedgerStore.post(booking.transfers, in: connection)
+        try History.note(
+            .restored,
+            mint: operation.mint,
+            unit: operation.unit,
+            change: -Int64(coin.proof.amount),
+            fee: 0,
+            reference: reference,
+            at: at,
+            in: connection
+        )
+        return there.state != .unspent
     }
 
     /// Marks the inputs spent.
@@ -154,13 +179,14 @@ struct OperationBooking: Sendable {
 
     /// A token that we sent came home.
     private func reclaimed(_ gain: Int64, in connection: Connection) throws {
-        let prefix = "reclaim:"
-        guard let reference = operation.reference, reference.hasPrefix(prefix) else { return }
-        let id = String(reference.dropFirst(prefix.count))
-        try connection.execute(
-            "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state = 'sent'",
-            .text(id)
-        )
+        guard let (id, isLast) = operation.purpose(TokenStore.reclaimPrefix) else { return }
+        if isLast {
+            // Whoever asked the mint meanwhile saw the coins spent, and took them for claimed by somebody else.
+            try connection.execute(
+                "UPDATE wallet_tokens SET state = 'reclaimed' WHERE id = ? AND state IN ('sent', 'claimed')",
+                .text(id)
+            )
+        }
         try SpendingLimits.giveBack(UInt64(max(0, gain)), id: id, in: connection)
     }
 

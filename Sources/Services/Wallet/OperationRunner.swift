@@ -26,6 +26,8 @@ final class OperationRunner: Sendable {
     private let attempts: Int
     private let pause: @Sendable (Int) async -> Void
     private let running = Mutex<[String: Task<OperationResult, any Error>]>([:])
+    /// Planned operations that were sent in this process: to nobody are they new any more.
+    private let sent = Mutex<Set<String>>([])
 
     /// - Parameters:
     ///   - attempts: how often an operation is sent in one go while nothing is heard.
@@ -52,7 +54,8 @@ final class OperationRunner: Sendable {
 
     /// Sends a planned operation until its outcome is known, and books it. Goes on where the caller is cancelled,
     /// since what has left cannot be called back. Callers with the same operation share one run.
-    /// - Parameter isFresh: nothing of it was sent before.
+    /// One that ended meanwhile is not sent: what came of it is answered, as far as it is on disk.
+    /// - Parameter isFresh: as far as the caller knows, nothing of it was sent before.
     /// - Throws: a code that says nothing moved, or `outcomeUnknown`; then `resume` goes on with it.
     func run(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
         let task = running.withLock { running in
@@ -106,25 +109,67 @@ final class OperationRunner: Sendable {
                 ]
             )
             return error.code != .outcomeUnknown && error.code != .mintUnreachable
+        } catch {
+            // One that cannot be finished must not keep the others, nor what comes after them, from going on.
+            logger.error(
+                "an operation of the wallet cannot be finished",
+                metadata: ["operation": "\(operation.id)", "kind": "\(operation.kind)", "error": "\(error)"]
+            )
+            return false
         }
     }
 
-    private func carryOut(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
-        let made = try maker.outputs(of: operation)
-        let exchange = Exchange(
-            operation: operation,
-            made: made,
-            outputs: try made.map { try $0.secret.output() },
-            keyset: try await book.terms(operation.mint).keyset(operation.plan.keyset),
-            client: await book.client(operation.mint)
-        )
+    /// Inside the single flight the state on disk is what counts: the caller's copy may be of before others ended it.
+    private func carryOut(_ copy: Operation, isFresh: Bool) async throws -> OperationResult {
+        let id = copy.id
+        let found = try await database.read { connection in try Operation.find(id, in: connection) }
+        guard var operation = found else {
+            throw WalletError(.corrupt, "an operation of the wallet is gone from its tables")
+        }
+        guard operation.state == .planned else {
+            // A done one has dropped its inputs.
+            operation.inputs = copy.inputs
+            return try await outcome(of: operation)
+        }
+        return try await send(operation, isFresh: isFresh && !sent.withLock { $0.contains(id) })
+    }
+
+    /// What is on disk of an operation that ended.
+    private func outcome(of operation: Operation) async throws -> OperationResult {
+        let reason = operation.reason ?? "no reason is known"
+        switch operation.state {
+        case .planned: throw Self.unknown(operation, "it is under way")
+        case .done:
+            let coins = try await database.read { connection in try CoinStore.made(by: operation.id, in: connection) }
+            return OperationResult(operation: operation, coins: coins, preimage: operation.preimage)
+        case .refused:
+            throw WalletError(
+                operation.kind == .melt ? .paymentFailed : .mintRefused,
+                "the mint \(operation.mint) did not do it: \(reason)"
+            )
+        case .disputed:
+            throw WalletError(
+                .mintDishonest,
+                "the mint \(operation.mint) answered with signatures that do not verify: \(reason)"
+            )
+        }
+    }
+
+    private func send(_ operation: Operation, isFresh: Bool) async throws -> OperationResult {
+        let exchange: Exchange
+        let keys: Exchange.Keys
+        do {
+            (exchange, keys) = (try await self.exchange(operation), try await signingKeys(for: operation))
+        } catch {
+            guard isFresh else { throw Self.unknown(operation, "\(error)") }
+            try await refuse(operation, reason: "\(error)")
+            throw error
+        }
         var mayHaveLeft = !isFresh
         for attempt in 1... {
             do {
-                return try await finish(
-                    exchange,
-                    with: try await exchange.send(keys: try await signingKeys(for: operation))
-                )
+                _ = sent.withLock { $0.insert(operation.id) }
+                return try await finish(exchange, with: try await exchange.send(keys: keys))
             } catch let error as MintAPIError {
                 switch error.kind {
                 case .refused:
@@ -140,6 +185,17 @@ final class OperationRunner: Sendable {
             }
         }
         throw Self.unknown(operation, "no answer")
+    }
+
+    private func exchange(_ operation: Operation) async throws -> Exchange {
+        let made = try maker.outputs(of: operation)
+        return Exchange(
+            operation: operation,
+            made: made,
+            outputs: try made.map { try $0.secret.output() },
+            keyset: try await book.terms(operation.mint).keyset(operation.plan.keyset),
+            client: await book.client(operation.mint)
+        )
     }
 
     private func signingKeys(for operation: Operation) async throws -> Exchange.Keys {
@@ -263,6 +319,7 @@ final class OperationRunner: Sendable {
         try await database.write { connection in
             try OperationBooking(operation: operation, at: now).finish(coins, preimage: answer.preimage, in: connection)
         }
+        forget(operation)
         return result
     }
 
@@ -271,6 +328,7 @@ final class OperationRunner: Sendable {
         try await database.write { connection in
             try OperationBooking(operation: operation, at: now).refuse(reason: reason, spent: spent, in: connection)
         }
+        forget(operation)
     }
 
     private func dispute(_ operation: Operation, reason: String) async throws {
@@ -282,5 +340,9 @@ final class OperationRunner: Sendable {
         try await database.write { connection in
             try OperationBooking(operation: operation, at: now).dispute(reason: reason, in: connection)
         }
+        forget(operation)
     }
+
+    /// It is no planned one any more.
+    private func forget(_ operation: Operation) { _ = sent.withLock { $0.remove(operation.id) } }
 }

@@ -80,6 +80,9 @@ struct OutputPlan: Sendable, Equatable {
         UInt64(groups.filter { $0.lock == nil }.reduce(0) { $0 + $1.amounts.count })
     }
 
+    /// The counters that it takes.
+    var counters: Range<UInt64> { firstCounter..<firstCounter + Self.counters(of: groups) }
+
     static func sum(of groups: [OutputGroup]) throws -> UInt64 {
         try Amounts.sum(groups.flatMap(\.amounts))
     }

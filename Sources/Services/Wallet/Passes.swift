@@ -100,15 +100,7 @@ extension Buyer {
         guard !call.passWays.isEmpty, !call.hasAuthorization else { return nil }
         let now = wallet.clock.now()
         let id = WalletID.random()
-        let isThere = try await wallet.database.read { connection in
-            try connection.first(
-                "SELECT 1 FROM wallet_invoices WHERE pass = 'good' AND origin = ? AND scope = ? AND agent = ?",
-                .text(call.address.origin),
-                .text(call.passScope),
-                .text(call.request.agent)
-            ) != nil
-        }
-        guard isThere else { return nil }
+        guard try await hasPass(for: call) else { return nil }
         _ = hold(id)
         let payment: PaymentRecord?
         do {

@@ -40,9 +40,18 @@ extension Wallet {
             throw WalletError(.invoiceExpired, "the invoice lapsed on \(invoice.expiresAt)")
         }
         let sources = try await sources(mints, unit: unit)
-        if let paid = try await payAlone(invoice, asked, sources, unit: unit, maximumFee: maximumFee, account: account)
-        {
-            return paid
+        do {
+            let paid = try await payAlone(
+                invoice,
+                asked,
+                sources,
+                unit: unit,
+                maximumFee: maximumFee,
+                account: account
+            )
+            if let paid { return paid }
+        } catch let other as InvoiceTaken {
+            return try await resolve(other.payment, isFresh: false)
         }
         let shares = try await shares(of: invoice, asked: asked, from: sources, unit: unit)
         let reserve = try Amounts.sum(shares.map(\.quote.feeReserve))
@@ -100,7 +109,7 @@ extension Wallet {
             let isOnly = sources.count == 1
             guard isOnly || size.map({ asked / $0 <= source.available }) ?? (source.available > 0) else { continue }
             do {
-                let paid = try await payInvoice(
+                let paid = try await payNew(
                     invoice.text,
                     from: source.mint,
                     unit: unit,
@@ -246,7 +255,11 @@ extension Wallet {
         let hash = invoice.paymentHash
         let pairs = Array(zip(shares, planners))
         return try await database.write { connection in
-            if let other = try InvoicePartStore.live(hash, in: connection) { return (other, false) }
+            do {
+                try InvoicePartStore.requireNew(hash, in: connection)
+            } catch let other as InvoiceTaken {
+                return (other.payment, false)
+            }
             for (place, (share, planner)) in pairs.enumerated() {
                 let operation = try Self.planMelt(share.quote, planner, reference: "part:" + payment, in: connection)
                 var part = spend
@@ -272,18 +285,18 @@ extension Wallet {
         return try await database.read { connection in try InvoicePartStore.live(hash, in: connection) }
     }
 
-    /// - Throws: `outcomeUnknown` where parts of the invoice are paid or being paid: it must not be paid once more.
-    func requireNoParts(of invoice: BOLT11Invoice) async throws {
-        guard let payment = try await partsUnderWay(of: invoice) else { return }
+    /// Why an invoice that another call took is not paid: `paymentFailed` where it is paid, else `outcomeUnknown`.
+    func refusal(of other: InvoiceTaken) async throws -> WalletError {
         let status = try await database.read { connection in
-            try InvoicePartStore.status(of: payment, in: connection)
+            try InvoicePartStore.status(of: other.payment, in: connection)
         }
-        throw WalletError(
-            status.state == .paid ? .paymentFailed : .outcomeUnknown,
-            status.state == .paid
-                ? "this invoice was paid in parts before; nothing was paid now"
-                : "this invoice is being paid in parts; the wallet finds out by itself what became of them"
-        )
+        guard status.state == .paid else {
+            return WalletError(
+                .outcomeUnknown,
+                "this invoice is being paid; the wallet finds out by itself what becomes of it, and pays it no second time"
+            )
+        }
+        return WalletError(.paymentFailed, "this invoice was paid before; nothing was paid now")
     }
 
     /// Sends the parts whose outcome is not known, all at once.
@@ -303,7 +316,8 @@ extension Wallet {
         throw WalletError(.paymentFailed, "no part of the invoice was paid, and all coins are back. \(reasons)")
     }
 
-    /// How an invoice that was paid in parts stands, as far as the wallet knows; nil: no part of it was paid or is under way.
+    /// How an invoice stands that was paid from one mint or in parts, as far as the wallet knows; nil: nothing of it was
+    /// paid or is under way. Payments of calls are not among them.
     public func invoicePayment(_ text: String) async throws -> InvoicePayment? {
         let (invoice, _) = try payable(text)
         let hash = invoice.paymentHash

@@ -15,12 +15,12 @@ public struct PaidInvoice: Sendable, Equatable {
 }
 
 extension Wallet {
-    /// Pays an invoice with coins of a mint (NUT-05).
+    /// Pays an invoice with coins of a mint (NUT-05). The same invoice again is not paid again, at this mint or another.
     /// - Parameters:
     ///   - maximumFee: the most that may go in fees, in `unit`.
     ///   - account: on whose account it goes, for limits. The fee reserve counts until it is known what is used of it.
-    /// - Throws: `limitExceeded`, `insufficientFunds`, `paymentFailed`, all with nothing paid; `outcomeUnknown` while the
-    ///   payment is under way: `recover` finds out.
+    /// - Throws: `limitExceeded`, `insufficientFunds`, `paymentFailed`, `invoiceReused`, all with nothing paid;
+    ///   `outcomeUnknown` while the payment is under way: `recover` finds out.
     public func payInvoice(
         _ text: String,
         from mint: MintURL,
@@ -28,8 +28,24 @@ extension Wallet {
         maximumFee: UInt64,
         account: SpendingAccount = SpendingAccount()
     ) async throws -> PaidInvoice {
+        do {
+            return try await payNew(text, from: mint, unit: unit, maximumFee: maximumFee, account: account)
+        } catch let other as InvoiceTaken {
+            throw try await refusal(of: other)
+        }
+    }
+
+    /// - Throws: `InvoiceTaken` where the invoice is paid, or being paid, by another call; and what `payInvoice` throws.
+    func payNew(
+        _ text: String,
+        from mint: MintURL,
+        unit: CurrencyUnit,
+        maximumFee: UInt64,
+        account: SpendingAccount
+    ) async throws -> PaidInvoice {
         let (invoice, asked) = try payable(text)
-        try await requireNoParts(of: invoice)
+        let hash = invoice.paymentHash
+        try await database.read { connection in try InvoicePartStore.requireNew(hash, in: connection) }
         guard !invoice.isExpired(at: clock.now()) else {
             throw WalletError(.invoiceExpired, "the invoice lapsed on \(invoice.expiresAt)")
         }
@@ -49,7 +65,11 @@ extension Wallet {
         try await database.read { connection in try SpendingLimits.requireRoom(for: most, in: connection) }
         try await prepareCoins(for: quote, at: mint, unit: unit)
         let result = try await perform(at: mint, unit: unit) { planner, connection in
+            // Asked in the transaction that holds the coins: of any number of calls at once one goes on.
+            try InvoicePartStore.requireNew(hash, in: connection)
             let operation = try Self.planMelt(quote, planner, in: connection)
+            let payment = WalletID.random()
+            try InvoicePartStore.insert(operation, payment: payment, paymentHash: hash, place: 0, in: connection)
             var spend = most
             spend.amount = try Amounts.adding(spend.amount, planner.netWorth(of: operation.inputs).fee)
             try spend.charged(as: operation.id, in: connection)

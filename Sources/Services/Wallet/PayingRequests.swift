@@ -61,16 +61,40 @@ enum RequestPaymentStore {
         )
     }
 
-    static func sending(limit: Int, in connection: Connection) throws -> [Entry] {
+    /// The ids of those that are on their way, oldest first.
+    static func sending(limit: Int, in connection: Connection) throws -> [String] {
         try connection.rows(
-            """
-            SELECT id, url, request_id FROM wallet_request_payments WHERE state = 'sending'
-            ORDER BY created_at LIMIT ?
-            """,
+            "SELECT id FROM wallet_request_payments WHERE state = 'sending' ORDER BY created_at LIMIT ?",
             .int(limit)
-        ).map {
-            Entry(id: try $0.text(0), url: try $0.text(1), requestID: try $0.optionalText(2), state: .sending)
-        }
+        ).map { try $0.text(0) }
+    }
+
+    /// One that is on its way, with its token; nil: it is settled.
+    static func open(_ id: String, in connection: Connection) throws -> Open? {
+        let row = try connection.first(
+            "SELECT id, url, request_id FROM wallet_request_payments WHERE id = ? AND state = 'sending'",
+            .text(id)
+        )
+        guard let row else { return nil }
+        let entry = Entry(
+            id: try row.text(0),
+            url: try row.text(1),
+            requestID: try row.optionalText(2),
+            state: .sending
+        )
+        return Open(
+            entry: entry,
+            token: try TokenStore.find(reference: entry.reference, in: connection),
+            isPlanned: try Operation.find(reference: entry.reference, in: connection)?.state == .planned
+        )
+    }
+
+    /// What is on its way, all read at one moment.
+    struct Open: Sendable {
+        var entry: Entry
+        var token: SentToken?
+        /// The token is being made.
+        var isPlanned: Bool
     }
 }
 
@@ -106,6 +130,10 @@ extension Buyer {
             requestID: order.request.id,
             state: order.url == nil ? .inBand : .sending
         )
+        // In hand before it is written, so that no round takes it for one that a crash left behind, nor delivers it
+        // beside this call: the second delivery's refusal would fetch back the coins of the first.
+        _ = hold(id)
+        defer { release(id) }
         let token = try await makeToken(order, entry, from: usable, account: account)
         let payload = try await self.payload(of: token, entry)
         var payment = RequestPayment(
@@ -208,6 +236,11 @@ extension Buyer {
         do {
             _ = try await wallet.reclaim(token.id)
         } catch let error as WalletError where error.code == .tokenSpent {
+            let state = try await wallet.database.read { connection in try TokenStore.find(token.id, in: connection) }
+            if state?.state == .reclaimed {
+                try await end(entry, .refused, reason: "the payee refused: \(why)")
+                throw WalletError(.paymentRefused, "the payee refused (\(why)); the coins are back in the wallet")
+            }
             try await end(entry, .paid, reason: "the payee answered \(why), and has the coins")
             return .paid
         } catch let error as WalletError where error.code == .outcomeUnknown || error.code == .mintUnreachable {
@@ -241,30 +274,34 @@ extension Buyer {
             try RequestPaymentStore.sending(limit: 200, in: connection)
         }
         var settled = 0
-        for entry in open {
-            let token = try await wallet.database.read { connection in
-                try TokenStore.find(reference: entry.reference, in: connection)
-            }
-            let isPlanned = try await wallet.database.read { connection in
-                try Operation.find(reference: entry.reference, in: connection)?.state == .planned
-            }
-            guard let token else {
-                if !isPlanned { try await end(entry, .refused, reason: "nothing was taken out of the wallet") }
-                continue
-            }
-            guard token.state == .sent else {
-                try await end(entry, token.state == .claimed ? .paid : .refused, reason: nil)
-                settled += 1
-                continue
-            }
-            do {
-                _ = try await deliver(entry, token, await payload(of: token, entry))
-                settled += 1
-            } catch {
-                wallet.logger.debug("a payment is still to be delivered", metadata: ["why": "\(error)"])
-            }
-        }
+        for id in open where try await resumeRequestPayment(id) { settled += 1 }
         return settled
+    }
+
+    /// - Returns: whether it is settled now, and was not before.
+    private func resumeRequestPayment(_ id: String) async throws -> Bool {
+        guard hold(id) else { return false }
+        defer { release(id) }
+        // Read in hand: what the list said may be over.
+        let found = try await wallet.database.read { connection in try RequestPaymentStore.open(id, in: connection) }
+        guard let found else { return false }
+        guard let token = found.token else {
+            if !found.isPlanned {
+                try await end(found.entry, .refused, reason: "nothing was taken out of the wallet")
+            }
+            return false
+        }
+        guard token.state == .sent else {
+            try await end(found.entry, token.state == .claimed ? .paid : .refused, reason: nil)
+            return true
+        }
+        do {
+            _ = try await deliver(found.entry, token, await payload(of: token, found.entry))
+            return true
+        } catch {
+            wallet.logger.debug("a payment is still to be delivered", metadata: ["why": "\(error)"])
+            return false
+        }
     }
 }
 

@@ -89,6 +89,9 @@ public struct PaymentRecord: Sendable {
     }
 }
 
+/// Another call has a payment under the same idempotency key.
+struct KeyTaken: Error {}
+
 /// The table `wallet_payments`.
 enum PaymentStore {
     static let refundPrefix = "refund:"
@@ -99,7 +102,9 @@ enum PaymentStore {
         changed_at, way, fee, challenge, invoice, payment_receipt
         """
 
+    /// - Throws: `KeyTaken` where another call has a payment under the same key; the caller's transaction must end.
     static func insert(_ payment: PaymentRecord, in connection: Connection) throws {
+        guard try find(idempotencyKey: payment.idempotencyKey, in: connection) == nil else { throw KeyTaken() }
         let headers = JSONValue.array(payment.headers.map { .array([.string($0.name), .string($0.value)]) })
         try connection.execute(
             """
@@ -332,8 +337,7 @@ enum PaymentStore {
     static func refundArrived(_ operation: Operation, gain: Int64, at now: Timestamp, in connection: Connection) throws
         -> Bool
     {
-        guard let reference = operation.reference, reference.hasPrefix(refundPrefix) else { return false }
-        let id = String(reference.dropFirst(refundPrefix.count))
+        guard let (id, isLast) = operation.purpose(refundPrefix) else { return false }
         if let payment = try find(id, in: connection), payment.amount > payment.returned {
             let back = min(UInt64(max(0, gain)), payment.amount - payment.returned)
             try SpendingLimits.giveBack(back, of: payment.spend, in: connection)
@@ -341,11 +345,12 @@ enum PaymentStore {
         try connection.execute(
             """
             UPDATE wallet_payments SET returned = returned + ?, changed_at = ?, body = NULL, headers = '[]',
-                state = CASE state WHEN 'refunding' THEN 'refunded' ELSE state END
+                state = CASE WHEN state = 'refunding' AND ? THEN 'refunded' ELSE state END
             WHERE id = ?
             """,
             .integer(max(0, gain)),
             .integer(now.millisecondsSince1970),
+            .bool(isLast),
             .text(id)
         )
         return true

@@ -192,21 +192,44 @@ extension Wallet {
         return keys.contains { $0.xOnly == x }
     }
 
-    /// Swaps coins that came from outside, in as many exchanges as it takes.
-    func claim(_ proofs: [Proof], at mint: MintURL, unit: CurrencyUnit, reference: String?) async throws
+    /// Swaps coins that came from outside, in as many exchanges as it takes; the same again, also after a kill in the
+    /// middle, goes on with what is left.
+    /// - Parameter reference: what they are claimed for. Only the last exchange carries it as it is, so that what waits for
+    ///   it is over when all the coins are in; those before carry it with a number.
+    func claim(_ proofs: [Proof], at mint: MintURL, unit: CurrencyUnit, reference: String) async throws
         -> ReceivedToken
     {
         var received = ReceivedToken(mint: mint, unit: unit, amount: 0, fee: 0)
-        for batch in proofs.chunks(of: configuration.maximumInputs) {
-            let result = try await perform(at: mint, unit: unit) { planner, connection in
-                try Self.refuseOwn(batch, in: connection)
-                return try planner.claim(.receive, inputs: batch, reference: reference, in: connection)
+        let batches = proofs.chunks(of: configuration.maximumInputs)
+        var failure: WalletError?
+        for (place, batch) in batches.enumerated() {
+            let isLast = place == batches.count - 1
+            let own = isLast ? reference : Operation.reference(reference, batch: place)
+            let result: OperationResult
+            do {
+                result = try await perform(at: mint, unit: unit) { planner, connection in
+                    if let other = try Operation.live(reference: own, in: connection) {
+                        throw AlreadyClaiming(operation: other)
+                    }
+                    try Self.refuseOwn(batch, in: connection)
+                    return try planner.claim(.receive, inputs: batch, reference: own, in: connection)
+                }
+            } catch let other as AlreadyClaiming {
+                result = try await runner.run(other.operation, isFresh: false)
+            } catch let error as WalletError where error.code == .tokenSpent && !isLast {
+                // The rest may be there all the same.
+                failure = error
+                continue
             }
             received.amount = try Amounts.adding(received.amount, Amounts.sum(result.coins.map(\.proof.amount)))
             received.fee = try Amounts.adding(received.fee, result.operation.fee)
         }
+        if let failure { throw failure }
         return received
     }
+
+    /// Another call claims these coins for the same, or has claimed them.
+    private struct AlreadyClaiming: Error { var operation: Operation }
 
     /// A token of ours that did not leave must not be claimed twice over; one that left may come back.
     static func refuseOwn(_ proofs: [Proof], in connection: Connection) throws {

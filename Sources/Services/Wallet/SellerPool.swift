@@ -9,7 +9,16 @@ internal import Storage
 actor SellerPool {
     private let wallet: Wallet
     private let configuration: BuyerConfiguration
-    private var filling: [Key: Task<Void, any Error>] = [:]
+    private var filling: [Key: Filling] = [:]
+    private var fillings: UInt64 = 0
+    /// How many wait for what another fills in.
+    private(set) var waiting = 0
+
+    private struct Filling {
+        var number: UInt64
+        var amount: UInt64
+        var task: Task<Void, any Error>
+    }
 
     struct Key: Hashable, Sendable {
         /// 33 bytes; empty for coins without a lock.
@@ -24,17 +33,28 @@ actor SellerPool {
     }
 
     /// Puts coins worth `amount` at least into the pool, and some for the calls to come. Callers at the same time share
-    /// one exchange.
+    /// one exchange; that another's larger amount is not there says nothing of a smaller one.
     /// - Parameter budget: the most to lock beyond this call, by the caller's own limit; nil: none of it.
     func fill(_ key: Key, amount: UInt64, budget: UInt64?) async throws {
-        if let running = filling[key] {
-            try await running.value
-            return
+        while let running = filling[key] {
+            do {
+                waiting += 1
+                defer { waiting -= 1 }
+                return try await running.task.value
+            } catch let error as WalletError where error.code == .insufficientFunds && amount < running.amount {
+                ended(running, key)
+            }
         }
+        fillings += 1
         let task = Task { try await exchange(key, amount: amount, budget: budget) }
-        filling[key] = task
-        defer { filling[key] = nil }
+        let own = Filling(number: fillings, amount: amount, task: task)
+        filling[key] = own
+        defer { ended(own, key) }
         try await task.value
+    }
+
+    private func ended(_ one: Filling, _ key: Key) {
+        if filling[key]?.number == one.number { filling[key] = nil }
     }
 
     private func exchange(_ key: Key, amount: UInt64, budget: UInt64?) async throws {

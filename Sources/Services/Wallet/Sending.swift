@@ -101,9 +101,18 @@ extension Wallet {
     private static func requireFree(_ reference: String?, in connection: Connection) throws {
         guard let reference else { return }
         guard try TokenStore.find(reference: reference, in: connection) == nil,
-            try Operation.find(reference: reference, in: connection) == nil
+            try Operation.live(reference: reference, in: connection) == nil
         else { throw ReferenceTaken() }
+        // What a mint answered with signatures that are none gave nobody a token. But who goes on forever feeds it coins.
+        guard try Operation.disputed(reference: reference, in: connection) < maximumDisputes else {
+            throw WalletError(
+                .mintDishonest,
+                "the mint took the coins for this token \(maximumDisputes) times and gave no valid signatures; no more are sent"
+            )
+        }
     }
+
+    private static let maximumDisputes = 3
 
     private func sendNew(
         _ amount: UInt64,
@@ -159,7 +168,7 @@ extension Wallet {
         let found = try await database.read { connection in
             (
                 try TokenStore.find(reference: reference, in: connection),
-                try Operation.find(reference: reference, in: connection)
+                try Operation.live(reference: reference, in: connection)
             )
         }
         if let token = found.0 { return token }

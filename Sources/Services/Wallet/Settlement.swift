@@ -99,7 +99,11 @@ extension Buyer {
         }) {
             // Done operations have noted the refund already; a planned one is taken up.
             if open.state == .planned { _ = try await wallet.runner.run(open, isFresh: false) }
-            return
+            guard open.state == .disputed else { return }
+            throw WalletError(
+                .mintDishonest,
+                "the mint \(open.mint) took the refund's coins and gave no valid signatures for them"
+            )
         }
         let token: Token
         do {
@@ -109,6 +113,25 @@ extension Buyer {
         }
         let proofs = try await wallet.verified(token, at: token.mint)
         _ = try await wallet.claim(proofs, at: token.mint, unit: token.unit, reference: reference)
+    }
+
+    /// Goes on with a refund. One whose coins are gone would be asked about forever: it ends here.
+    private func takeUpRefund(_ payment: PaymentRecord) async throws {
+        guard let text = payment.refund else { return }
+        do {
+            try await redeemRefund(payment.id, token: text)
+        } catch let error as WalletError where error.code == .tokenSpent {
+            let given = try await wallet.database.read { connection in
+                try CoinStore.held(by: payment.id, in: connection).map(\.proof.secret)
+            }
+            let claimed = try Token(text).groups.flatMap(\.proofs).map(\.secret)
+            // The payment's own coins, and the seller has spent them: it is paid. Coins that the seller gave, and somebody
+            // has spent them: it is paid and not served.
+            let isOwn = Set(claimed).isSubset(of: given)
+            try await close(payment, isOwn ? .served : .unserved, code: isOwn ? "spent-at-mint" : "refund-spent")
+        } catch let error as WalletError where error.code == .mintDishonest {
+            try await close(payment, .unserved, code: "refund-disputed")
+        }
     }
 
     /// How long a payment without a lock stays open before its coins are claimed back, in seconds.
@@ -212,7 +235,8 @@ extension Buyer {
         defer { release(id) }
         var message: String?
         do {
-            try await takeUp(payment, signer: signer)
+            // Read in hand: what was read before may have ended.
+            try await takeUp(try await self.payment(id) ?? payment, signer: signer)
         } catch let error as WalletError {
             message = error.message
         }
@@ -224,7 +248,7 @@ extension Buyer {
         switch payment.state {
         case .served, .refused, .refunded, .unserved: return
         case .refunding:
-            if let token = payment.refund { try await redeemRefund(payment.id, token: token) }
+            try await takeUpRefund(payment)
         case .sent where payment.way == .x402Exact, .pending where payment.way == .x402Exact:
             try await takeUpAuthorization(payment, signer: signer)
         case .sent where payment.invoice != nil, .pending where payment.invoice != nil:

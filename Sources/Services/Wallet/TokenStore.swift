@@ -49,6 +49,9 @@ enum TokenStore {
         )
     }
 
+    /// Before the id of a token, in the reference of what brings it home.
+    static let reclaimPrefix = "reclaim:"
+
     static func find(_ id: String, in connection: Connection) throws -> SentToken? {
         try connection.first("SELECT \(columns) FROM wallet_tokens WHERE id = ?", .text(id)).map(token(row:))
     }

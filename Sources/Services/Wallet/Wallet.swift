@@ -50,6 +50,8 @@ public final class Wallet: Sendable {
     let watches = Mutex(Watches())
     /// Tokens of the inbox that are being claimed right now.
     let claiming = Mutex<[String: Task<InboxEntry, any Error>]>([:])
+    /// Tokens of the inbox whose value is being sent on right now.
+    let sendingOn = Mutex<[String: Task<MintSwap, any Error>]>([:])
 
     /// Every table this room needs, for `Database(migrations:)`.
     public static let migrations = WalletTables.migrations

@@ -29,6 +29,8 @@ final class LocalMint: MintAPI {
     private let tamper = Mutex<(@Sendable (String, JSONValue) -> JSONValue)?>(nil)
     private let counts = Mutex<[String: Int]>([:])
     private let meanwhile = Mutex<(@Sendable () async -> Void)?>(nil)
+    private let gates = Mutex<[String: Gate]>([:])
+    private let answerGates = Mutex<[String: Gate]>([:])
 
     init(url: MintURL, mint: @escaping @Sendable () throws -> Mint) {
         self.url = url
@@ -47,6 +49,18 @@ final class LocalMint: MintAPI {
     /// What happens elsewhere while the mint is asked about a quote, once.
     func setMeanwhile(_ body: @escaping @Sendable () async -> Void) { meanwhile.withLock { $0 = body } }
 
+    /// The next call of this kind waits before the mint hears of it.
+    func holdNext(_ call: String) -> Gate { Self.gate(call, in: gates) }
+
+    /// The mint acts on the next call of this kind, and its answer waits.
+    func holdAnswer(_ call: String) -> Gate { Self.gate(call, in: answerGates) }
+
+    private static func gate(_ call: String, in gates: borrowing Mutex<[String: Gate]>) -> Gate {
+        let gate = Gate()
+        gates.withLock { $0[call] = gate }
+        return gate
+    }
+
     func count(_ call: String) -> Int { counts.withLock { $0[call] ?? 0 } }
 
     private func exchange<T>(
@@ -55,6 +69,7 @@ final class LocalMint: MintAPI {
         _ read: (JSONValue) throws -> T
     ) async throws(MintAPIError) -> T {
         counts.withLock { $0[call, default: 0] += 1 }
+        await gates.withLock { $0.removeValue(forKey: call) }?.pass()
         var fault = faults.withLock { faults -> Fault? in
             guard let first = faults[call]?.first else { return nil }
             faults[call]?.removeFirst()
@@ -76,6 +91,7 @@ final class LocalMint: MintAPI {
             status = failure.status
             body = failure.error.json.serialized()
         }
+        await answerGates.withLock { $0.removeValue(forKey: call) }?.pass()
         if fault == .lostAnswer { throw MintAPIError(.unknown, "the test lost the answer") }
         if fault == .forgedAnswer { body = Self.forged(body) }
         return try HTTPMint.answer(status: status, body: body, read: read)
@@ -206,4 +222,21 @@ final class LocalMint: MintAPI {
             return zip(response.outputs, response.signatures).map { RestoredOutput(output: $0, signature: $1) }
         }
     }
+}
+
+/// A place where one call waits until a test lets it on.
+final class Gate: Sendable {
+    private let arrival = AsyncStream<Void>.makeStream()
+    private let opening = AsyncStream<Void>.makeStream()
+
+    /// Waits until it is open.
+    func pass() async {
+        arrival.continuation.finish()
+        for await _ in opening.stream {}
+    }
+
+    /// Waits until a call stands before it.
+    func reached() async { for await _ in arrival.stream {} }
+
+    func open() { opening.continuation.finish() }
 }
