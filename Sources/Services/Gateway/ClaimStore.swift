@@ -15,6 +15,8 @@ public struct CallerIdentity: Sendable, Equatable {
     public var passportIssuer: String?
     /// On whose authority it acts, where it showed that.
     public var delegation: CallerDelegation?
+    /// Where its key is published, where it is known by that (Web Bot Auth); told to the upstream, and not kept.
+    public var keysURL: String?
 
     public init(
         did: String,
