@@ -128,6 +128,7 @@ extension Node {
         PayRoutes(
             buyer: buyer,
             registry: identity.registry,
+            keys: identity.keys,
             budgets: budgets,
             purse: delegatedPurse,
             clock: .system,
@@ -208,6 +209,13 @@ extension Node {
                 }
             )
         }
+        if let anchor = anchor?.anchor {
+            rounds.append(
+                Round("anchors", everySeconds: 5) {
+                    if fence.raised == nil { await anchor.maintain() }
+                }
+            )
+        }
         if let lightning {
             // Opens what could not be opened at the start, when the simulator was not there yet.
             rounds.append(Round("lightning", everySeconds: 10) { await lightning.prepare() })
@@ -244,6 +252,7 @@ extension Node {
         try? await http.shutdown()
         await lightning?.shutdown()
         await settlement?.shutdown()
+        await anchor?.shutdown()
         await chains.shutdown()
         await workers.stop()
         // A copy of the database that was made while it ran is older than what is left now.

@@ -53,6 +53,7 @@ public final class Node: Sendable {
     let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let anchor: NodeAnchor?
     let log: AuditLog
     let budgets: BudgetOffice
     let delegatedPurse: DelegatedPurse
@@ -92,6 +93,7 @@ public final class Node: Sendable {
         chains = services.chains
         gateway = services.gateway
         settlement = services.settlement
+        anchor = services.anchor
         log = services.log
         budgets = services.budgets
         delegatedPurse = services.delegatedPurse
@@ -188,6 +190,14 @@ public final class Node: Sendable {
         return fence
     }
 
+    /// What the node shows of itself and its agents.
+    var showcase: Showcase {
+        Showcase(
+            identity,
+            store: NodeStorefront(gateway: gateway, anchor: anchor?.anchor, origin: configuration.publicURL)
+        )
+    }
+
     public var facts: NodeFacts {
         NodeFacts(
             did: identity.office.issuer.string,
@@ -195,7 +205,7 @@ public final class Node: Sendable {
             dataDirectory: configuration.dataDirectory,
             mintURL: mint == nil ? nil : configuration.ownMintURL,
             lightning: lightning?.shown ?? "none",
-            settlementAccount: settlement.map { "\($0.settler.account)" },
+            settlementAccount: settlement.map { "\($0.settler.account)" } ?? anchor.map { "\($0.anchor.account)" },
             isTestMoney: configuration.network != .mainnet,
             sellerKey: Hex.encode(
                 Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed

@@ -12,7 +12,7 @@ public struct NodeFacts: Sendable {
     public var mintURL: String?
     /// Such as `simulated (TEST MONEY)`.
     public var lightning: String
-    /// The account that pays the gas of x402 settlements, where the node is a facilitator.
+    /// The account that pays the gas of x402 settlements and anchors, where the node makes any.
     public var settlementAccount: String?
     public var isTestMoney: Bool
     /// The key that buyers lock ecash to, 66 hex digits.

@@ -31,6 +31,7 @@ struct NodeServices: Sendable {
     let chains: NodeChains
     let gateway: Gateway
     let settlement: NodeSettlement?
+    let anchor: NodeAnchor?
     let log: AuditLog
     let budgets: BudgetOffice
     let delegatedPurse: DelegatedPurse
@@ -121,6 +122,7 @@ struct NodeServices: Sendable {
             )
         )
         let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
+        let anchor = try NodeAnchor(configuration, vault: vault, database: database, logger: logger)
         let log = try await AuditLog(
             database: database,
             key: vault.node.key,
@@ -157,6 +159,7 @@ struct NodeServices: Sendable {
             chains: chains,
             gateway: gateway,
             settlement: settlement,
+            anchor: anchor,
             log: log,
             budgets: budgets,
             delegatedPurse: DelegatedPurse(
@@ -227,6 +230,7 @@ struct NodeServices: Sendable {
     private static func identityConfiguration(_ configuration: NodeConfiguration) -> IdentityConfiguration {
         var identity = IdentityConfiguration(publicURL: configuration.publicURL)
         identity.registration = configuration.registration
+        identity.signatureAgents = configuration.signatureAgents
         identity.allowsLocalLists = configuration.isLoopback
         // A verifier may ask for a list a second or two old; signing one anew costs microseconds.
         identity.listResignSeconds = 1

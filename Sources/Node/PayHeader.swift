@@ -14,6 +14,8 @@ public enum PayHeader {
     public static let session = "Mintmark-Pay-Session"
     /// `true`: nothing is paid; the answer says what would be.
     public static let dryRun = "Mintmark-Pay-Dry-Run"
+    /// `true`: the agent also signs in the Web Bot Auth profile.
+    public static let webBotAuth = "Mintmark-Pay-Web-Bot-Auth"
     /// In seconds.
     public static let timeout = "Mintmark-Pay-Timeout"
     /// `Name: value`, once for each header of the call; and for each header of the answer.

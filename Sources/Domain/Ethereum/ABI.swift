@@ -1,6 +1,6 @@
 internal import Cryptography
 
-/// Call data and answers of contracts (Solidity's contract ABI): the static types, and `bytes` as a call's argument.
+/// Call data and answers of contracts (Solidity's contract ABI): the static types, and `bytes` and `string`.
 public enum ABI {
     /// An argument of a call; each knows its type's name, so that the selector follows from the arguments.
     public enum Value: Hashable, Sendable {
@@ -11,6 +11,7 @@ public enum ABI {
         /// Exactly 32 bytes; a mistake in the calling code otherwise.
         case bytes32([UInt8])
         case bytes([UInt8])
+        case string(String)
 
         var typeName: String {
             switch self {
@@ -20,6 +21,7 @@ public enum ABI {
             case .bool: "bool"
             case .bytes32: "bytes32"
             case .bytes: "bytes"
+            case .string: "string"
             }
         }
     }
@@ -50,11 +52,18 @@ public enum ABI {
                 heads += bytes
             case .bytes(let bytes):
                 heads += UInt256(UInt64(32 * values.count + tails.count)).word
-                tails += UInt256(UInt64(bytes.count)).word + bytes
-                tails += [UInt8](repeating: 0, count: (32 - bytes.count % 32) % 32)
+                tails += tail(bytes)
+            case .string(let text):
+                heads += UInt256(UInt64(32 * values.count + tails.count)).word
+                tails += tail(Array(text.utf8))
             }
         }
         return heads + tails
+    }
+
+    /// The length, and the bytes padded to whole words.
+    static func tail(_ bytes: [UInt8]) -> [UInt8] {
+        UInt256(UInt64(bytes.count)).word + bytes + [UInt8](repeating: 0, count: (32 - bytes.count % 32) % 32)
     }
 
     /// Reads an answer or call data that is exactly this many words.
@@ -99,14 +108,26 @@ public enum ABI {
     /// - Parameter maximumBytes: the longest text that is read.
     /// - Throws: `invalidABI`.
     public static func string(_ data: [UInt8], maximumBytes: Int = 256) throws(EthereumError) -> String {
-        let refusal = EthereumError(.invalidABI, "the contract's answer is no string of at most \(maximumBytes) bytes")
+        let bytes = try bytes(data, maximumBytes: maximumBytes)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw EthereumError(.invalidABI, "the contract's answer is no string of UTF-8")
+        }
+        return text
+    }
+
+    /// Reads an answer that is one `bytes`.
+    /// - Parameter maximumBytes: the most that are read.
+    /// - Throws: `invalidABI`.
+    public static func bytes(_ data: [UInt8], maximumBytes: Int) throws(EthereumError) -> [UInt8] {
+        let refusal = EthereumError(
+            .invalidABI,
+            "the contract's answer is not one text of at most \(maximumBytes) bytes"
+        )
         guard data.count >= 64, try UInt256(bigEndian: data[0..<32]) == UInt256(32),
             let count = try UInt256(bigEndian: data[32..<64]).uint64Value, count <= UInt64(maximumBytes)
         else { throw refusal }
         let padded = 64 + (Int(count) + 31) / 32 * 32
-        guard data.count == padded, data[(64 + Int(count))...].allSatisfy({ $0 == 0 }),
-            let text = String(validating: data[64..<64 + Int(count)], as: UTF8.self)
-        else { throw refusal }
-        return text
+        guard data.count == padded, data[(64 + Int(count))...].allSatisfy({ $0 == 0 }) else { throw refusal }
+        return Array(data[64..<64 + Int(count)])
     }
 }

@@ -20,6 +20,8 @@ public struct HTTPSignatureError: Error, Hashable, Sendable, CustomStringConvert
         public static let badParameter = Code(rawValue: "signature-parameter")
         /// `keyid` is no did:key of an Ed25519 key, or `alg` is another algorithm.
         public static let unsupportedKey = Code(rawValue: "signature-key-unsupported")
+        /// `Signature-Agent` names no place where keys can be.
+        public static let badSignatureAgent = Code(rawValue: "signature-agent-malformed")
         /// `created` lies ahead.
         public static let fromFuture = Code(rawValue: "signature-from-future")
         /// `expires` has passed.

@@ -127,9 +127,11 @@ extension Node {
     /// offline acceptance stays off until it is resumed by itself.
     func confirmFence() async throws {
         guard fence.raised != nil else { return }
+        // Calls come in from the moment on at which the fence is down.
+        let before = WallClock.system.now()
         try await fence.confirm { try Wallet.skipCounters(in: $0) }
         logger.notice("the operator confirmed the restored copy: money moves again")
-        try await gateway.start()
+        try await gateway.start(before: before)
     }
 }
 

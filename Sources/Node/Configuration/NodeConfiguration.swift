@@ -72,6 +72,8 @@ public struct NodeConfiguration: Sendable {
     public var passportLifetimeSeconds: Int64
     /// How agents that come by themselves are registered.
     var registration: RegistrationPolicy
+    /// Whose key directories are fetched, for callers who sign in the Web Bot Auth profile.
+    var signatureAgents: SignatureAgentPolicy
     /// How old a status list may be before a call that needs it is refused.
     public var statusMaximumAgeSeconds: Int64
     /// How long tokens that are locked to a seller stay locked.
@@ -80,6 +82,8 @@ public struct NodeConfiguration: Sendable {
     var walletEVM: WalletEVMSettings
     /// Where x402 payments are settled; nil: the node is no facilitator.
     var settlement: SettlementSettings?
+    /// The identity registry that agents are registered in; nil: none.
+    var anchor: AnchorSettings?
     /// Who is asked to cosign the transparency log's checkpoints.
     var logWitnesses: [LogWitness]
     public var logLevel: String
@@ -173,9 +177,11 @@ public struct NodeConfiguration: Sendable {
         redeemWithinSeconds = try values.number(.redeemWithinSeconds, in: 1...86_400) ?? 600
         passportLifetimeSeconds = (try values.number(.passportLifetimeHours, in: 1...720) ?? 24) * 3600
         registration = try Self.registration(values)
+        signatureAgents = try Self.signatureAgents(values.list(.signatureAgents))
         statusMaximumAgeSeconds = try values.number(.statusMaximumAgeSeconds, in: 0...86_400) ?? 60
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
         settlement = try SettlementSettings(values)
+        anchor = try AnchorSettings(values, settlement: settlement)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"

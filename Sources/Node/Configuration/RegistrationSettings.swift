@@ -1,3 +1,4 @@
+internal import HTTPSignatures
 internal import Identity
 internal import Passports
 
@@ -15,5 +16,19 @@ extension NodeConfiguration {
             throw ConfigurationError("agents.registrationCapabilities: \(error.message)")
         }
         return policy
+    }
+
+    /// Reads `agents.signatureAgents`: origins, or `*` for any.
+    static func signatureAgents(_ list: [String]) throws(ConfigurationError) -> SignatureAgentPolicy {
+        if list == ["*"] { return .any }
+        var origins: Set<String> = []
+        for text in list {
+            do {
+                origins.insert(try SignatureAgent(.directory, uri: text).origin)
+            } catch {
+                throw ConfigurationError("agents.signatureAgents: \(text): \(error.message), or * alone for any")
+            }
+        }
+        return .origins(origins)
     }
 }

@@ -16,6 +16,8 @@ struct DelegatedRequestSigner: RequestSigning {
     let registry: AgentRegistry
     let purse: DelegatedPurse
     let clock: WallClock
+    /// As of ``AgentRequestSigner/keys``.
+    let keys: SignatureAgent?
     var authorizesPayments: Bool { true }
 
     /// - Throws: `DelegationError` with `.wrongAudience` where the chain was not given to that agent.
@@ -24,8 +26,10 @@ struct DelegatedRequestSigner: RequestSigning {
         chain: DelegationChain,
         registry: AgentRegistry,
         purse: DelegatedPurse,
-        clock: WallClock
+        clock: WallClock,
+        keys: SignatureAgent? = nil
     ) async throws {
+        self.keys = keys
         self.agent = agent
         self.chain = chain
         self.registry = registry
@@ -61,6 +65,6 @@ struct DelegatedRequestSigner: RequestSigning {
             added = [(DelegatedCall.headerName, try call.encodedHeader())]
             facts.headers += added
         }
-        return added + (try credentials.headers(for: facts, now: clock.now()))
+        return added + (try credentials.headers(for: facts, now: clock.now(), publishedAt: keys))
     }
 }

@@ -11,8 +11,11 @@ struct AgentRequestSigner: RequestSigning {
     let did: String
     let registry: AgentRegistry
     let clock: WallClock
+    /// Where the key is published, for a second signature in the Web Bot Auth profile; nil: none is made.
+    let keys: SignatureAgent?
 
-    init(agent: String, registry: AgentRegistry, clock: WallClock) async throws {
+    init(agent: String, registry: AgentRegistry, clock: WallClock, keys: SignatureAgent? = nil) async throws {
+        self.keys = keys
         self.agent = agent
         self.registry = registry
         self.clock = clock
@@ -22,7 +25,8 @@ struct AgentRequestSigner: RequestSigning {
     func signatureHeaders(for request: SignableRequest) async throws -> [(name: String, value: String)] {
         try await registry.credentials(agent).headers(
             for: RequestFacts(method: request.method, targetURI: request.url, headers: request.headers),
-            now: clock.now()
+            now: clock.now(),
+            publishedAt: keys
         )
     }
 }

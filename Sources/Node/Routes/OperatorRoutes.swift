@@ -50,6 +50,9 @@ struct OperatorRoutes: Sendable {
         BackupRoutes(maker: node.backups).add(to: api)
         FenceRoutes(node: node).add(to: api)
         IdentityRoutes(node.identity).addOperatorRoutes(to: api)
+        let showcase = node.showcase
+        ShowcaseRoutes(showcase, identity: node.identity).addOperatorRoutes(to: api)
+        AnchorRoutes(anchor: node.anchor?.anchor, identity: node.identity, showcase: showcase).add(to: api)
         let credentials = CredentialRoutes(node.identity, mayFetch: true)
         credentials.addPublicRoutes(to: api)
         credentials.addOperatorRoutes(to: api.group("credentials"))

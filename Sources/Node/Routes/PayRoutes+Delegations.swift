@@ -11,14 +11,23 @@ extension PayRoutes {
         return try await budgets.chain(to: CID(parsing: text))
     }
 
-    func signer(_ agent: String, _ chain: DelegationChain?) async throws -> any RequestSigning {
-        guard let chain else { return try await AgentRequestSigner(agent: agent, registry: registry, clock: clock) }
+    /// - Parameter isPublished: whether it signs a second time in the Web Bot Auth profile.
+    func signer(
+        _ agent: String,
+        _ chain: DelegationChain?,
+        isPublished: Bool = false
+    ) async throws -> any RequestSigning {
+        let keys = isPublished ? try await keys.signatureAgent(of: registry.agent(agent)) : nil
+        guard let chain else {
+            return try await AgentRequestSigner(agent: agent, registry: registry, clock: clock, keys: keys)
+        }
         return try await DelegatedRequestSigner(
             agent: agent,
             chain: chain,
             registry: registry,
             purse: purse,
-            clock: clock
+            clock: clock,
+            keys: keys
         )
     }
 

@@ -17,6 +17,7 @@ internal import Wallet
 struct PayRoutes: Sendable {
     let buyer: Buyer
     let registry: AgentRegistry
+    let keys: KeyBoard
     let budgets: BudgetOffice
     let purse: DelegatedPurse
     let clock: WallClock
@@ -53,7 +54,10 @@ struct PayRoutes: Sendable {
             }
         }
         addSessions(to: group)
-        group.post("payments/resume") { _, _ in await OperatorResponses.answering { try await resume() } }
+        group.post("payments/resume") { request, _ in
+            let isPublished = request.uri.queryParameters.get("webBotAuth") == "true"
+            return await OperatorResponses.answering { try await resume(isPublished: isPublished) }
+        }
     }
 
     // MARK: Paying
@@ -95,12 +99,15 @@ struct PayRoutes: Sendable {
         if let name = given(PayHeader.agent) ?? chain?.leaf?.audience.string {
             let agent = try await registry.agent(name)
             call.agent = agent.id
-            call.signer = try await signer(agent.id, chain)
+            call.signer = try await signer(agent.id, chain, isPublished: given(PayHeader.webBotAuth) == "true")
             if let limit = agent.spendLimit {
                 // A limit in another currency cannot be counted against, so nothing may be spent against it.
                 let amount = limit.unit == unit ? limit.amountMinor : 0
                 call.spendingLimit = SpendingLimit(amount, windowSeconds: limit.periodSeconds)
             }
+        }
+        if call.signer == nil, given(PayHeader.webBotAuth) == "true" {
+            throw WalletError(.invalidArgument, "a Web Bot Auth signature is an agent's: say which agent calls")
         }
         if given(PayHeader.dryRun) == "true" {
             let preview = try await buyer.preview(call)
@@ -161,13 +168,14 @@ struct PayRoutes: Sendable {
     // MARK: What was paid
 
     /// Takes up every payment whose outcome is not known.
-    func resume() async throws -> JSONValue {
+    /// - Parameter isPublished: whether agents sign in the Web Bot Auth profile too, as a seller may want that did so before.
+    func resume(isPublished: Bool = false) async throws -> JSONValue {
         var shown: [JSONValue] = []
         for payment in try await buyer.openPayments() {
             let leaf = try await purse.leaf(ofPayment: payment.id)
             let chain = leaf == nil ? nil : try? await budgets.chain(to: leaf ?? CID(of: []))
             let signer =
-                payment.agent.isEmpty ? nil : try? await signer(payment.agent, chain)
+                payment.agent.isEmpty ? nil : try? await signer(payment.agent, chain, isPublished: isPublished)
             let resumed = try await buyer.resume(payment.id, signer: signer)
             var line = try await buyer.payment(payment.id).map(Self.shown)?.objectValue ?? JSONObject()
             line["message"] = resumed.message.map { .string($0) }

@@ -37,6 +37,7 @@ struct PublicResponder: HTTPResponder {
         let router = Router(context: PublicContext.self)
         if let mint = node.mint { MintRoutes(mint).add(to: router.group("mint")) }
         IdentityRoutes(node.identity).addPublicRoutes(to: router)
+        ShowcaseRoutes(node.showcase, identity: node.identity).addPublicRoutes(to: router)
         CredentialRoutes(node.identity, mayFetch: false).addPublicRoutes(to: router)
         CredentialRoutes(node.identity, mayFetch: true).addOperatorRoutes(
             to: router.group("credentials").add(middleware: OperatorTokenMiddleware(token: operatorToken))

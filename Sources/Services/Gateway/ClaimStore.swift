@@ -15,6 +15,8 @@ public struct CallerIdentity: Sendable, Equatable {
     public var passportIssuer: String?
     /// On whose authority it acts, where it showed that.
     public var delegation: CallerDelegation?
+    /// Where its key is published, where it is known by that (Web Bot Auth); told to the upstream, and not kept.
+    public var keysURL: String?
 
     public init(
         did: String,
@@ -177,6 +179,9 @@ public struct Refund: Sendable {
     /// Whether nobody waits for the answer: then a call that is restored is not made anew by the same request before its
     /// buyer was told once.
     public var isUnattended: Bool
+    /// The state of the claim for which the refund was decided: one that is in another by then, as its buyer asked again
+    /// and is being served, is not refunded.
+    public var decidedIn: CallState
     public var at: Timestamp
 
     public init(
@@ -185,6 +190,7 @@ public struct Refund: Sendable {
         reason: CallRefusal.Code,
         token: String?,
         isUnattended: Bool = false,
+        decidedIn: CallState = .running,
         at: Timestamp
     ) {
         self.claimID = claimID
@@ -192,6 +198,7 @@ public struct Refund: Sendable {
         self.reason = reason
         self.token = token
         self.isUnattended = isUnattended
+        self.decidedIn = decidedIn
         self.at = at
     }
 }

@@ -346,6 +346,9 @@ extension Gateway {
     /// Settles reserved payments whose calls were served ([XEX-8]). What is not known yet is asked for again by a later round.
     func settleReserved() async throws {
         guard let sale = configuration.exact else { return }
+        // One round at a time: a facilitator that is asked twice at once may call the second a replay, which is an end.
+        await reservedSettlement.acquire()
+        defer { reservedSettlement.release() }
         var seen: Set<[UInt8]> = []
         while true {
             let width = max(1, sale.settlementsAtOnce)

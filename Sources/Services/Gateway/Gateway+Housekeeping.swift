@@ -1,5 +1,5 @@
 import Cashu
-import Encodings
+public import Encodings
 import Logging
 import NIOCore
 import Paywall
@@ -18,13 +18,16 @@ extension Gateway {
     }
 
     /// Reads what is on disk and ends what a crash left open. Call it before the first request.
-    public func start() async throws {
+    /// - Parameter before: calls that were claimed from then on are running, not cut short: for a node that takes requests
+    ///   already. nil: there are none.
+    public func start(before: Timestamp? = nil) async throws {
         try await load()
         await rates.refreshIfDue()
         try await usage.recover()
         var recovered = 0
         while true {
-            let open = try await store.open(states: [.running], olderThan: clock.now().adding(seconds: 1), limit: 500)
+            let end = before ?? clock.now().adding(seconds: 1)
+            let open = try await store.open(states: [.running], olderThan: end, limit: 500)
             guard !open.isEmpty else { break }
             for claim in open {
                 try await endCutShort(claim)
@@ -59,11 +62,14 @@ extension Gateway {
         do {
             _ = try await refund(
                 ActiveClaim(open),
+                in: open.record.call.state,
                 because: CallRefusal(.upstreamFailed, message),
                 isUnattended: true
             )
         } catch let refusal as CallRefusal where refusal.code == .paymentPending {
             // Decided and on disk; the token is made by a later round.
+        } catch let error as GatewayError where error.code == .stateChanged {
+            // Its buyer asked again meanwhile: the call is being made, or it has an end already.
         }
     }
 

@@ -10,9 +10,12 @@ import Receipts
 /// Calls that are not charged ([CALL-14]).
 extension Gateway {
     /// Decides the refund of a claimed call, on disk, then gives it.
-    /// - Parameter isUnattended: whether nobody waits for the answer.
+    /// - Parameters:
+    ///   - state: of the claim when this was decided.
+    ///   - isUnattended: whether nobody waits for the answer.
     func refund(
         _ claim: ActiveClaim,
+        in state: CallState = .running,
         because refusal: CallRefusal,
         isUnattended: Bool = false
     ) async throws -> Response {
@@ -33,6 +36,7 @@ extension Gateway {
                 reason: refusal.code,
                 token: token,
                 isUnattended: isUnattended,
+                decidedIn: state,
                 at: now
             )
         )

@@ -147,6 +147,7 @@ extension Gateway {
     private func proxied(_ call: IncomingCall, body: IntakeBody, caller: CallerIdentity?) -> ProxiedRequest {
         var added = [("Via", "1.1 mintmark")]
         if let caller { added.append(("Agent-Caller", caller.did)) }
+        if let url = caller?.keysURL { added.append(("Agent-Keys", url)) }
         var forwarded: [String] = []
         if let peer = call.peerAddress {
             forwarded.append("for=\"\(peer.contains(":") ? "[\(peer)]" : peer)\"")

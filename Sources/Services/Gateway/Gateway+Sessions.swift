@@ -5,6 +5,7 @@ import Hummingbird
 import Lightning
 import Logging
 import Paywall
+import Synchronization
 
 /// Sessions of the `Payment` scheme over Lightning ([PAY-8] to [PAY-10]): a deposit that calls are paid from, and whose
 /// remainder goes back.
@@ -182,26 +183,40 @@ extension Gateway {
     /// - Returns: the session as it is then; nil where that can't be told.
     @discardableResult
     func returnRemainder(of id: [UInt8]) async -> StoredSession? {
+        // One at a time: a Lightning node may try a payment anew that it called failed, and by then another invoice may be
+        // on its way to the same payer.
+        let payout = payouts.withLock { running in
+            if let payout = running[id] { return payout }
+            let payout = Task {
+                defer { payouts.withLock { _ = $0.removeValue(forKey: id) } }
+                return await payRemainder(of: id)
+            }
+            running[id] = payout
+            return payout
+        }
+        return await payout.value
+    }
+
+    private func payRemainder(of id: [UInt8]) async -> StoredSession? {
         do {
             let session = try await sessions.settle(id, at: clock.now())
-            guard let depositDesk, let amount = session.refundMsat, session.payout == .due || session.payout == .sending
-            else { return session }
-            // On disk before the Lightning node hears of it. What is sending was begun before, and how that went is not known.
-            let isFirst = try await sessions.beginPayout(id)
-            let invoice = try BOLT11Invoice(decoding: session.returnInvoice)
+            // On disk before the Lightning node hears of it.
+            guard let depositDesk, let begun = try await sessions.beginPayout(id) else { return session }
+            let invoice = try BOLT11Invoice(decoding: begun.invoice)
+            let amount = begun.amountMsat
             switch await depositDesk.payOut(invoice, amountMsat: amount) {
             case .paid(let feeMsat):
-                try await sessions.paidOut(id, feeMsat: feeMsat, at: clock.now())
+                try await sessions.paidOut(id, to: invoice, feeMsat: feeMsat, at: clock.now())
             case .pending:
                 break
             case .failed(let reason):
-                try await sessions.notPaidOut(id, triesAgain: false)
+                try await sessions.notPaidOut(id, to: invoice, triesAgain: false)
                 logger.warning(
                     "what is left of a session can't be returned; its payer may name another invoice",
                     metadata: ["session": "\(Hex.encode(id))", "msat": "\(amount)", "reason": "\(reason)"]
                 )
             case .notStarted(let reason):
-                if isFirst { try await sessions.notPaidOut(id, triesAgain: true) }
+                if begun.isFirst { try await sessions.notPaidOut(id, to: invoice, triesAgain: true) }
                 logger.notice(
                     "what is left of a session can't be returned now",
                     metadata: ["session": "\(Hex.encode(id))", "reason": "\(reason)"]

@@ -86,6 +86,10 @@ public final class Gateway: Sendable {
     let usage: SQLiteUsageStore
     /// One redemption at a time.
     let redemption = Turnstile()
+    /// One round of settling what was reserved at a time.
+    let reservedSettlement = Turnstile()
+    /// Remainders of sessions that are being paid just now.
+    let payouts = Mutex<[[UInt8]: Task<StoredSession?, Never>]>([:])
     let limiter = RateLimiter()
     let slots: CallCount
     /// WebSockets by the second.

@@ -12,7 +12,7 @@ public enum HeaderRules {
     /// What a client may not tell the upstream: our own payment, what we set ourselves, and fields that make some
     /// frameworks serve another method or path than the one that was priced.
     static let neverForwarded: Set<String> = [
-        "host", "content-length", "expect", "agent-caller", "forwarded", "x-forwarded-for",
+        "host", "content-length", "expect", "agent-caller", "agent-keys", "forwarded", "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip", "x-http-method-override",
         "x-http-method",

@@ -33,14 +33,14 @@ public struct PassportCallerCheck: CallerCheck {
         case .anonymous:
             return .anonymous
         case .known(let caller):
-            return .accepted(
-                CallerIdentity(
-                    did: caller.did.string,
-                    agentID: caller.agentID,
-                    passportID: caller.passport?.id,
-                    passportIssuer: caller.passport?.issuer.string
-                )
+            var identity = CallerIdentity(
+                did: caller.did.string,
+                agentID: caller.agentID,
+                passportID: caller.passport?.id,
+                passportIssuer: caller.passport?.issuer.string
             )
+            identity.keysURL = caller.keys?.identifier
+            return .accepted(identity)
         case .refused(let status, let reasons):
             return .refused(
                 CallerRefusal(

@@ -298,7 +298,7 @@ public struct SQLiteClaimStore: ClaimStore {
                 found.refundForm.startState == .refunded || refund.token != nil ? .refunded : .refunding
             let record = try Self.move(
                 refund.claimID,
-                from: [.running, .interrupted],
+                from: [refund.decidedIn],
                 to: next,
                 in: connection
             )

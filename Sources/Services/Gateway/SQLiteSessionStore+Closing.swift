@@ -93,28 +93,40 @@ extension SQLiteSessionStore {
         }
     }
 
-    /// `due` → `sending`, before the Lightning node hears of it.
-    /// - Returns: false where another came first.
-    func beginPayout(_ id: [UInt8]) async throws -> Bool {
+    /// A payment of a remainder that a Lightning node is to be asked for.
+    struct Payout: Sendable {
+        var invoice: String
+        var amountMsat: UInt64
+        /// Whether nothing was sent to this invoice before; otherwise how that went is not known.
+        var isFirst: Bool
+    }
+
+    /// `due` → `sending`, before the Lightning node hears of it. What is sending stays so.
+    /// - Returns: nil where nothing is owed, or its payment has an end.
+    func beginPayout(_ id: [UInt8]) async throws -> Payout? {
         try await database.write { connection in
+            guard let session = try Self.session(id, in: connection), let amount = session.refundMsat,
+                session.payout == .due || session.payout == .sending
+            else { return nil }
             try connection.execute(
                 "UPDATE gateway_sessions SET payout = 'sending' WHERE id = ? AND payout = 'due'",
                 .blob(id)
             )
-            return connection.changes == 1
+            return Payout(invoice: session.returnInvoice, amountMsat: amount, isFirst: connection.changes == 1)
         }
     }
 
     /// `sending` → `paid`.
-    func paidOut(_ id: [UInt8], feeMsat: UInt64, at: Timestamp) async throws {
+    func paidOut(_ id: [UInt8], to invoice: BOLT11Invoice, feeMsat: UInt64, at: Timestamp) async throws {
         try await database.write { connection in
             let row = try connection.first(
                 """
-                UPDATE gateway_sessions SET payout = 'paid', fee_msat = ? WHERE id = ? AND payout = 'sending'
-                RETURNING refund_msat
+                UPDATE gateway_sessions SET payout = 'paid', fee_msat = ?
+                WHERE id = ? AND payout = 'sending' AND return_hash = ? RETURNING refund_msat
                 """,
                 try .amount(feeMsat),
-                .blob(id)
+                .blob(id),
+                .blob(invoice.paymentHash)
             )
             guard let row else { return }
             var transfers = [GatewayAccounts.paidOut(id, try row.uint64(0), at: at)]
@@ -126,17 +138,18 @@ extension SQLiteSessionStore {
     /// `sending` → `failed`, or back to `due` where the node was not even reached and it is not the last try.
     /// - Returns: whether it will be tried again.
     @discardableResult
-    func notPaidOut(_ id: [UInt8], triesAgain: Bool) async throws -> Bool {
+    func notPaidOut(_ id: [UInt8], to invoice: BOLT11Invoice, triesAgain: Bool) async throws -> Bool {
         try await database.write { connection in
             let row = try connection.first(
                 """
                 UPDATE gateway_sessions SET attempts = attempts + 1,
                     payout = CASE WHEN ? AND attempts + 1 < ? THEN 'due' ELSE 'failed' END
-                WHERE id = ? AND payout = 'sending' RETURNING payout
+                WHERE id = ? AND payout = 'sending' AND return_hash = ? RETURNING payout
                 """,
                 .bool(triesAgain),
                 .int(Self.maximumAttempts),
-                .blob(id)
+                .blob(id),
+                .blob(invoice.paymentHash)
             )
             return try row?.text(0) == "due"
         }

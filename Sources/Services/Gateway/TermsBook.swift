@@ -16,11 +16,16 @@ final class TermsBook: Sendable {
     private let logger: Logger
     private let pages = Mutex<[MintURL: Page]>([:])
 
+    private struct Fetch {
+        var maximumAgeSeconds: Int64
+        var task: Task<MintTerms?, Never>
+    }
+
     private struct Page {
         var terms: MintTerms?
         var askedAt: Timestamp?
         /// Whoever needs the terms while they are being fetched waits for them: the first calls after a start all do.
-        var fetching: Task<MintTerms?, Never>?
+        var fetch: Fetch?
     }
 
     init(purse: any SellerPurse, clock: WallClock, logger: Logger) {
@@ -37,7 +42,7 @@ final class TermsBook: Sendable {
     }
 
     /// Asks a mint again where a token names a keyset that is not known, unless that was just done.
-    /// - Returns: nil where nothing new was learned.
+    /// - Returns: nil where nothing can be learned now.
     func afterRotation(of mint: MintURL) async -> MintTerms? {
         await fetch(mint, maximumAgeSeconds: Self.rotationCheckSeconds)
     }
@@ -62,19 +67,28 @@ final class TermsBook: Sendable {
         }
     }
 
-    /// - Returns: nil where the mint can't be reached, and where it was asked less than a second ago.
+    /// - Returns: what is known then, where the mint was asked less than a second ago; nil where it can't be reached.
     private func fetch(_ mint: MintURL, maximumAgeSeconds: Int64) async -> MintTerms? {
         let now = clock.now()
-        let fetching = pages.withLock { pages -> Task<MintTerms?, Never>? in
+        let (task, known) = pages.withLock { pages -> (Task<MintTerms?, Never>?, MintTerms?) in
             var page = pages[mint] ?? Page()
-            if let fetching = page.fetching { return fetching }
-            if let last = page.askedAt, now >= last, now.milliseconds(since: last) < 1000 { return nil }
+            // One that may be content with older terms learns nothing of a rotation.
+            if let fetch = page.fetch, fetch.maximumAgeSeconds <= maximumAgeSeconds { return (fetch.task, nil) }
+            if page.fetch == nil, let last = page.askedAt, now >= last, now.milliseconds(since: last) < 1000 {
+                return (nil, page.terms)
+            }
+            let before = page.fetch?.task
+            let task = Task {
+                _ = await before?.value
+                return await self.ask(mint, maximumAgeSeconds: maximumAgeSeconds)
+            }
             page.askedAt = now
-            page.fetching = Task { await self.ask(mint, maximumAgeSeconds: maximumAgeSeconds) }
+            page.fetch = Fetch(maximumAgeSeconds: maximumAgeSeconds, task: task)
             pages[mint] = page
-            return page.fetching
+            return (task, nil)
         }
-        return await fetching?.value
+        guard let task else { return known }
+        return await task.value
     }
 
     private func ask(_ mint: MintURL, maximumAgeSeconds: Int64) async -> MintTerms? {
@@ -86,7 +100,8 @@ final class TermsBook: Sendable {
         }
         pages.withLock { pages in
             if let terms { pages[mint]?.terms = terms }
-            pages[mint]?.fetching = nil
+            // A stricter one may have taken its place, and waits for this one.
+            if pages[mint]?.fetch?.maximumAgeSeconds == maximumAgeSeconds { pages[mint]?.fetch = nil }
         }
         return terms
     }

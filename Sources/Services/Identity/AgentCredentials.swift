@@ -24,10 +24,18 @@ public struct AgentCredentials: Sendable, CustomStringConvertible, CustomReflect
     /// The headers that say who asks: `Agent-Passport`, `Signature-Input` and `Signature`. Sign each attempt anew: a
     /// signature is good once.
     ///
-    /// - Parameter facts: the request with all its other headers, `content-digest` among them where it has a body.
-    public func headers(for facts: RequestFacts, now: Timestamp) throws -> [(name: String, value: String)] {
+    /// - Parameters:
+    ///   - facts: the request with all its other headers, `content-digest` among them where it has a body.
+    ///   - agent: where the key is published: then a second signature in the Web Bot Auth profile is added, and
+    ///     `Signature-Agent`.
+    public func headers(
+        for facts: RequestFacts,
+        now: Timestamp,
+        publishedAt agent: SignatureAgent? = nil
+    ) throws -> [(name: String, value: String)] {
         var facts = facts
-        facts.headers.removeAll { ["agent-passport", "signature", "signature-input"].contains($0.name.lowercased()) }
+        let own = ["agent-passport", "signature", "signature-input", "signature-agent"]
+        facts.headers.removeAll { own.contains($0.name.lowercased()) }
         facts.headers.append(("Agent-Passport", passportHeader))
         let signed = try HTTPSignatures.sign(
             facts,
@@ -35,9 +43,23 @@ public struct AgentCredentials: Sendable, CustomStringConvertible, CustomReflect
             created: now,
             expires: now.adding(seconds: HTTPSignatures.maximumLifetimeSeconds)
         )
+        guard let agent else {
+            return [
+                ("Agent-Passport", passportHeader), ("Signature-Input", signed.signatureInput),
+                ("Signature", signed.signature),
+            ]
+        }
+        let bot = try WebBotAuth.sign(
+            facts,
+            by: signer,
+            agent: agent,
+            created: now,
+            expires: now.adding(seconds: HTTPSignatures.maximumLifetimeSeconds)
+        )
         return [
-            ("Agent-Passport", passportHeader), ("Signature-Input", signed.signatureInput),
-            ("Signature", signed.signature),
+            ("Agent-Passport", passportHeader), ("Signature-Agent", bot.signatureAgent),
+            ("Signature-Input", "\(signed.signatureInput), \(bot.signatureInput)"),
+            ("Signature", "\(signed.signature), \(bot.signature)"),
         ]
     }
 

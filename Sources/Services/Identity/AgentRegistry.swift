@@ -278,6 +278,9 @@ public final class AgentRegistry: Sendable {
                 guard current.did == old.agent.did else {
                     throw IdentityError(.agentNotActive, "the agent moved to another key meanwhile")
                 }
+                guard try MovedStore.find(old.agent.id, in: connection) == nil else {
+                    throw IdentityError(.agentNotActive, "the agent moved to another node meanwhile")
+                }
                 try AgentStore.updateKeys(next, in: connection)
                 try AuditNotes.rotated(
                     next.agent,

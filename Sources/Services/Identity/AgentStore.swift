@@ -142,6 +142,18 @@ enum AgentStore {
         return try rows.map { try record($0).agent }
     }
 
+    /// Active agents whose keys the node keeps, the longest registered first.
+    static func eldestSigning(limit: Int, in connection: Connection) throws -> [AgentRecord] {
+        let rows = try connection.rows(
+            """
+            SELECT \(columns) FROM identity_agents WHERE state = 'active' AND sealed_key IS NOT NULL
+            ORDER BY created_at, id LIMIT ?
+            """,
+            .int(limit)
+        )
+        return try rows.map(record)
+    }
+
     /// The agent whose current key it is.
     static func id(ofKey did: String, in connection: Connection) throws -> String? {
         try connection.first("SELECT id FROM identity_agents WHERE did = ?", .text(did))?.text(0)

@@ -19,6 +19,9 @@ public struct IdentityConfiguration: Hashable, Sendable {
     /// development and for nodes on one machine.
     public var allowsLocalLists = false
 
+    /// Whose key directories are fetched, for callers who sign in the Web Bot Auth profile.
+    public var signatureAgents = SignatureAgentPolicy.origins([])
+
     /// How agents that come by themselves are registered.
     public var registration = RegistrationPolicy()
 

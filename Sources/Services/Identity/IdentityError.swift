@@ -16,6 +16,10 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         public static let agentNotFound = Code(rawValue: "agent-not-found")
         /// An agent of that name, or with that key, is registered already.
         public static let agentExists = Code(rawValue: "agent-exists")
+        /// The agent's key was revoked: what was shown of it is gone.
+        public static let agentGone = Code(rawValue: "agent-revoked")
+        /// The agent is suspended: nothing is shown of it until it is restored.
+        public static let agentSuspended = Code(rawValue: "agent-suspended")
         /// The agent's key was revoked, or the agent is suspended.
         public static let agentNotActive = Code(rawValue: "agent-not-active")
         /// The agent holds its own key: this node cannot sign for it.
@@ -67,6 +71,8 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
             case .keyNotCommitted, .keyRevoked, .keyNotHeld: 403
             case .agentNotFound, .passportNotFound, .didNotFound: 404
             case .didExists: 409
+            case .agentGone: 410
+            case .agentSuspended: 403
             case .didNotResolved: 422
             case .agentExists, .agentNotActive, .passportFinal, .agentMoved: 409
             case .exportRefused: 422
@@ -105,6 +111,8 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
     private static let titles: [Code: String] = [
         .invalidRequest: "The request is not well formed",
         .agentNotFound: "No such agent",
+        .agentGone: "The agent's key is revoked",
+        .agentSuspended: "The agent is suspended",
         .agentExists: "The agent is registered already",
         .agentNotActive: "The agent is not active",
         .keyNotHeld: "The node does not hold this key",

@@ -26,6 +26,7 @@ public struct IdentityRoutes: Sendable {
             }
         }
         addDocumentRoutes(to: router)
+        addKeyRoutes(to: router)
         OfferRoutes(offers: service.offers).addPublicRoutes(to: router)
         router.head("/status/:number") { request, context in
             await RouteAnswers.answering {

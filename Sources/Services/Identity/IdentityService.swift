@@ -16,6 +16,8 @@ public struct IdentityService: Sendable {
     public let operatorDID: OperatorDID
     /// The DID documents this node serves.
     public let documents: DIDDocuments
+    /// The keys that the node's agents sign requests with, as it publishes them.
+    public let keys: KeyBoard
     /// Passports offered to outside wallets.
     public let offers: PassportOffers
     private let logger: Logger
@@ -24,6 +26,7 @@ public struct IdentityService: Sendable {
     ///   - database: with ``IdentitySchema/migrations``.
     ///   - fetcher: how others' lists are fetched; `nil`: over HTTP.
     ///   - didFetcher: how others' DID documents are fetched; `nil`: over HTTPS.
+    ///   - keyFetcher: how others' key sets are fetched; `nil`: over HTTPS.
     public init(
         database: Database,
         vault: KeyVault,
@@ -31,7 +34,8 @@ public struct IdentityService: Sendable {
         clock: WallClock,
         logger: Logger,
         fetcher: (any StatusListFetching)? = nil,
-        didFetcher: (any DIDFetching)? = nil
+        didFetcher: (any DIDFetching)? = nil,
+        keyFetcher: (any KeySetFetching)? = nil
     ) async throws {
         self.vault = vault
         self.logger = logger
@@ -59,7 +63,18 @@ public struct IdentityService: Sendable {
         operatorDID = OperatorDID(database: database, vault: vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
-        gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)
+        keys = KeyBoard(database: database, vault: vault, office: office)
+        gate = PassportGate(
+            resolver: StatusResolver(office: office, cache: cache),
+            clock: clock,
+            directories: KeyDirectories(
+                own: keys,
+                policy: configuration.signatureAgents,
+                fetcher: keyFetcher ?? HTTPKeySetFetcher(allowsLocal: configuration.allowsLocalLists),
+                clock: clock,
+                logger: logger
+            )
+        )
     }
 
     /// One round of housekeeping: renews passports that are due and forgets those that lapsed long ago. Failures are

@@ -34,10 +34,13 @@ public struct Caller: Sendable {
     public var did: DIDKey
     /// The passport of that key, where the caller showed one of a trusted issuer.
     public var passport: Passport?
+    /// Where that key is published, where the caller is known by that (Web Bot Auth) instead of a passport.
+    public var keys: SignatureAgent?
 
-    public init(did: DIDKey, passport: Passport?) {
+    public init(did: DIDKey, passport: Passport?, keys: SignatureAgent? = nil) {
         self.did = did
         self.passport = passport
+        self.keys = keys
     }
 
     /// The agent's stable id, where it showed a passport.
@@ -60,11 +63,18 @@ public final class PassportGate: Sendable {
     private let resolver: StatusResolver
     private let clock: WallClock
     private let passports = PassportCache()
+    private let directories: KeyDirectories?
     private let nonces: NonceStore
     /// Nothing signed before this second is taken: its nonce may have been seen by the process before.
     private let since: Timestamp
 
-    public init(resolver: StatusResolver, clock: WallClock) {
+    public convenience init(resolver: StatusResolver, clock: WallClock) {
+        self.init(resolver: resolver, clock: clock, directories: nil)
+    }
+
+    /// - Parameter directories: where the keys of Web Bot Auth signatures are found; nil: nobody is known by those.
+    init(resolver: StatusResolver, clock: WallClock, directories: KeyDirectories?) {
+        self.directories = directories
         self.resolver = resolver
         self.clock = clock
         nonces = NonceStore()
@@ -107,6 +117,11 @@ public final class PassportGate: Sendable {
         do throws(HTTPSignatureError) {
             signature = try HTTPSignatures.verify(facts, now: now)
         } catch {
+            if error.code == .missing, header == nil, !rules.requiresPassport,
+                let verdict = await botVerdict(facts, now: now)
+            {
+                return verdict
+            }
             reasons.append(PassportReason(.init(rawValue: error.code.rawValue), error.message))
             return Self.refused(reasons)
         }
@@ -124,8 +139,12 @@ public final class PassportGate: Sendable {
         }
         guard reasons.isEmpty else { return Self.refused(reasons) }
         // Last, so that a request refused for another reason does not use its nonce up.
+        return admit(Caller(did: signature.keyID, passport: passport), signature, now: now)
+    }
+
+    private func admit(_ caller: Caller, _ signature: VerifiedRequestSignature, now: Timestamp) -> CallerVerdict {
         switch nonces.use(signature.nonce, of: signature.keyID, expires: signature.expires, now: now) {
-        case .fresh: return .known(Caller(did: signature.keyID, passport: passport))
+        case .fresh: return .known(caller)
         case .replayed:
             return Self.refused([
                 PassportReason(.signatureReplayed, "this signature was used before: sign each request anew")
@@ -137,6 +156,42 @@ public final class PassportGate: Sendable {
                     PassportReason(.gateOverloaded, "too many signed requests in the last minute: try again shortly")
                 ]
             )
+        }
+    }
+
+    /// Who signed in the Web Bot Auth profile ([BOT-4] to [BOT-6]); nil where nobody did.
+    ///
+    /// What is shown must hold: a signature that is wrong is refused. Where nothing can be said of it, or it covers less than a
+    /// call, the request is nobody's, as one without.
+    private func botVerdict(_ facts: RequestFacts, now: Timestamp) async -> CallerVerdict? {
+        guard let directories else { return nil }
+        do throws(HTTPSignatureError) {
+            guard let bot = try BotSignature(facts) else { return nil }
+            try bot.check(now: now)
+            guard let agent = bot.agent else { return .anonymous }
+            switch await directories.key(bot.keyID, of: agent) {
+            case .unknown: return .anonymous
+            case .absent:
+                throw HTTPSignatureError(.unsupportedKey, "\(agent.identifier) does not publish the key \(bot.keyID)")
+            case .key(let key):
+                guard bot.isValid(by: key) else {
+                    throw HTTPSignatureError(
+                        .invalid,
+                        "the signature of \(agent.identifier) does not match this request"
+                    )
+                }
+                guard bot.coversCall, let nonce = bot.nonce else { return .anonymous }
+                let signature = VerifiedRequestSignature(
+                    keyID: key,
+                    nonce: nonce,
+                    created: bot.created,
+                    expires: bot.expires
+                )
+                if let reason = bindingReason(signature, nil) { return Self.refused([reason]) }
+                return admit(Caller(did: key, passport: nil, keys: agent), signature, now: max(now, clock.now()))
+            }
+        } catch {
+            return Self.refused([PassportReason(.init(rawValue: error.code.rawValue), error.message)])
         }
     }
 

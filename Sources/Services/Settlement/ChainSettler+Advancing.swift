@@ -5,21 +5,6 @@ internal import Paywall
 
 // What happens to a payment that is recorded, until its outcome is known.
 extension ChainSettler {
-    /// Hands in a transaction that lies on disk.
-    /// - Returns: whether the node took it. Where it did not, it may have it all the same.
-    func send(_ signed: SignedTransaction, of intent: SettlementIntent) async -> Bool {
-        do {
-            try await chain.send(signed.raw)
-            return true
-        } catch {
-            logger.notice(
-                "the chain's node did not take a settlement's transaction; it will be sent again",
-                metadata: ["transaction": "\(EthereumHex.text(signed.hash))", "error": "\(error)"]
-            )
-            return false
-        }
-    }
-
     /// Looks whether the outcome of an intent is known now, and keeps it.
     /// - Returns: the intent as it stands.
     /// - Throws: where the chain could not be asked; nothing is known then.
@@ -29,7 +14,7 @@ extension ChainSettler {
         }
         for transaction in try await store.transactions(of: current.id).reversed() {
             guard let receipt = try await chain.receipt(of: transaction.signed.hash) else { continue }
-            guard try await isDeep(receipt.block) else { return current }
+            guard try await desk.isDeep(receipt.block) else { return current }
             if receipt.succeeded, receipt.logs.contains(Self.used(current)) {
                 return try await end(current, .settled(hash: receipt.hash))
             }
@@ -51,21 +36,16 @@ extension ChainSettler {
         }
         let topics = Self.used(intent).topics
         for place in try await chain.events(of: intent.contract, topics: topics, since: intent.since) {
-            guard try await isDeep(place.block) else { return intent }
+            guard try await desk.isDeep(place.block) else { return intent }
             return try await end(intent, .settled(hash: place.hash))
         }
         let cancelled = [TokenCalls.authorizationCanceledTopic] + topics.dropFirst()
         for place in try await chain.events(of: intent.contract, topics: cancelled, since: intent.since) {
-            guard try await isDeep(place.block) else { return intent }
+            guard try await desk.isDeep(place.block) else { return intent }
             return try await end(intent, .failed(reason: X402Refusal.Code.nonceUsed.rawValue, hash: hash))
         }
         // Used, and no trace of it: the node does not know all it should. Nothing is known then.
         return intent
-    }
-
-    private func isDeep(_ block: UInt64) async throws -> Bool {
-        let head = try await chain.blockNumber()
-        return head >= block && head - block + 1 >= configuration.confirmations
     }
 
     private func end(
@@ -135,37 +115,20 @@ extension ChainSettler {
         } else if current.nonce == mined, age >= configuration.raiseAfterSeconds {
             try await raise(current, transactions)
         } else {
-            _ = await send(latest.signed, of: current)
+            _ = await desk.send(latest.signed)
         }
     }
 
-    /// Puts a transaction with a higher fee in the place of one that does not get into a block. Nodes want a tenth more.
+    /// Puts a transaction with a higher fee in the place of one that does not get into a block. At the operator's limit the
+    /// same one is sent again.
     private func raise(_ intent: SettlementIntent, _ transactions: [StoredTransaction]) async throws {
         guard let latest = transactions.last?.signed else { return }
-        let old = latest.transaction
-        let now = try await chain.fees()
-        var raised = old
-        raised.maximumPriorityFeePerGas = max(now.tip, try Self.raised(old.maximumPriorityFeePerGas))
-        let wanted = try now.baseFee.multiplied(by: 2).adding(raised.maximumPriorityFeePerGas)
-        raised.maximumFeePerGas = max(wanted, try Self.raised(old.maximumFeePerGas))
-        if raised.maximumFeePerGas > configuration.maximumFeePerGas {
-            raised.maximumFeePerGas = configuration.maximumFeePerGas
-        }
-        guard raised.maximumFeePerGas >= (try Self.raised(old.maximumFeePerGas)),
-            raised.maximumPriorityFeePerGas <= raised.maximumFeePerGas
-        else {
-            // At the operator's limit: the same one is sent again, and waits for gas to become cheaper.
-            _ = await send(latest, of: intent)
+        guard let raised = try await desk.raised(latest.transaction) else {
+            _ = await desk.send(latest)
             return
         }
-        let signed = raised.signed(by: key)
-        guard try await store.replace(intent, seen: transactions.count, with: signed, at: clock.now()) else { return }
-        _ = await send(signed, of: intent)
-    }
-
-    /// An eighth more, rounded up.
-    private static func raised(_ fee: UInt256) throws -> UInt256 {
-        try fee.adding(fee.divided(by: 8)).adding(UInt256(1))
+        guard try await store.replace(intent, seen: transactions.count, with: raised, at: clock.now()) else { return }
+        _ = await desk.send(raised)
     }
 
     /// Gives a payment whose nonce another transaction of the account has taken a new one, unless it was carried out by
@@ -179,15 +142,15 @@ extension ChainSettler {
         guard current.state == .open else { return }
         guard try await !isUsed(intent.contract, intent.payer, intent.authorization) else { return }
         let call = EVMCall(from: account, to: intent.contract, data: intent.call)
-        let fees = try await offer()
+        let fees = try await desk.offer()
         let signed = try await store.reassign(
             intent,
             account: account,
             chainCount: mined,
             at: clock.now(),
-            sign: signer(call: call, gas: old.transaction.gasLimit, fees: fees)
+            sign: desk.signer(call: call, gas: old.transaction.gasLimit, fees: fees)
         )
         guard let signed else { return }
-        _ = await send(signed, of: intent)
+        _ = await desk.send(signed)
     }
 }

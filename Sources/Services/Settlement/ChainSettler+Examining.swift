@@ -87,13 +87,6 @@ extension ChainSettler {
 
     // MARK: Gas
 
-    /// What a transaction offers, in wei.
-    struct Offer: Sendable {
-        var tip: UInt256
-        /// Tip included.
-        var maximum: UInt256
-    }
-
     /// The estimate and a fifth more, as the state may change until the block.
     func gasLimit(for call: EVMCall, of checked: X402.ExactEVM.Checked) async throws -> UInt64 {
         guard case .estimated(let estimate) = try await estimate(call) else {
@@ -119,38 +112,6 @@ extension ChainSettler {
         } catch {
             guard error.code == .reverted else { throw error }
             return .reverted
-        }
-    }
-
-    /// Twice the base fee and the tip, so that six full blocks in a row do not price it out; at most what is allowed.
-    func offer() async throws -> Offer {
-        let fees = try await chain.fees()
-        let least = try fees.baseFee.adding(fees.tip)
-        guard least <= configuration.maximumFeePerGas else {
-            throw SettlementError(
-                .tooExpensive,
-                "gas costs \(least) wei, \(configuration.maximumFeePerGas) are allowed; nothing was sent"
-            )
-        }
-        return Offer(
-            tip: fees.tip,
-            maximum: min(try least.adding(fees.baseFee), configuration.maximumFeePerGas)
-        )
-    }
-
-    /// Makes the transaction of a call for a nonce; the same for the same nonce, as signing is deterministic.
-    func signer(call: EVMCall, gas: UInt64, fees: Offer) -> @Sendable (UInt64) -> SignedTransaction {
-        let (chainID, key) = (chain.chainID, key)
-        return { nonce in
-            FeeMarketTransaction(
-                chainID: chainID,
-                nonce: nonce,
-                maximumPriorityFeePerGas: fees.tip,
-                maximumFeePerGas: fees.maximum,
-                gasLimit: gas,
-                to: call.to,
-                data: call.data
-            ).signed(by: key)
         }
     }
 }

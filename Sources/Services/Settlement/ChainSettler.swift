@@ -17,6 +17,7 @@ public final class ChainSettler: Facilitator {
     public let configuration: SettlerConfiguration
     let chain: any EVMChain
     let key: EthereumKey
+    let desk: ChainAccount
     let store: SettlementStore
     let clock: WallClock
     let logger: Logger
@@ -44,6 +45,13 @@ public final class ChainSettler: Facilitator {
         self.chain = chain
         self.key = key
         self.configuration = configuration
+        desk = ChainAccount(
+            chain: chain,
+            key: key,
+            maximumFeePerGas: configuration.maximumFeePerGas,
+            confirmations: configuration.confirmations,
+            logger: logger
+        )
         store = SettlementStore(database: database)
         self.clock = clock
         self.logger = logger
@@ -90,16 +98,23 @@ public final class ChainSettler: Facilitator {
             if let known = try await store.intent(checked.id) {
                 return await outcome(of: try Self.owned(known, by: digest), sent: false)
             }
-            _ = try admit(request, payload: payload, now: clock.now())
-            try await requireChain()
-            // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
-            let head = try await chain.blockNumber()
-            try await examine(checked, simulates: false)
-            let since = head - min(head, Self.laggingBlocks)
+            let since: UInt64
+            do {
+                _ = try admit(request, payload: payload, now: clock.now())
+                try await requireChain()
+                // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
+                let head = try await chain.blockNumber()
+                try await examine(checked, simulates: false)
+                since = head - min(head, Self.laggingBlocks)
+            } catch let refusal as X402Refusal {
+                // What uses the nonce may be this very request, asked twice at once and carried out meanwhile.
+                guard let known = try await store.intent(checked.id) else { throw refusal }
+                return await outcome(of: try Self.owned(known, by: digest), sent: false)
+            }
             switch try await record(checked, request: request, digest: digest, since: since) {
             case .known(let known): return await outcome(of: try Self.owned(known, by: digest), sent: false)
             case .recorded(let intent, let signed):
-                return await outcome(of: intent, sent: await send(signed, of: intent))
+                return await outcome(of: intent, sent: await desk.send(signed))
             case .tooMany:
                 throw SettlementError(
                     .overloaded,
@@ -164,14 +179,8 @@ public final class ChainSettler: Facilitator {
     ) async throws -> SettlementStore.Recording {
         let call = EVMCall(from: account, to: checked.token.contract, data: checked.callData)
         let gas = try await gasLimit(for: call, of: checked)
-        let fees = try await offer()
-        let cost = try fees.maximum.multiplied(by: gas)
-        guard try await chain.balance(of: account) >= cost else {
-            throw SettlementError(
-                .tooExpensive,
-                "the account \(account) holds less than the \(cost) wei that a settlement may cost: fund it; nothing was sent"
-            )
-        }
+        let fees = try await desk.offer()
+        try await desk.requireFunds(for: gas, at: fees, kind: "a settlement")
         let count = try await chain.transactionCount(of: account, pending: true)
         let intent = SettlementIntent(
             id: checked.id,
@@ -193,7 +202,7 @@ public final class ChainSettler: Facilitator {
             account: account,
             chainCount: count,
             maximumOpen: configuration.maximumOpen,
-            sign: signer(call: call, gas: gas, fees: fees)
+            sign: desk.signer(call: call, gas: gas, fees: fees)
         )
     }
 
@@ -207,7 +216,7 @@ public final class ChainSettler: Facilitator {
                 let current = try await advance(intent)
                 if current.state != .open { return await response(current) }
                 if !sent, let latest = try await store.transactions(of: intent.id).last {
-                    sent = await send(latest.signed, of: current)
+                    sent = await desk.send(latest.signed)
                 }
             } catch {
                 // What could not be asked is not known: the payment stays pending.

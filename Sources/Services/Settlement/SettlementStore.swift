@@ -143,7 +143,8 @@ extension SettlementStore {
         id, request, chain, network, contract, payer, authorization, amount, call, since, nonce, state, reason, outcome, at
         """
 
-    private static func takeNonce(
+    /// The account's next nonce, for whatever it is used; each is given once.
+    static func takeNonce(
         _ chain: String,
         _ account: Address,
         atLeast count: UInt64,
@@ -189,7 +190,7 @@ extension SettlementStore {
         )
     }
 
-    private static func insert(
+    static func insert(
         _ signed: SignedTransaction,
         of id: String,
         at now: Timestamp,
@@ -270,7 +271,7 @@ extension SettlementStore {
         )
     }
 
-    private static func transactions(of id: String, _ connection: Connection) throws -> [StoredTransaction] {
+    static func transactions(of id: String, _ connection: Connection) throws -> [StoredTransaction] {
         try connection.rows(
             "SELECT raw, at FROM settlement_transactions WHERE intent = ? ORDER BY sequence",
             .text(id)

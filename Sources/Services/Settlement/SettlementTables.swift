@@ -43,6 +43,7 @@ public enum SettlementTables {
                     PRIMARY KEY (chain, address)
                 ) WITHOUT ROWID, STRICT;
                 """
-        )
+        ),
+        AnchorStore.migration,
     ]
 }

@@ -249,7 +249,7 @@ enum HeaderRule {
     private static let reserved: Set<String> = [
         "x-cashu", "payment-signature", "x-payment", "idempotency-key", "agent-passport", "agent-delegation",
         "signature",
-        "signature-input", "connection", "keep-alive",
+        "signature-input", "signature-agent", "connection", "keep-alive",
         "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection", "content-length", "host",
     ]
 

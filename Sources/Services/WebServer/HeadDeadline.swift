@@ -49,7 +49,8 @@ final class HeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
     func requestEnded() { isBetweenRequests = true }
 
     private func start(_ context: ChannelHandlerContext) {
-        place = halfOpen.enter(context.channel)
+        let channel = context.channel
+        place = halfOpen.enter { channel.close(promise: nil) }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: .seconds(seconds)) {
             let (deadline, context) = bound.value
@@ -72,7 +73,7 @@ final class HalfOpenConnections: Sendable {
     typealias Place = UInt64
 
     private struct State {
-        var waiting: [Place: any Channel] = [:]
+        var waiting: [Place: @Sendable () -> Void] = [:]
         var oldest: Place = 0
         var next: Place = 0
     }
@@ -86,16 +87,17 @@ final class HalfOpenConnections: Sendable {
 
     var count: Int { state.withLock { $0.waiting.count } }
 
-    func enter(_ channel: any Channel) -> Place {
-        let (place, evicted) = state.withLock { state -> (Place, (any Channel)?) in
+    /// - Parameter close: ends the connection; safe on any thread.
+    func enter(_ close: @escaping @Sendable () -> Void) -> Place {
+        let (place, evicted) = state.withLock { state -> (Place, (@Sendable () -> Void)?) in
             let place = state.next
             state.next += 1
-            state.waiting[place] = channel
+            state.waiting[place] = close
             guard state.waiting.count > limit else { return (place, nil) }
             while state.waiting[state.oldest] == nil, state.oldest < place { state.oldest += 1 }
             return (place, state.waiting.removeValue(forKey: state.oldest))
         }
-        evicted?.close(promise: nil)
+        evicted?()
         return place
     }
 

@@ -19,10 +19,13 @@ struct AgentCommand: AsyncParsableCommand {
               mintmark agent renew planner
               mintmark agent recover planner                     its key was stolen
               mintmark agent export planner FILE --to DID        to another node
+              mintmark agent card planner                        its signed A2A card
+              mintmark agent anchor planner                      its passport's hash, on a chain
             """,
         subcommands: [
             Register.self, List.self, Show.self, Renew.self, Rotate.self, Recover.self, Export.self, Import.self,
             Registration.self, Requests.self, Approve.self, Deny.self, Join.self, Key.self,
+            Card.self, RegistrationFile.self, AnchorPassport.self,
         ]
     )
 }

@@ -20,6 +20,7 @@ struct PayCommand: AsyncParsableCommand {
               mintmark pay URL --max 5sat -X POST -H 'Content-Type: application/json' -d '{"city":"Bern"}'
               mintmark pay URL --max 5sat -d @big.bin -o answer.bin
               mintmark pay URL --max 5sat --agent planner     call in the name of an agent, with its passport
+              mintmark pay URL --max 5sat --agent planner --web-bot-auth      for sites that tell bots by their keys
               mintmark pay URL --max 5sat --delegation FILE   on a delegation, within its budget (or its CID)
               mintmark pay URL --max 5sat --dry-run           what would be paid, and why not otherwise; pays nothing
               mintmark pay URL --max 50sat --via l402         only over L402; or cashu, payment, x402
@@ -42,6 +43,13 @@ struct PayCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("i"), .customLong("include")], help: "Print the answer's status and headers too.")
     var include = false
     @Option(help: "Call in the name of this agent.") var agent: String?
+    @Flag(
+        help: ArgumentHelp(
+            "Sign as the agent in the Web Bot Auth profile too, for sites that tell bots by it.",
+            discussion: "The key is published in this node's directory, which needs a public URL under https."
+        )
+    )
+    var webBotAuth = false
     @Option(help: "Act on this delegation: a chain's file, or a CID that is kept here.") var delegation: String?
     @Option(help: "Pay in this way only: cashu, l402, payment or x402.") var via: Via?
     @Option(
@@ -64,6 +72,9 @@ struct PayCommand: AsyncParsableCommand {
 
     func validate() throws {
         if !resume, url == nil { throw ValidationError("Say which URL to call, or --resume.") }
+        if !resume, webBotAuth, agent == nil, delegation == nil {
+            throw ValidationError("A Web Bot Auth signature is an agent's: say which with --agent.")
+        }
         if !resume, max == nil { throw ValidationError("Say the most to pay for this call, such as --max 5sat.") }
         for header in headers where !header.contains(":") {
             throw ValidationError("A header is 'Name: value', not '\(header)'.")
@@ -81,7 +92,7 @@ struct PayCommand: AsyncParsableCommand {
     }
 
     private func resumePayments(_ node: NodeClient) async throws {
-        let answer = try await node.call(.post, "/api/payments/resume", [:])
+        let answer = try await node.call(.post, "/api/payments/resume" + (webBotAuth ? "?webBotAuth=true" : ""), [:])
         if options.json { return Output.json(answer) }
         let payments = try answer.array("payments")
         if payments.isEmpty { return Output.line("Nothing is left unknown.") }
@@ -104,6 +115,7 @@ struct PayCommand: AsyncParsableCommand {
         if let delegation {
             pass.append((PayHeader.delegation, try await DelegationsCommand.chosen(delegation, node)))
         }
+        if webBotAuth { pass.append((PayHeader.webBotAuth, "true")) }
         if let via { pass.append((PayHeader.via, via.rawValue)) }
         if let idempotencyKey { pass.append(("Idempotency-Key", idempotencyKey)) }
         for header in headers { pass.append((PayHeader.header, header)) }

@@ -134,4 +134,58 @@ extension VerifyCommand {
             return Finding(kind: "presentation", facts: [], reasons: [(error.code.rawValue, error.message)])
         }
     }
+
+    /// A card is checked by the keys that are given; without any, one of ours by the DID it names, which says that it is whole
+    /// and whose it is, not that he is whom he says.
+    func card(_ document: JSONObject) throws -> Finding {
+        let card: AgentCard
+        do {
+            card = try AgentCard(document)
+        } catch {
+            return Finding(kind: "agent card", facts: [], reasons: [(error.code.rawValue, error.message)])
+        }
+        var facts = [
+            ("name", document["name"]?.stringValue ?? "-"),
+            ("agent", card.agentID ?? "-"), ("key", card.did?.string ?? "-"), ("node", card.node?.string ?? "-"),
+            (
+                "skills",
+                (document["skills"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }.joined(separator: ", ")
+            ),
+        ]
+        facts.removeAll { $0.1 == "-" }
+        func finding(_ problem: DocumentError?, _ unchecked: String? = nil) -> Finding {
+            Finding(
+                kind: "agent card",
+                facts: facts,
+                reasons: problem.map { [($0.code.rawValue, $0.message)] } ?? [],
+                unchecked: unchecked
+            )
+        }
+        let live = "whether the agent has been suspended or revoked since"
+        if !issuer.isEmpty {
+            let problems = try issuer.map { card.problem(by: try DIDKey(parsing: $0)) }
+            return finding(problems.contains { $0 == nil } ? nil : problems.compactMap { $0 }.first, live)
+        }
+        if let keys {
+            let set = try PublicKeySet(try Self.read(keys), namesThumbprints: false)
+            return finding(card.problem(by: set), live)
+        }
+        // An agent that keeps its key itself is vouched for by its node.
+        guard let did = card.did else {
+            return finding(
+                DocumentError(
+                    .unresolvedDID,
+                    "the card names no DID: give its signer's key set with --keys, or --issuer"
+                )
+            )
+        }
+        let problem = card.problem(by: did)
+        guard problem?.code == .wrongSigner, let node = card.node else {
+            return finding(problem, "who that is; " + live)
+        }
+        return finding(
+            card.problem(by: node),
+            "that the agent itself says so: only its node signed; who that is; " + live
+        )
+    }
 }

@@ -12,7 +12,7 @@ struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract:
-            "Check a passport in any form, a credential, a presentation, a receipt, a status list or a chain of delegations.",
+            "Check a passport in any form, a credential, a presentation, a receipt, a status list, a chain of delegations or an agent card.",
         discussion: """
             It says every reason why a document does not hold, and exits with 2 then. What a file alone cannot tell \
             (has the passport been revoked since?) is said; give the issuer's status lists with --status to check it.
@@ -20,6 +20,8 @@ struct VerifyCommand: ParsableCommand {
               mintmark verify passport.json --issuer did:key:z6Mk… --status list-1.json --status list-2.json
               mintmark verify receipt.json --seller did:key:z6Mk…
               mintmark verify chain.json --root did:key:z6Mk…      a delegation: is it this root's, link by link?
+              mintmark verify card.json --issuer did:key:z6Mk…     an A2A card: is it signed by that agent or node?
+              mintmark verify card.json --keys jwks.json           a card of somebody else, by his key set
               mintmark passport show ID --json | mintmark verify -
               mintmark passport show ID --form vc+jwt | mintmark verify -
               mintmark verify shown.sd-jwt --audience https://shop.example --nonce 7FqX2
@@ -28,6 +30,7 @@ struct VerifyCommand: ParsableCommand {
 
     @Argument(help: "The document: JSON, or a header's base64url. - reads standard input.") var file: String
     @Option(help: "Count only this issuer's passports (did:key). May be repeated.") var issuer: [String] = []
+    @Option(help: "A key set (JWKS) that a card must be signed by a key of.") var keys: String?
     @Option(help: "A status list credential to look the passport up in. May be repeated.") var status: [String] = []
     @Option(help: "The seller that a receipt must be from (did:key).") var seller: String?
     @Option(help: "Count only chains of delegations from this root (did:key). May be repeated.") var root: [String] = []
@@ -65,6 +68,7 @@ struct VerifyCommand: ParsableCommand {
         }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
         if DelegationFile.isOne(document) { return try chain(document, now: now) }
+        if AgentCard.isOne(document) { return try card(document) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
         if types.contains("VerifiablePresentation") || types.contains("EnvelopedVerifiablePresentation") {
             return presentation(.object(document), now: now)
@@ -73,7 +77,7 @@ struct VerifyCommand: ParsableCommand {
             return credential(.object(document), now: now)
         }
         throw Failure(
-            "this is not a credential, a presentation, a receipt, a status list or a chain of delegations (its type is "
+            "this is not a credential, a presentation, a receipt, a status list, a chain of delegations or a card (its type is "
                 + types.joined(separator: ", ") + ")"
         )
     }

@@ -200,6 +200,12 @@ struct ClaimStoreConformance {
         }
         #expect(try await store.resume(claimID: "c1"))
         #expect(try await store.resume(claimID: "c1") == false)
+        // A refund that was decided while nobody had asked again comes too late.
+        var late = Refund(claimID: "c1", receipt: [7], reason: .upstreamFailed, token: "t", at: now)
+        late.decidedIn = .interrupted
+        let refused = await code { [late] in try await store.refund(late) }
+        #expect(refused == .stateChanged)
+        try await store.settle(settlement("c1"))
     }
 
     func batches() async throws {

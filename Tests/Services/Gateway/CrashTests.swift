@@ -83,6 +83,24 @@ struct CrashTests {
         }
     }
 
+    @Test("CALL-9, BAK-8: what is claimed once the fence is down is running, not cut short")
+    func startedLate() async throws {
+        try await withSeller { node, upstream, client, port in
+            let before = node.clock.wall.now()
+            node.clock.advance(seconds: 1)
+            let token = try node.payment(2)
+            upstream.isHeld.withLock { $0 = true }
+            let call = Task { try await client.call(port, "/s/weather/slow", payment: token) }
+            while upstream.count == 0 { try await Task.sleep(for: .milliseconds(5)) }
+            try await (try node.gateway).start(before: before)
+            upstream.isHeld.withLock { $0 = false }
+            let answer = try await call.value
+            #expect(answer.status == 200)
+            #expect(answer.header("X-Cashu") == nil)
+            #expect(try await node.requireConservation() == [])
+        }
+    }
+
     @Test("CALL-9: an interrupted call that nobody asks for again is refunded after a while")
     func nobodyAsks() async throws {
         try await killed(path: "/slow", idempotent: true) { node, upstream, client, port, token in

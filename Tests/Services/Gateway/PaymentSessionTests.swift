@@ -315,6 +315,32 @@ struct PaymentSessionTests {
         }
     }
 
+    @Test("PAY-10: however many ask while a return is under way, one pays its invoice, and after it failed none")
+    func returnedAtOnce() async throws {
+        try await withSessions { node, upstream, client, port in
+            let lightning = try #require(node.lightning)
+            let session = try node.paySession(try await client.call(port))
+            #expect(try await client.call(port, headers: try session.open()).status == 200)
+            lightning.payout.withLock { $0 = .failed("no route") }
+            lightning.isPayingHeld.withLock { $0 = true }
+            let gateway = try node.gateway
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try await client.call(port, headers: try session.close()) }
+                while lightning.payoutCalls.withLock({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                for _ in 0..<4 {
+                    group.addTask { _ = try await client.call(port, headers: try session.close()) }
+                    group.addTask { await gateway.housekeep() }
+                }
+                // They are in line by then, or come when it has failed: neither may try it again.
+                try await Task.sleep(for: .milliseconds(200))
+                lightning.isPayingHeld.withLock { $0 = false }
+                try await group.waitForAll()
+            }
+            #expect(lightning.payoutCalls.withLock { $0 } == 1)
+            #expect(try await node.payoutState() == "failed")
+        }
+    }
+
     @Test("PAY-10: a return that failed leaves the rest claimable, with another invoice, once")
     func failedReturn() async throws {
         try await withSessions { node, upstream, client, port in

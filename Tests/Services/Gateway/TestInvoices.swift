@@ -30,11 +30,14 @@ final class TestInvoices: SellerInvoices {
     let paidOut = Mutex<[[UInt8]: UInt64]>([:])
     let payoutCalls = Mutex(0)
     let canPayOut = Mutex(true)
+    /// Whether what is being paid out goes on being paid.
+    let isPayingHeld = Mutex(false)
 
     var paysOut: Bool { canPayOut.withLock { $0 } }
 
     func payOut(_ invoice: BOLT11Invoice, amountMsat: UInt64) async -> SellerPayout {
         payoutCalls.withLock { $0 += 1 }
+        while isPayingHeld.withLock({ $0 }) { try? await Task.sleep(for: .milliseconds(5)) }
         let outcome = payout.withLock { $0 }
         guard case .paid = outcome else { return outcome }
         return paidOut.withLock { paid in

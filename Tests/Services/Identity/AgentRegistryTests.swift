@@ -147,6 +147,23 @@ struct AgentRegistryTests {
         #expect(credentials.signer.did == credentials.passport.subject)
     }
 
+    @Test("[PASS-5] [MOVE-2] an agent that moves to another node while its key is changed has moved")
+    func rotationMeanwhile() async throws {
+        for (meanwhile, movesOn) in [
+            ("INSERT INTO identity_moved SELECT id, 'did:key:other', '', 0 FROM identity_agents", false),
+            ("UPDATE identity_agents SET name = 'scout'", true),
+        ] {
+            let bench = try await IdentityBench()
+            let (agent, _) = try await bench.register()
+            // What is committed between the look at the agent and the change of its key: revoking the old key is.
+            bench.office.revocationHooks.add { _, connection in try connection.execute(meanwhile) }
+            let code = await identityCode { _ = try await bench.registry.rotate(agent.id) }
+            #expect(code == (movesOn ? nil : .agentNotActive))
+            let after = try await bench.registry.agent(agent.id)
+            #expect((after.did != agent.did) == movesOn)
+        }
+    }
+
     @Test("[PASS-5] whoever stole the current key cannot bring another after it")
     func theft() async throws {
         let bench = try await IdentityBench()

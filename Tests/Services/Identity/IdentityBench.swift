@@ -104,6 +104,7 @@ final class IdentityBench: Sendable {
         folder: TemporaryFolder? = nil,
         clock: ManualClock = ManualClock(),
         publicURL: String = "https://node.example",
+        keys: (any KeySetFetching)? = nil,
         _ change: (inout IdentityConfiguration) -> Void = { _ in }
     ) async throws {
         let folder = try folder ?? TemporaryFolder()
@@ -125,7 +126,8 @@ final class IdentityBench: Sendable {
             configuration: configuration,
             clock: clock.clock,
             logger: logger,
-            fetcher: lists
+            fetcher: lists,
+            keyFetcher: keys
         )
     }
 

@@ -180,6 +180,7 @@ struct PassportOfficeTests {
         for round in 0..<12 { passports.append(try await bench.register("agent \(round)").passport) }
         let number = try #require(Int64(try entry(passports[0], .suspension).listURL.split(separator: "/").last ?? ""))
         let url = try entry(passports[0], .suspension).listURL
+        let changing = Changing(passports.count)
         let seen = try await withThrowingTaskGroup(of: [UInt64: Set<[UInt8]>].self) { group in
             for passport in passports {
                 group.addTask {
@@ -187,12 +188,13 @@ struct PassportOfficeTests {
                         try await bench.office.suspend(passport.id)
                         try await bench.office.restore(passport.id)
                     }
+                    changing.count.withLock { $0 -= 1 }
                     return [:]
                 }
             }
             group.addTask {
                 var seen: [UInt64: Set<[UInt8]>] = [:]
-                for _ in 0..<300 {
+                while changing.count.withLock({ $0 }) > 0 {
                     if let published = try bench.office.publishedList(number) {
                         let list = try StatusListCredential.verify(bytes: published.bytes, url: url)
                         seen[list.sequence, default: []].insert(list.contentDigest)
@@ -255,4 +257,10 @@ struct PassportOfficeTests {
         await bench.database.close()
         await bench.service.maintain()
     }
+}
+
+/// How many tasks still change something.
+private final class Changing: Sendable {
+    let count: Mutex<Int>
+    init(_ count: Int) { self.count = Mutex(count) }
 }

@@ -91,11 +91,8 @@ struct SettlingTests {
                 for _ in 0..<10 { group.addTask { try await settler.settle(request) } }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            #expect(
-                answers.allSatisfy {
-                    $0.success || $0.errorReason == pending || $0.errorReason == "invalid_exact_evm_nonce_already_used"
-                }
-            )
+            // None is told that the nonce is used: that would be an end, though the money came.
+            #expect(answers.allSatisfy { $0.success || $0.errorReason == pending })
             #expect(answers.contains { $0.success })
             #expect(fixture.chain.look { Set($0.received.map(\.hash)).count } == 1)
             #expect(fixture.chain.tokens(of: fixture.payee) == UInt256(10_000))

@@ -129,7 +129,10 @@ actor OpenIDIssuer {
         if let known, now.milliseconds(since: known.at) < Self.freshSeconds * 1000 {
             if token.hasCandidate(in: known.keys) { return known }
             // The issuer may have a new key; but a flood of made-up key names must not reach it.
-            if let askedAt, now.milliseconds(since: askedAt) < Self.askAgainSeconds * 1000 { return known }
+            // Who comes while it is being asked waits for what it says.
+            if asking == nil, let askedAt, now.milliseconds(since: askedAt) < Self.askAgainSeconds * 1000 {
+                return known
+            }
         }
         do {
             return try await ask()
