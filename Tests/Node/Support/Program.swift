@@ -60,6 +60,7 @@ enum Program {
         process.standardError = files.errors
         try await OpenFiles.settle()
         try process.run()
+        files.close()
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         while process.isRunning {
             if ContinuousClock.now > deadline { kill(process.processIdentifier, SIGKILL) }
@@ -86,6 +87,11 @@ private final class ScratchFiles {
         input = try FileHandle(forReadingFrom: folder.appending(path: "in"))
         output = try FileHandle(forWritingTo: folder.appending(path: "out"))
         errors = try FileHandle(forWritingTo: folder.appending(path: "err"))
+    }
+
+    /// Once the process has its own: Foundation keeps what a `Process` was given, and with it every file of every command.
+    func close() {
+        for handle in [input, output, errors] { try? handle.close() }
     }
 
     func read() throws -> (output: String, errors: String) {
@@ -136,6 +142,7 @@ final class ServerProcess: Sendable {
         started.standardError = file
         try await OpenFiles.settle()
         try started.run()
+        try file.close()
         process.withLock { $0 = started }
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         while ContinuousClock.now < deadline {
