@@ -1,9 +1,10 @@
 internal import Ethereum
 internal import Logging
+internal import Synchronization
 
 /// An account of the operator's on a chain: prices its transactions within his limits, signs them, hands them in, and replaces
 /// those that do not get into a block. Whose nonce is next stands in the store, for all that the account is used for.
-struct ChainAccount: Sendable {
+final class ChainAccount: Sendable {
     let chain: any EVMChain
     let key: EthereumKey
     /// The most that is paid a gas, in wei, tip included.
@@ -11,6 +12,28 @@ struct ChainAccount: Sendable {
     /// How many blocks a transaction must stand in the chain, its own included, before its outcome counts.
     let confirmations: UInt64
     let logger: Logger
+    private let isChainChecked = Mutex(false)
+
+    init(
+        chain: any EVMChain,
+        key: EthereumKey,
+        maximumFeePerGas: UInt256,
+        confirmations: UInt64,
+        logger: Logger
+    ) {
+        self.chain = chain
+        self.key = key
+        self.maximumFeePerGas = maximumFeePerGas
+        self.confirmations = confirmations
+        self.logger = logger
+    }
+
+    /// Asks the node once which chain it is on, before anything else is believed of it.
+    func requireChain() async throws(SettlementError) {
+        guard !isChainChecked.withLock({ $0 }) else { return }
+        try await chain.checkChain()
+        isChainChecked.withLock { $0 = true }
+    }
 
     /// What a transaction offers, in wei.
     struct Offer: Sendable {

@@ -3,7 +3,6 @@ public import Encodings
 public import Ethereum
 public import Logging
 public import Storage
-internal import Synchronization
 
 /// Writes digests of passports into an ERC-8004 identity registry with the account that pays for settlements, in the same way:
 /// signed and on disk before anything is sent, one nonce after the other, known by its receipt alone, gone on with after a
@@ -57,7 +56,6 @@ public final class ChainAnchor: Sendable {
     private let clock: WallClock
     private let logger: Logger
     private let sleep: @Sendable (Int64) async throws -> Void
-    private let isChainChecked = Mutex(false)
 
     private var chain: any EVMChain { desk.chain }
     /// The account that pays, and owns the agents' tokens.
@@ -150,10 +148,7 @@ public final class ChainAnchor: Sendable {
     }
 
     private func requireRegistry() async throws(SettlementError) {
-        if !isChainChecked.withLock({ $0 }) {
-            try await chain.checkChain()
-            isChainChecked.withLock { $0 = true }
-        }
+        try await desk.requireChain()
         guard try await !chain.code(at: configuration.registry).isEmpty else {
             throw SettlementError(
                 .invalidConfiguration,

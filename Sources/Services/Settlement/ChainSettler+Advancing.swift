@@ -71,7 +71,7 @@ extension ChainSettler {
         do {
             let open = try await store.openIntents(chainID: chain.chainID)
             guard !open.isEmpty else { return }
-            try await requireChain()
+            try await desk.requireChain()
             let mined = try await chain.transactionCount(of: account, pending: false)
             for intent in open {
                 do {

@@ -5,7 +5,6 @@ public import Ethereum
 public import Logging
 public import Paywall
 public import Storage
-internal import Synchronization
 
 /// A facilitator of our own: checks `exact` payments on one EVM chain and carries them out with an account of the operator's,
 /// which pays the gas (x402 specification v2, 6.1 and 7).
@@ -22,7 +21,6 @@ public final class ChainSettler: Facilitator {
     let clock: WallClock
     let logger: Logger
     let sleep: @Sendable (Int64) async throws -> Void
-    private let isChainChecked = Mutex(false)
 
     /// One node of several behind an address may be as many blocks behind another.
     private static let laggingBlocks: UInt64 = 32
@@ -77,7 +75,7 @@ public final class ChainSettler: Facilitator {
             let payload = try X402.ExactEVM.Payload(json: request.payment.payload)
             payer = payload.authorization.from.description
             let checked = try admit(request, payload: payload, now: clock.now())
-            try await requireChain()
+            try await desk.requireChain()
             try await examine(checked, simulates: true)
             return X402.VerifyResponse(isValid: true, payer: payer)
         } catch let refusal as X402Refusal {
@@ -101,7 +99,7 @@ public final class ChainSettler: Facilitator {
             let since: UInt64
             do {
                 _ = try admit(request, payload: payload, now: clock.now())
-                try await requireChain()
+                try await desk.requireChain()
                 // Before the contract is asked: what happens to the authorisation from here on stands in later blocks.
                 let head = try await chain.blockNumber()
                 try await examine(checked, simulates: false)
@@ -126,13 +124,6 @@ public final class ChainSettler: Facilitator {
         } catch {
             throw Self.sorted(error)
         }
-    }
-
-    /// Asks the node once which chain it is on, before anything else is believed of it.
-    func requireChain() async throws(SettlementError) {
-        guard !isChainChecked.withLock({ $0 }) else { return }
-        try await chain.checkChain()
-        isChainChecked.withLock { $0 = true }
     }
 
     /// The checks that need no chain, and what the operator allows.
