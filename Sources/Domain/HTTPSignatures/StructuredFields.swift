@@ -17,8 +17,7 @@ enum BareItem: Hashable, Sendable {
     var serialized: String {
         switch self {
         case .integer(let value): String(value)
-        case .string(let text):
-            "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        case .string(let text): text.quoted
         case .token(let text): text
         case .bytes(let bytes): ":" + Base64.encode(bytes) + ":"
         case .boolean(let value): value ? "?1" : "?0"

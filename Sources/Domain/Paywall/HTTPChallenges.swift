@@ -1,3 +1,5 @@
+internal import Encodings
+
 /// One challenge out of `WWW-Authenticate` (RFC 9110, 11.3): a scheme and its parameters.
 public struct HTTPChallenge: Sendable, Equatable {
     /// As written; schemes are told apart without regard to case.
@@ -43,7 +45,7 @@ public struct HTTPChallenge: Sendable, Equatable {
     /// - Returns: nil where it holds what no quoted-string can: a control character other than a tab.
     public static func quoted(_ value: String) -> String? {
         guard value.utf8.allSatisfy({ $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7f) }) else { return nil }
-        return "\"" + value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        return value.quoted
     }
 }
 

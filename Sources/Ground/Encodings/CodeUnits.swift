@@ -5,6 +5,22 @@ extension String {
         utf8.count == other.utf8.count && self == other && utf8.elementsEqual(other.utf8)
     }
 
+    /// The text between quotation marks, with a backslash before each quotation mark and backslash (RFC 9110 §5.6.4,
+    /// RFC 9651 §4.1.6).
+    ///
+    /// Byte by byte: to `replacing`, a quotation mark before a combining mark is another character, and would close the
+    /// text that it stands in.
+    package var quoted: String {
+        var bytes: [UInt8] = [UInt8(ascii: "\"")]
+        bytes.reserveCapacity(utf8.count + 2)
+        for byte in utf8 {
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { bytes.append(UInt8(ascii: "\\")) }
+            bytes.append(byte)
+        }
+        bytes.append(UInt8(ascii: "\""))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// The text of `bytes`, or nil where they are not valid UTF-8.
     package init?(strictUTF8 bytes: [UInt8]) {
         var union: UInt8 = 0

@@ -1,4 +1,5 @@
 public import CoreMetrics
+internal import Encodings
 internal import Foundation
 internal import Synchronization
 
@@ -69,8 +70,8 @@ public final class PrometheusMetrics: MetricsFactory, Sendable {
 
     private static func labels(_ dimensions: [(String, String)]) -> String {
         dimensions.sorted { $0.0 < $1.0 }.map { key, value in
-            let escaped = value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
-            return "\(key)=\"\(escaped)\""
+            // By scalars: to `replacing`, the line feed of "\r\n" is no line feed.
+            "\(key)=" + value.quoted.unicodeScalars.map { $0 == "\n" ? "\\n" : String($0) }.joined()
         }.joined(separator: ",")
     }
 

@@ -87,8 +87,7 @@ public struct WitnessRoutes: Sendable {
         ]
         for log in try await witness.logs() {
             let size = try log.witnessed().size
-            let label = log.origin.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
-            lines.append("mintmark_witness_log_size{origin=\"\(label)\"} \(size)")
+            lines.append("mintmark_witness_log_size{origin=\(log.origin.quoted)} \(size)")
         }
         return lines.joined(separator: "\n") + "\n"
     }
