@@ -61,6 +61,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case x402PayTo = "x402.payTo"
     case x402Facilitator = "x402.facilitator"
     case x402ReserveCaps = "x402.reserveCaps"
+    case vault = "keys.vault"
     case logWitnesses = "log.witnesses"
     case logLevel = "log.level"
     case logFormat = "log.format"

@@ -80,6 +80,8 @@ public struct NodeConfiguration: Sendable {
     var walletEVM: WalletEVMSettings
     /// Where x402 payments are settled; nil: the node is no facilitator.
     var settlement: SettlementSettings?
+    /// The socket of the vault that has the issuer's and the mint's keys; nil: where the key file says.
+    var vaultSocket: String?
     /// Who is asked to cosign the transparency log's checkpoints.
     var logWitnesses: [LogWitness]
     public var logLevel: String
@@ -177,6 +179,7 @@ public struct NodeConfiguration: Sendable {
         walletLockSeconds = (try values.number(.walletLockHours, in: 2...720) ?? 6) * 3600
         settlement = try SettlementSettings(values)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
+        vaultSocket = values.text(.vault)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"
         logFormat = try values.choice(.logFormat) ?? .text

@@ -4,7 +4,7 @@ public import Storage
 
 /// All of identity, put together: what Node composes and mounts.
 public struct IdentityService: Sendable {
-    public let vault: KeyVault
+    public let vault: NodeKeys
     public let office: PassportOffice
     public let registry: AgentRegistry
     public let registration: RegistrationDesk
@@ -26,7 +26,7 @@ public struct IdentityService: Sendable {
     ///   - didFetcher: how others' DID documents are fetched; `nil`: over HTTPS.
     public init(
         database: Database,
-        vault: KeyVault,
+        vault: NodeKeys,
         configuration: IdentityConfiguration,
         clock: WallClock,
         logger: Logger,
@@ -56,7 +56,7 @@ public struct IdentityService: Sendable {
         )
         documents = DIDDocuments(office)
         offers = PassportOffers(office: office)
-        operatorDID = OperatorDID(database: database, vault: vault, office: office)
+        operatorDID = OperatorDID(database: database, vault: vault.vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
         gate = PassportGate(resolver: StatusResolver(office: office, cache: cache), clock: clock)
