@@ -183,6 +183,14 @@ let package = Package(
             ]
         ),
         room(
+            "Vault",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "TransparencyLog",
+                "Cashu", "Identity", "Mint", "Storage", "Workers", nioCore, nioPosix, logging,
+            ]
+        ),
+        room(
             "Wallet",
             on: .services,
             [
@@ -220,7 +228,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
-                "Ethereum", "Delegation", "Budgets", "WebClient", httpClient, hummingbird, hummingbirdCore,
+                "Ethereum", "Delegation", "Budgets", "Vault", "WebClient", httpClient, hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
@@ -229,9 +237,8 @@ let package = Package(
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "TransparencyLog", "Delegation",
-                "Cashu", "Storage", "Identity", "LightningBackends", "Node", httpClient, hummingbird, nioCore, nioPosix,
-                nioHTTP1,
-                logging, lifecycle, unixSignals, argumentParser,
+                "Cashu", "Storage", "Identity", "LightningBackends", "Node", "Vault", httpClient, hummingbird, nioCore,
+                nioPosix, nioHTTP1, logging, lifecycle, unixSignals, argumentParser,
             ],
             path: "Sources/mintmark",
             swiftSettings: house
@@ -242,7 +249,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
                 "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
-                httpClient, hummingbird,
+                "Vault", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -340,8 +347,16 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Cashu", "Lightning",
-                "LightningBackends", "Ledger", "Liabilities", "Storage", "Workers", "WebServer", "TestSockets",
-                hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "LightningBackends", "Ledger", "Liabilities", "Storage", "Workers", "WebServer", "TestSockets", "Vault",
+                "Identity", hummingbird, hummingbirdCore, httpClient, nioCore, nioPosix, nioHTTP1, logging,
+            ]
+        ),
+        tests(
+            of: "Vault",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "TransparencyLog", "Delegation",
+                "Passports", "Receipts", "Cashu", "Identity", "Mint", "Storage", "Workers", nioCore, nioPosix, logging,
             ]
         ),
         tests(

@@ -31,6 +31,13 @@ enum Main {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
         },
         Benchmark(
+            "vault",
+            "Swaps a second with the mint's keys in a `mintmark vault` process, beside the same with keys in the mint's"
+                + " process; and a receipt's signature over the vault's socket."
+        ) {
+            try await VaultBenchmark().run()
+        },
+        Benchmark(
             "swap-scale",
             "Swaps a second with spent proofs in the database (--spent N, 200000 without it; --folder PATH keeps it for"
                 + " the next run) beside none, bytes a proof, and the time to open it."

@@ -38,14 +38,17 @@ struct MintSetting {
     }
 
     /// Serves the mint over HTTP while `work` runs.
-    /// - Parameter isAudited: whether the books are held against each other at the end.
+    /// - Parameters:
+    ///   - isAudited: whether the books are held against each other at the end.
+    ///   - signatory: who signs, where not this process.
     func serving<T: Sendable>(
         isAudited: Bool = true,
+        signatory: (@Sendable (WorkerPool) -> any Signatory)? = nil,
         _ work: @escaping @Sendable (Mint, Int) async throws -> T
     ) async throws -> T {
         let database = try openDatabase()
         let workers = WorkerPool(threads: 2)
-        let mint = try await openMint(database, workers)
+        let mint = try await openMint(database, workers, signatory?(workers))
         let router = Router()
         MintRoutes(mint).add(to: router.group("mint"))
         let result = try await LocalServers.with(router.buildResponder()) { port in try await work(mint, port) }
@@ -85,10 +88,14 @@ struct MintSetting {
         try Database(path: databasePath, migrations: Mint.migrations, logger: LocalServers.logger)
     }
 
-    private func openMint(_ database: Database, _ workers: WorkerPool) async throws -> Mint {
+    private func openMint(
+        _ database: Database,
+        _ workers: WorkerPool,
+        _ signatory: (any Signatory)? = nil
+    ) async throws -> Mint {
         try await Mint(
             database: database,
-            seed: seed,
+            signatory: signatory ?? InProcessSignatory(seed: seed, workers: workers),
             lightning: try PrepaidLightning(),
             workers: workers,
             clock: .system,

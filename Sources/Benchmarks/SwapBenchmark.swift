@@ -6,6 +6,7 @@ internal import Lightning
 internal import Mint
 internal import NIOCore
 internal import Storage
+internal import Workers
 
 /// How many swaps the mint makes a second over HTTP, durable, while the load generator shares its cores; beside what one
 /// core could do if a swap were nothing but its curve arithmetic.
@@ -36,6 +37,15 @@ struct SwapBenchmark {
                 yardstick: 1e6 / ceiling
             ),
         ]
+    }
+
+    /// Swaps a second at a mint whose keys this signatory holds; nil: the mint itself.
+    func perSecond(signing signatory: (@Sendable (WorkerPool) -> any Signatory)?) async throws -> Double {
+        try await MintSetting.with { setting in
+            try await setting.serving(signatory: signatory) { mint, port in
+                try await swap(mint, port: port).perSecond
+            }
+        }
     }
 
     /// Makes all requests, warms the mint up with a few, and sends the rest.

@@ -105,11 +105,25 @@ public final class Node: Sendable {
     /// - Parameter passphrase: what the keys are sealed with.
     /// - Throws: an error whose text says what to do; nothing is left half-written.
     public static func open(_ configuration: NodeConfiguration, passphrase: [UInt8]) async throws -> Node {
-        var configuration = configuration
         let directory = try DataDirectory(path: configuration.dataDirectory)
-        let vault = try KeyVault.open(in: directory, passphrase: passphrase)
-        try await configuration.settlePort()
         let logger = Logger(label: "mintmark")
+        let vault = try await keys(configuration, in: directory, passphrase: passphrase, logger: logger)
+        do {
+            return try await open(configuration, in: directory, vault: vault, logger: logger)
+        } catch {
+            await vault.close()
+            throw error
+        }
+    }
+
+    private static func open(
+        _ given: NodeConfiguration,
+        in directory: DataDirectory,
+        vault: NodeKeys,
+        logger: Logger
+    ) async throws -> Node {
+        var configuration = given
+        try await configuration.settlePort()
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations

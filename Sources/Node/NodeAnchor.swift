@@ -11,7 +11,7 @@ struct NodeAnchor: Sendable {
     private let client: HTTPClient
 
     /// - Throws: where the chain's address is none.
-    init?(_ configuration: NodeConfiguration, vault: KeyVault, database: Database, logger: Logger) throws {
+    init?(_ configuration: NodeConfiguration, vault: NodeKeys, database: Database, logger: Logger) throws {
         guard let settings = configuration.anchor else { return nil }
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: SettlementHTTP.configuration)
         do {

@@ -9,6 +9,8 @@ public enum NodeFiles {
     public static let passphrase = "passphrase"
     public static let operatorToken = "operator-token"
     public static let socket = "node.sock"
+    /// Says that the folder is a vault's: no node is made or run in it.
+    public static let vaultMarker = "vault-process"
 
     /// The longest path that a Unix socket can have here.
     public static let maximumSocketPathBytes = 100
@@ -16,6 +18,11 @@ public enum NodeFiles {
     /// Whether a node was made in the folder.
     public static func exists(in directory: String) -> Bool {
         FileManager.default.fileExists(atPath: directory + "/" + vault)
+    }
+
+    /// Whether the folder is that of a `mintmark vault`.
+    public static func isVault(in directory: String) -> Bool {
+        FileManager.default.fileExists(atPath: directory + "/" + vaultMarker)
     }
 
     public static func socketPath(in directory: String) -> String { directory + "/" + socket }

@@ -24,7 +24,7 @@ struct NodeLightning: Sendable {
     /// - Throws: where the settings cannot work, or the node is on another network than they say.
     init?(
         _ configuration: NodeConfiguration,
-        vault: KeyVault,
+        vault: NodeKeys,
         database: Database,
         logger: Logger
     ) async throws {

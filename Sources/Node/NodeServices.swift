@@ -39,7 +39,7 @@ struct NodeServices: Sendable {
 
     static func compose(
         configuration: NodeConfiguration,
-        vault: KeyVault,
+        vault: NodeKeys,
         database: Database,
         http: HTTPClient,
         workers: WorkerPool,
@@ -70,7 +70,7 @@ struct NodeServices: Sendable {
     private static func compose(
         _ lightning: NodeLightning?,
         configuration: NodeConfiguration,
-        vault: KeyVault,
+        vault: NodeKeys,
         database: Database,
         http: HTTPClient,
         workers: WorkerPool,
@@ -125,7 +125,7 @@ struct NodeServices: Sendable {
         let anchor = try NodeAnchor(configuration, vault: vault, database: database, logger: logger)
         let log = try await AuditLog(
             database: database,
-            key: vault.node.key,
+            key: try CheckpointKey(vault.node),
             origin: Self.logOrigin(configuration.publicURL),
             sources: [ReceiptOutbox(), Outbox()],
             clock: clock,
@@ -239,7 +239,7 @@ struct NodeServices: Sendable {
 
     private static func mint(
         _ configuration: NodeConfiguration,
-        vault: KeyVault,
+        vault: NodeKeys,
         database: Database,
         lightning: (any LightningBackend)?,
         http: HTTPClient,
@@ -265,7 +265,7 @@ struct NodeServices: Sendable {
         }
         return try await Mint(
             database: database,
-            seed: vault.mintSeed,
+            signatory: try vault.signatory(workers: workers),
             lightning: lightning,
             workers: workers,
             clock: .system,

@@ -17,7 +17,7 @@ struct NodeSettlement: Sendable {
     /// - Throws: where the address is none.
     init?(
         _ configuration: NodeConfiguration,
-        vault: KeyVault,
+        vault: NodeKeys,
         database: Database,
         logger: Logger
     ) throws {

@@ -36,7 +36,7 @@ struct Mintmark: AsyncParsableCommand {
             PassportCommand.self, DIDCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
-            VerifyCommand.self, LogCommand.self, WitnessCommand.self, LightningSimulatorCommand.self,
+            VerifyCommand.self, LogCommand.self, WitnessCommand.self, VaultCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,
         ]
     )

@@ -24,7 +24,7 @@ struct BackupTests {
         let secret = try String(contentsOfFile: node.directory + "/passphrase", encoding: .utf8)
         let passphrase = Array(secret.trimmingCharacters(in: .newlines).utf8)
         let directory = try DataDirectory(path: node.directory)
-        return try KeyVault.words(in: directory, passphrase: passphrase).words.joined(separator: " ")
+        return try NodeKeys.words(in: directory, passphrase: passphrase).words.joined(separator: " ")
     }
 
     @Test(

@@ -58,7 +58,7 @@ public struct Delegation: Sendable, Equatable {
     ///   - subject: nil for a delegation of whatever the issuer is given (never the first of a chain).
     ///   - nonce: 12 or more random bytes, so that two delegations of the same content have two names.
     public static func issue(
-        by key: Ed25519.PrivateKey,
+        by key: any SigningKey,
         to audience: DIDKey,
         subject: DIDKey?,
         command: Command,
@@ -69,7 +69,7 @@ public struct Delegation: Sendable, Equatable {
         nonce: [UInt8] = SecureRandom.bytes(12)
     ) throws(DelegationError) -> Delegation {
         var payload: [CBORPair] = [
-            CBORPair("iss", .text(DIDKey(key.publicKey).string)), CBORPair("aud", .text(audience.string)),
+            CBORPair("iss", .text(key.did.string)), CBORPair("aud", .text(audience.string)),
             CBORPair("sub", subject.map { .text($0.string) } ?? .null), CBORPair("cmd", .text(command.text)),
             CBORPair("pol", policy.cbor), CBORPair("nonce", .bytes(nonce)),
             CBORPair("exp", try seconds(expires) ?? .null),

@@ -64,6 +64,8 @@ public struct DelegationError: Error, Hashable, Sendable, CustomStringConvertibl
         public static let revoked = Code(rawValue: "revoked")
         /// The key that issued the link was taken back, and everything it issued with it.
         public static let keyRevoked = Code(rawValue: "key-revoked")
+        /// The key that should sign is held elsewhere and cannot be reached now; nothing was signed.
+        public static let keyUnavailable = Code(rawValue: "key-unavailable")
         /// The call was made before.
         public static let replayed = Code(rawValue: "replayed")
         /// The chain is longer than a link allows, or than is read here.

@@ -43,11 +43,13 @@ struct Envelope: Sendable {
     }
 
     /// Signs a payload.
-    init(kind: Kind, payload: [CBORPair], by key: Ed25519.PrivateKey) throws(DelegationError) {
+    init(kind: Kind, payload: [CBORPair], by key: any SigningKey) throws(DelegationError) {
         let map = CBOR.map([CBORPair("h", .bytes(Self.header)), CBORPair(kind.rawValue, .map(payload))])
         signed = try DAGCBOR.encode(map)
         do {
-            signature = try key.sign(signed)
+            signature = try key.sign(.delegation(signed))
+        } catch let error as DocumentError where error.code == .keyUnavailable {
+            throw DelegationError(.keyUnavailable, error.message)
         } catch {
             throw DelegationError(.malformed, "the envelope cannot be signed: \(error)")
         }

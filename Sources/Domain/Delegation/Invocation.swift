@@ -64,7 +64,7 @@ public struct Invocation: Sendable, Equatable {
 
     /// Signs an invocation.
     public static func issue(
-        by key: Ed25519.PrivateKey,
+        by key: any SigningKey,
         subject: DIDKey,
         recipient: DIDKey? = nil,
         command: Command,
@@ -75,7 +75,7 @@ public struct Invocation: Sendable, Equatable {
         nonce: [UInt8] = SecureRandom.bytes(12)
     ) throws(DelegationError) -> Invocation {
         var payload: [CBORPair] = [
-            CBORPair("iss", .text(DIDKey(key.publicKey).string)), CBORPair("sub", .text(subject.string)),
+            CBORPair("iss", .text(key.did.string)), CBORPair("sub", .text(subject.string)),
             CBORPair("cmd", .text(command.text)), CBORPair("args", .map(arguments)),
             CBORPair("prf", .array(proofs.map { .link($0) })), CBORPair("nonce", .bytes(nonce)),
             CBORPair("exp", try Delegation.seconds(expires) ?? .null),

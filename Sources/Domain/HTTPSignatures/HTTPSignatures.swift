@@ -97,7 +97,7 @@ public enum HTTPSignatures {
         parameters.set("tag", .string(tag))
         let input = innerList(components.map { FieldItem(value: .string($0)) }, parameters)
         let base = try SignatureBase.build(components: components, parameters: input, facts: facts)
-        let signature = try signer.key.sign(base)
+        let signature = try signer.key.sign(.request(base))
         return ("\(label)=\(input)", "\(label)=\(BareItem.bytes(signature).serialized)")
     }
 

@@ -59,7 +59,7 @@ public enum WebBotAuth {
         parameters.set("tag", .string(tag))
         let input = HTTPSignatures.innerList(items, parameters)
         let base = try SignatureBase.build(items: items, parameters: input, facts: facts)
-        let signature = try signer.key.sign(base)
+        let signature = try signer.key.sign(.request(base))
         return (header, "\(label)=\(input)", "\(label)=\(BareItem.bytes(signature).serialized)")
     }
 
@@ -89,7 +89,7 @@ public enum WebBotAuth {
             let input = directoryComponents + parameters.serialized
             let base = directoryBase(authority, contentDigest, input)
             inputs.append("binding\(number)=\(input)")
-            signatures.append("binding\(number)=\(BareItem.bytes(try signer.key.sign(base)).serialized)")
+            signatures.append("binding\(number)=\(BareItem.bytes(try signer.key.sign(.request(base))).serialized)")
         }
         return (inputs.joined(separator: ", "), signatures.joined(separator: ", "))
     }

@@ -198,7 +198,7 @@ public struct AgentCard: Sendable {
             ]
             let protected = Base64URL.encode(header.serialized())
             do {
-                let bytes = try key.sign(Array("\(protected).\(Base64URL.encode(payload))".utf8))
+                let bytes = try key.sign(.token(Array("\(protected).\(Base64URL.encode(payload))".utf8)))
                 signed.append(["protected": .string(protected), "signature": .string(Base64URL.encode(bytes))])
             } catch {
                 throw DocumentError(.notSignable, "the card cannot be signed: \(error)")

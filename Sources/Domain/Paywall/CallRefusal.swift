@@ -57,6 +57,8 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
         public static let overloaded = Code(rawValue: "overloaded")
         public static let mintUnavailable = Code(rawValue: "mint-unavailable")
         public static let storageFailed = Code(rawValue: "storage-failed")
+        /// The key that receipts are signed with cannot be reached now; nothing was taken.
+        public static let keyUnavailable = Code(rawValue: "key-unavailable")
         /// The price is in a unit whose rate is too old.
         public static let rateStale = Code(rawValue: "rate-stale")
     }
@@ -110,7 +112,7 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
         case .tooManyRequests: 429
         case .upstreamFailed: 502
         case .upstreamTimeout: 504
-        case .paymentPending, .overloaded, .mintUnavailable, .storageFailed, .rateStale: 503
+        case .paymentPending, .overloaded, .mintUnavailable, .storageFailed, .keyUnavailable, .rateStale: 503
         default: 400
         }
     }

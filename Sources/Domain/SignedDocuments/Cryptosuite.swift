@@ -1,5 +1,4 @@
 internal import CanonicalJSON
-internal import Cryptography
 
 /// The embedded proofs that are made and verified here (Data Integrity 1.0, 3).
 public enum Cryptosuite: String, Hashable, Sendable, CaseIterable {
@@ -37,9 +36,14 @@ public enum Cryptosuite: String, Hashable, Sendable, CaseIterable {
 
     /// The 64 bytes that are signed: the digest of the proof first, then that of the document.
     func signedBytes(proof: JSONObject, document: JSONObject) throws(DocumentError) -> [UInt8] {
+        try signingInput(proof: proof, document: document).message
+    }
+
+    /// As ``signedBytes(proof:document:)``, with what the digests are of.
+    func signingInput(proof: JSONObject, document: JSONObject) throws(DocumentError) -> SigningInput {
         var configuration = proof
         // In RDF the proof is read by the document's contexts, whatever it says of its own (3.2.5).
         if !repeatsContext { configuration["@context"] = document["@context"] }
-        return Hashing.sha256(try canonical(configuration)) + Hashing.sha256(try canonical(document))
+        return .document(self, proof: try canonical(configuration), document: try canonical(document))
     }
 }

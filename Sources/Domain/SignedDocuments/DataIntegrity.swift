@@ -104,13 +104,8 @@ public enum DataIntegrity {
         if suite.repeatsContext, let context = document["@context"] {
             proof["@context"] = context
         }
-        let signature: [UInt8]
-        let bytes = try suite.signedBytes(proof: proof, document: document)
-        do {
-            signature = try signer.sign(bytes)
-        } catch {
-            throw DocumentError(.notSignable, "the document cannot be signed: \(error)")
-        }
+        let input = try suite.signingInput(proof: proof, document: document)
+        let signature = try signer.signature(input, of: "document")
         proof["proofValue"] = .string(Multibase.encode(signature, as: .base58btc))
         var signed = document
         signed["proof"] = .object(proof)

@@ -36,6 +36,8 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
         public static let badSignature = Code(rawValue: "bad-signature")
         /// The document already carries a proof, or cannot be put into canonical form.
         public static let notSignable = Code(rawValue: "not-signable")
+        /// The key is held elsewhere and cannot be reached now. Nothing was signed; try again later.
+        public static let keyUnavailable = Code(rawValue: "key-unavailable")
         /// A JSON-LD context is not among those built in.
         public static let unknownContext = Code(rawValue: "unknown-context")
         /// The document cannot be read as linked data in the plain notation that is accepted.

@@ -2,12 +2,9 @@ public import Cryptography
 
 /// A private key that signs documents and tokens, with its DID worked out once.
 public struct DocumentKey: Sendable {
-    private enum Key: Sendable {
-        case ed25519(Ed25519.PrivateKey)
-        case p256(P256.PrivateKey)
-    }
-
-    private let key: Key
+    private let key: any SigningKey
+    /// The algorithm of the tokens it signs.
+    public let algorithm: JWSAlgorithm
     /// Its `did:key`.
     public let did: DIDKey
     /// The DID that documents are issued under: ``did``, or that of a document that lists the key.
@@ -16,7 +13,8 @@ public struct DocumentKey: Sendable {
     public let verificationMethod: String
 
     public init(_ signer: DocumentSigner) {
-        key = .ed25519(signer.key)
+        key = signer.key
+        algorithm = .edDSA
         did = signer.did
         controller = signer.did.string
         verificationMethod = signer.verificationMethod
@@ -27,26 +25,33 @@ public struct DocumentKey: Sendable {
     }
 
     public init(_ key: P256.PrivateKey) {
-        self.key = .p256(key)
-        did = DIDKey(key.publicKey)
+        self.init(key, did: DIDKey(key.publicKey), algorithm: .es256)
+    }
+
+    /// With a key that is held elsewhere.
+    /// - Throws: `DocumentError` `.unsupportedKey` for a key that signs no tokens.
+    public init(heldBy key: any SigningKey) throws(DocumentError) {
+        let did = key.did
+        guard let algorithm = did.algorithm else {
+            throw DocumentError(.unsupportedKey, "\(did) is of \(did.kind.rawValue), which signs no documents here")
+        }
+        self.init(key, did: did, algorithm: algorithm)
+    }
+
+    private init(_ key: any SigningKey, did: DIDKey, algorithm: JWSAlgorithm) {
+        self.key = key
+        self.did = did
+        self.algorithm = algorithm
         controller = did.string
         verificationMethod = did.verificationMethod
     }
 
-    /// The algorithm of the tokens it signs.
-    public var algorithm: JWSAlgorithm {
-        switch key {
-        case .ed25519: .edDSA
-        case .p256: .es256
-        }
-    }
+    /// The signature's 64 bytes.
+    /// - Throws: as ``SigningKey/sign(_:)``.
+    public func sign(_ input: SigningInput) throws -> [UInt8] { try key.sign(input) }
 
-    /// 64 bytes: an Ed25519 signature, or r‖s.
-    public func sign(_ message: [UInt8]) throws(CryptographyError) -> [UInt8] {
-        switch key {
-        case .ed25519(let key): try key.sign(message)
-        case .p256(let key): try key.sign(message)
-        }
+    func signature(_ input: SigningInput, of what: String) throws(DocumentError) -> [UInt8] {
+        try key.signature(input, of: what)
     }
 }
 

@@ -9,6 +9,6 @@ extension DocumentSigner {
     public func compactJWS(_ payload: [UInt8]) throws -> String {
         let header: JSONObject = ["alg": "EdDSA", "kid": .string(verificationMethod)]
         let input = Base64URL.encode(header.serialized()) + "." + Base64URL.encode(payload)
-        return input + "." + Base64URL.encode(try key.sign(Array(input.utf8)))
+        return input + "." + Base64URL.encode(try key.sign(.token(Array(input.utf8))))
     }
 }

@@ -119,10 +119,6 @@ public struct SignedToken: Sendable {
         if namesKey { members["kid"] = .string(key.verificationMethod) }
         for (name, value) in header { members[name] = value }
         let input = Base64URL.encode(members.serialized()) + "." + Base64URL.encode(payload.serialized())
-        do {
-            return input + "." + Base64URL.encode(try key.sign(Array(input.utf8)))
-        } catch {
-            throw DocumentError(.notSignable, "the token cannot be signed: \(error)")
-        }
+        return input + "." + Base64URL.encode(try key.signature(.token(Array(input.utf8)), of: "token"))
     }
 }

@@ -1,5 +1,4 @@
-public import Cryptography
-import Encodings
+internal import Encodings
 
 /// The head of a log's tree, as its signed note says it (C2SP tlog-checkpoint).
 public struct Checkpoint: Hashable, Sendable {
@@ -34,7 +33,7 @@ public struct Checkpoint: Hashable, Sendable {
     }
 
     /// Signed by the log, whose key has the log's origin as its name.
-    public func signed(by key: Ed25519.PrivateKey) throws -> SignedNote {
+    public func signed(by key: some NoteSigner) throws -> SignedNote {
         var note = try SignedNote(text: text)
         try note.sign(by: key, name: origin)
         return note

@@ -120,7 +120,7 @@ public struct SignedNote: Hashable, Sendable {
     public var string: String { text + "\n" + signatures.map(\.line).joined() }
 
     /// Adds a signature of a log's own kind.
-    public mutating func sign(by key: Ed25519.PrivateKey, name: String) throws {
+    public mutating func sign(by key: some NoteSigner, name: String) throws {
         let verifier = try NoteKey(name: name, key: key.publicKey)
         signatures.append(
             Signature(name: name, keyID: verifier.id, bytes: try key.sign(Array(text.utf8)))

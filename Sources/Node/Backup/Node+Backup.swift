@@ -24,11 +24,11 @@ final class BackupMaker: Sendable {
 
     private let directory: DataDirectory
     private let database: Database
-    private let vault: KeyVault
+    private let vault: NodeKeys
     private let clock: WallClock
     private let isBusy = Mutex(false)
 
-    init(directory: DataDirectory, database: Database, vault: KeyVault, clock: WallClock) {
+    init(directory: DataDirectory, database: Database, vault: NodeKeys, clock: WallClock) {
         self.directory = directory
         self.database = database
         self.vault = vault

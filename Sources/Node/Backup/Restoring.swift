@@ -41,10 +41,10 @@ public enum BackupRestore {
         progress: (UInt64, UInt64) -> Void
     ) throws -> RestoredNode {
         let reader = try BackupReader(path: file)
-        let vault: KeyVault =
+        let vault: NodeKeys =
             switch keys {
-            case .passphrase(let passphrase): try KeyVault.open(file: reader.header.vault, passphrase: passphrase)
-            case .words(let words, _, _): try KeyVault.of(words: words)
+            case .passphrase(let passphrase): try NodeKeys.open(file: reader.header.vault, passphrase: passphrase)
+            case .words(let words, _, _): try NodeKeys.of(words: words)
             }
         guard vault.node.did.string == reader.header.node else {
             throw BackupError(
@@ -114,7 +114,7 @@ public enum BackupRestore {
             try folder.replaceFile(NodeFiles.vault, with: header.vault)
         case .words(let words, let passphrase, let keeps):
             if keeps { try folder.replaceFile(NodeFiles.passphrase, with: passphrase + [UInt8(ascii: "\n")]) }
-            _ = try KeyVault.create(in: folder, words: words, passphrase: passphrase, now: WallClock.system.now())
+            _ = try NodeKeys.create(in: folder, words: words, passphrase: passphrase, now: WallClock.system.now())
         }
     }
 }

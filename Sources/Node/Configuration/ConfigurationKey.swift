@@ -67,6 +67,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case anchorChainID = "anchor.chainID"
     case anchorMaximumFeeGwei = "anchor.maximumFeeGwei"
     case anchorConfirmations = "anchor.confirmations"
+    case vault = "keys.vault"
     case logWitnesses = "log.witnesses"
     case logLevel = "log.level"
     case logFormat = "log.format"

@@ -84,6 +84,8 @@ public struct NodeConfiguration: Sendable {
     var settlement: SettlementSettings?
     /// The identity registry that agents are registered in; nil: none.
     var anchor: AnchorSettings?
+    /// The socket of the vault that has the issuer's and the mint's keys; nil: where the key file says.
+    var vaultSocket: String?
     /// Who is asked to cosign the transparency log's checkpoints.
     var logWitnesses: [LogWitness]
     public var logLevel: String
@@ -183,6 +185,7 @@ public struct NodeConfiguration: Sendable {
         settlement = try SettlementSettings(values)
         anchor = try AnchorSettings(values, settlement: settlement)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
+        vaultSocket = values.text(.vault)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"
         logFormat = try values.choice(.logFormat) ?? .text

@@ -8,7 +8,9 @@ internal import Hummingbird
 internal import Identity
 internal import Lightning
 internal import Mint
+internal import SignedDocuments
 internal import Storage
+internal import Vault
 internal import Wallet
 internal import Workers
 
@@ -25,6 +27,9 @@ enum OperatorProblem {
         case let error as MintOperationError: make(error.code.rawValue, error.message, mintStatus(error.code))
         case let error as MintSetupError: make(error.code.rawValue, error.message, error.code == .busy ? 409 : 400)
         case let error as MintFailure: make("mint", error.error.detail, error.status)
+        case let error as DocumentError where error.code == .keyUnavailable:
+            make(error.code.rawValue, error.message, 503)
+        case let error as VaultError: make("vault-\(error.code.rawValue)", error.message, 503)
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
@@ -72,7 +77,7 @@ enum OperatorProblem {
         switch code {
         case .agentNotFound, .passportNotFound: 404
         case .agentExists, .agentNotActive, .keyRevoked, .keyNotHeld: 409
-        case .limitReached: 503
+        case .limitReached, .keyUnavailable: 503
         case .internalFailure: 500
         default: 400
         }

@@ -48,15 +48,15 @@ public final class WitnessProcess: Sendable {
         keepsPassphrase: Bool
     ) async throws -> String {
         let directory = try DataDirectory(path: folder)
-        guard !KeyVault.exists(in: directory) else {
+        guard !NodeKeys.exists(in: directory) else {
             throw ConfigurationError("\(folder) holds keys already: a witness has a folder of its own")
         }
         let words = Mnemonic()
-        let key = try KeyVault.of(words: words).witnessKey.publicKey
+        guard let key = try NodeKeys.of(words: words).witnessKey?.publicKey else { throw Self.keyless(folder) }
         let name = name ?? "mintmark-witness/" + Hex.encode(Array(key.bytes.prefix(8)))
         let verifierKey = try NoteKey(name: name, kind: .cosignature, key: key)
         if keepsPassphrase { try directory.replaceFile(NodeFiles.passphrase, with: passphrase + [0x0A]) }
-        _ = try KeyVault.create(in: directory, words: words, passphrase: passphrase, now: WallClock.system.now())
+        _ = try NodeKeys.create(in: directory, words: words, passphrase: passphrase, now: WallClock.system.now())
         let database = try Self.database(in: directory)
         _ = try await database.keep(name, forKey: nameKey)
         await database.close()
@@ -66,13 +66,21 @@ public final class WitnessProcess: Sendable {
     /// Opens a witness's folder, which it holds until ``close()``.
     public static func open(in folder: String, passphrase: [UInt8]) async throws -> WitnessProcess {
         let directory = try DataDirectory(path: folder)
-        let vault = try KeyVault.open(in: directory, passphrase: passphrase)
+        let vault = try NodeKeys.open(in: directory, passphrase: passphrase)
         let database = try Self.database(in: directory)
         guard let name = try await database.fact(nameKey) else {
             await database.close()
             throw ConfigurationError("\(folder) holds no witness: make one with `mintmark witness init`")
         }
-        return try WitnessProcess(directory: directory, database: database, key: vault.witnessKey, name: name)
+        guard let key = vault.witnessKey else {
+            await database.close()
+            throw Self.keyless(folder)
+        }
+        return try WitnessProcess(directory: directory, database: database, key: key, name: name)
+    }
+
+    private static func keyless(_ folder: String) -> ConfigurationError {
+        ConfigurationError("\(folder) has no witness's key: make another witness with `mintmark witness init`")
     }
 
     private static func database(in directory: DataDirectory) throws -> Database {

@@ -1,5 +1,5 @@
 internal import CanonicalJSON
-public import Cryptography
+internal import Cryptography
 public import Encodings
 public import Logging
 public import Storage
@@ -19,7 +19,7 @@ public final class AuditLog: Sendable {
     static let maximumDocumentBytes = 256 * 1024
 
     let database: Database
-    let key: Ed25519.PrivateKey
+    let key: any NoteSigner
     private let sources: [any OutboxSource]
     let clock: WallClock
     private let logger: Logger
@@ -44,7 +44,7 @@ public final class AuditLog: Sendable {
     /// - Throws: `LogError` where the head on the disk is not signed by this key: the log is another node's.
     public init(
         database: Database,
-        key: Ed25519.PrivateKey,
+        key: any NoteSigner,
         origin: String,
         sources: [any OutboxSource],
         clock: WallClock,

@@ -59,6 +59,7 @@ extension DelegationError {
     public var problemStatus: Int {
         switch code {
         case .malformed, .notCanonical, .tooLarge, .malformedCID, .ticketMalformed: 400
+        case .keyUnavailable: 503
         default: 403
         }
     }

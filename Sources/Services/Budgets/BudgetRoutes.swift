@@ -4,6 +4,7 @@ internal import Encodings
 internal import HTTPTypes
 public import Hummingbird
 internal import NIOCore
+internal import SignedDocuments
 internal import Storage
 internal import Synchronization
 
@@ -137,6 +138,8 @@ public struct BudgetRoutes: Sendable {
                 status: error.status,
                 detail: error.message
             )
+        case let error as DocumentError where error.code == .keyUnavailable:
+            ProblemDetails(code: error.code.rawValue, title: "Not now", status: 503)
         case let error as StorageError:
             ProblemDetails(
                 code: "storage-failed",

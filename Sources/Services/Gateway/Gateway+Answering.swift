@@ -7,6 +7,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Paywall
+import SignedDocuments
 import Synchronization
 import Workers
 
@@ -21,6 +22,13 @@ extension Gateway {
         }
     }
 
+    /// No receipt could be signed: nothing is sold that would need one ([GWY-8]).
+    private static let keyless = CallRefusal(
+        .keyUnavailable,
+        "The seller's keys cannot be reached now. Nothing was taken; try again shortly.",
+        retryAfterSeconds: 2
+    )
+
     private func answerOnce(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
         var call = call
         // Before money is asked for or taken: an upstream that is not there can't be paid for ([GWY-8]).
@@ -32,6 +40,7 @@ extension Gateway {
             let caller = try await checkCaller(call, body: body.fact)
             return (try await passThrough(call, body: body, caller: caller), "free")
         }
+        if call.unavailable == nil, !desk.signer.key.isAvailable { call.unavailable = Self.keyless }
         let payment = try incomingPayment(of: call)
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
         if needsHolder, payment == nil, key == nil {

@@ -267,6 +267,13 @@ public final class Gateway: Sendable {
             response = Problem.response(
                 CallDecision.pending("The call's payment is being settled; ask again with the same key and payment.")
             )
+        } catch let error as DocumentError where error.code == .keyUnavailable {
+            // Served or refunded as soon as the key is back: the housekeeping ends what was begun.
+            outcome = CallRefusal.Code.paymentPending.rawValue
+            logger.error("a call's receipt can't be signed now", metadata: ["error": "\(error)"])
+            response = Problem.response(
+                CallDecision.pending("The call's payment is being settled; ask again with the same key and payment.")
+            )
         } catch let error as StorageError {
             outcome = CallRefusal.Code.storageFailed.rawValue
             logger.error("a call can't be kept on disk", metadata: ["error": "\(error)"])

@@ -34,8 +34,8 @@ extension AgentRegistry {
         guard destination != office.issuer else {
             throw IdentityError(.invalidRequest, "that is this node: an agent moves to another one")
         }
-        guard (KeyVault.minimumPassphraseBytes...1024).contains(passphrase.count) else {
-            throw IdentityError(.invalidRequest, "a passphrase has \(KeyVault.minimumPassphraseBytes) to 1024 bytes")
+        guard (NodeKeys.minimumPassphraseBytes...1024).contains(passphrase.count) else {
+            throw IdentityError(.invalidRequest, "a passphrase has \(NodeKeys.minimumPassphraseBytes) to 1024 bytes")
         }
         // The newest are enough to show where it comes from; the file stays small.
         let passports = try await office.passports(agent: agent.id).prefix(10).map {

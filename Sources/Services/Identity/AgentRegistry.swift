@@ -11,12 +11,12 @@ public import Storage
 /// whoever steals the current key cannot bring one of his own after it.
 public final class AgentRegistry: Sendable {
     let database: Database
-    let vault: KeyVault
+    let vault: NodeKeys
     public let office: PassportOffice
     private let challenges = PossessionChallenges()
     var clock: WallClock { office.clock }
 
-    public init(database: Database, vault: KeyVault, office: PassportOffice) {
+    public init(database: Database, vault: NodeKeys, office: PassportOffice) {
         self.database = database
         self.vault = vault
         self.office = office

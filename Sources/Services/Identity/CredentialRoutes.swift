@@ -78,6 +78,7 @@ public struct CredentialRoutes: Sendable {
                     )
                 )
             } catch {
+                guard error.code != .keyUnavailable else { throw error }
                 throw IdentityError(.invalidRequest, error.message)
             }
         } else {

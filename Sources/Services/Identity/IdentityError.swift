@@ -60,6 +60,12 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         public static let wrongPassphrase = Code(rawValue: "wrong-passphrase")
         /// The vault's file is damaged, or of a newer version.
         public static let vaultUnreadable = Code(rawValue: "vault-unreadable")
+        /// The keys asked for are with a vault process, not in this file.
+        public static let vaultElsewhere = Code(rawValue: "vault-elsewhere")
+        /// The vault holds the keys of another node.
+        public static let vaultForeign = Code(rawValue: "vault-foreign")
+        /// The vault with the node's keys cannot be reached now, or is locked: nothing was signed.
+        public static let keyUnavailable = Code(rawValue: "key-unavailable")
         /// A defect of this program, such as a row it cannot read again.
         public static let internalFailure = Code(rawValue: "internal")
 
@@ -79,7 +85,7 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
             case .registrationClosed: 403
             case .requestNotFound: 404
             case .tooMany: 429
-            case .limitReached: 503
+            case .limitReached, .keyUnavailable: 503
             default: 500
             }
         }
@@ -131,6 +137,7 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         .requestNotFound: "No such request",
         .tooMany: "Too many requests",
         .limitReached: "A limit is reached",
+        .keyUnavailable: "The node's keys cannot be reached",
         .internalFailure: "Internal error",
     ]
 }

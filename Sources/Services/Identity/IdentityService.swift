@@ -4,7 +4,7 @@ public import Storage
 
 /// All of identity, put together: what Node composes and mounts.
 public struct IdentityService: Sendable {
-    public let vault: KeyVault
+    public let vault: NodeKeys
     public let office: PassportOffice
     public let registry: AgentRegistry
     public let registration: RegistrationDesk
@@ -29,7 +29,7 @@ public struct IdentityService: Sendable {
     ///   - keyFetcher: how others' key sets are fetched; `nil`: over HTTPS.
     public init(
         database: Database,
-        vault: KeyVault,
+        vault: NodeKeys,
         configuration: IdentityConfiguration,
         clock: WallClock,
         logger: Logger,
@@ -60,7 +60,7 @@ public struct IdentityService: Sendable {
         )
         documents = DIDDocuments(office)
         offers = PassportOffers(office: office)
-        operatorDID = OperatorDID(database: database, vault: vault, office: office)
+        operatorDID = OperatorDID(database: database, vault: vault.vault, office: office)
         registry = AgentRegistry(database: database, vault: vault, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
         keys = KeyBoard(database: database, vault: vault, office: office)

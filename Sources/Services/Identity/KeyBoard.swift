@@ -38,11 +38,11 @@ public final class KeyBoard: Sendable {
     }
 
     private let database: Database
-    private let vault: KeyVault
+    private let vault: NodeKeys
     private let office: PassportOffice
     private let kept = Mutex<Kept?>(nil)
 
-    init(database: Database, vault: KeyVault, office: PassportOffice) {
+    init(database: Database, vault: NodeKeys, office: PassportOffice) {
         self.database = database
         self.vault = vault
         self.office = office

@@ -11,11 +11,11 @@ internal import Storage
 /// in the entry before. They sign nothing else, so that a thief of the key that signs passports can't move the DID.
 public struct OperatorDID: Sendable {
     private let database: Database
-    private let vault: KeyVault
+    private let vault: any KeyVault
     private let office: PassportOffice
     private let changes = AsyncLock()
 
-    init(database: Database, vault: KeyVault, office: PassportOffice) {
+    init(database: Database, vault: any KeyVault, office: PassportOffice) {
         self.database = database
         self.vault = vault
         self.office = office
@@ -118,7 +118,7 @@ public struct OperatorDID: Sendable {
         do {
             return try work()
         } catch let error as DocumentError {
-            throw IdentityError(.invalidRequest, error.message)
+            throw IdentityError(error.code == .keyUnavailable ? .keyUnavailable : .invalidRequest, error.message)
         }
     }
 }

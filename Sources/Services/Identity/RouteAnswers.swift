@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Passports
+import SignedDocuments
 import Storage
 
 /// How the identity routes read and answer.
@@ -68,6 +69,8 @@ enum RouteAnswers {
             return problem(IdentityError(.invalidRequest, error.message).problem)
         } catch let error as PassportReason {
             return problem(IdentityError(.invalidRequest, error.message).problem)
+        } catch let error as DocumentError where error.code == .keyUnavailable {
+            return problem(IdentityError(.keyUnavailable, error.message).problem)
         } catch let error as StorageError {
             let isBusy = error.code == .overloaded
             return problem(

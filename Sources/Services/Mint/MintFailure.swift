@@ -40,6 +40,16 @@ package struct MintFailure: Error, Sendable, CustomStringConvertible {
         switch error {
         case let failure as MintFailure: self = failure
         case let refusal as MintError: self.init(refusal)
+        case is SignatoryUnavailable:
+            // Inputs are spent and quotes issued together with the signatures, which come first.
+            self.init(
+                status: 503,
+                MintError(
+                    .malformedRequest,
+                    "the mint's keys cannot be reached now; nothing was taken; try again shortly"
+                ),
+                retryAfterSeconds: 2
+            )
         case let error as WorkerPoolError: self = .overloaded("the mint is busy: \(error)")
         case let error as StorageError where error.code == .overloaded:
             self = .overloaded("the mint is busy; nothing was taken; try again shortly")

@@ -51,6 +51,17 @@ package struct SignatoryAnswer: Sendable {
     }
 }
 
+/// The signatory cannot be asked now: it is away, locked or overrun. Nothing was signed.
+package struct SignatoryUnavailable: Error, Sendable, CustomStringConvertible {
+    package let message: String
+
+    package init(_ message: String) {
+        self.message = message
+    }
+
+    package var description: String { message }
+}
+
 /// Whoever holds the mint's private keys: this process, another one, or a hardware module. Nothing else of the mint
 /// touches a private key.
 ///
@@ -70,7 +81,8 @@ package protocol Signatory: Sendable {
     /// `prepare` works out what to ask; it is handed over, so that a signatory in this process does both in one piece of
     /// work on one thread, and one elsewhere prepares here and asks there.
     /// - Throws: what `prepare` throws; `MintError` 10001 for a proof that this signatory did not sign, 11006 for an
-    ///   output that is no power of two, 12001 for a keyset that was not added. Then nothing was signed.
+    ///   output that is no power of two, 12001 for a keyset that was not added; `SignatoryUnavailable`. Then nothing was
+    ///   signed that anybody has seen.
     func answer<Context: Sendable>(
         _ prepare: @escaping @Sendable () throws -> (SignatoryBatch, Context)
     ) async throws -> (SignatoryAnswer, Context)

@@ -150,7 +150,7 @@ struct RequestSignatureTests {
             base += "\"\(name)\": \(value)\n"
         }
         base += "\"@signature-params\": \(input)"
-        let signature = Base64.encode(try signer.key.sign(Array(base.utf8)))
+        let signature = Base64.encode(try signer.key.sign(.request(Array(base.utf8))))
         facts.headers.append(("Signature-Input", "\(label)=\(input)"))
         facts.headers.append(("Signature", "\(label)=:\(signature):"))
         return facts

@@ -54,7 +54,7 @@ struct AgentCardTests {
         card.removeValue(forKey: "signatures")
         let protected = Base64URL.encode(header.serialized())
         let payload = Base64URL.encode(try JSONValue.object(card).canonicalized())
-        let signature = try key.sign(Array("\(protected).\(payload)".utf8))
+        let signature = try key.sign(.token(Array("\(protected).\(payload)".utf8)))
         card["signatures"] = [["protected": .string(protected), "signature": .string(Base64URL.encode(signature))]]
         return card
     }

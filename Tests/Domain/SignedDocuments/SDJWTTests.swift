@@ -174,7 +174,7 @@ struct SDJWTTests {
                 var whole: JSONObject = ["alg": .string(issuer.algorithm.rawValue), "typ": "vc+jwt"]
                 for (name, value) in header { whole[name] = value }
                 let input = Base64URL.encode(whole.serialized()) + "." + Base64URL.encode(payload.serialized())
-                let signature = try (key ?? issuer).sign(Array(input.utf8))
+                let signature = try (key ?? issuer).sign(.token(Array(input.utf8)))
                 _ = try SignedToken(input + "." + Base64URL.encode(signature), types: ["vc+jwt"])
                     .verify(issuer: issuer.did.string)
             }

@@ -132,9 +132,9 @@ final class IdentityBench: Sendable {
     }
 
     /// The vault of certain words, sealed at the least cost.
-    static func vault(seed: UInt8, now: Timestamp) throws -> KeyVault {
+    static func vault(seed: UInt8, now: Timestamp) throws -> NodeKeys {
         let folder = try TemporaryFolder()
-        return try KeyVault.create(
+        return try NodeKeys.create(
             in: try DataDirectory(path: folder.path),
             words: try Mnemonic(entropy: [UInt8](repeating: seed, count: 16)),
             passphrase: Array("correct horse".utf8),

@@ -27,6 +27,8 @@ final class MintFixture: Sendable {
     let lightning: TestLightning
     let workers: WorkerPool
     private let settings: Mutex<MintConfiguration>
+    /// Nil: one in this process, of `seed`.
+    private let signatory: Mutex<(any Signatory)?>
     var configuration: MintConfiguration { settings.withLock { $0 } }
     private let open = Mutex<(database: Database, mint: Mint)?>(nil)
     private let random = Mutex(SeededRandom(seed: 42))
@@ -34,7 +36,8 @@ final class MintFixture: Sendable {
     init(
         _ configuration: MintConfiguration = MintConfiguration(),
         workers threads: Int = 2,
-        queueLimit: Int = 4096
+        queueLimit: Int = 4096,
+        signatory: (any Signatory)? = nil
     ) async throws {
         // Its time stands still: how long work waits for a busy machine is no matter of these tests.
         workers = WorkerPool(threads: threads, queueLimit: queueLimit, now: { 0 })
@@ -43,6 +46,7 @@ final class MintFixture: Sendable {
         self.time = time
         lightning = try TestLightning { time.now }
         settings = Mutex(configuration)
+        self.signatory = Mutex(signatory)
         try await start()
     }
 
@@ -54,7 +58,7 @@ final class MintFixture: Sendable {
         )
         let mint = try await Mint(
             database: database,
-            seed: Self.seed,
+            signatory: signatory.withLock { $0 } ?? InProcessSignatory(seed: Self.seed, workers: workers),
             lightning: lightning,
             workers: workers,
             clock: WallClock { [time] in time.now },
@@ -67,7 +71,8 @@ final class MintFixture: Sendable {
     }
 
     /// Closes the database and opens all anew, as after a restart.
-    func reopen(with configuration: MintConfiguration? = nil) async throws {
+    func reopen(with configuration: MintConfiguration? = nil, signing: (any Signatory)? = nil) async throws {
+        if let signing { signatory.withLock { $0 = signing } }
         if let configuration { settings.withLock { $0 = configuration } }
         await open.withLock { $0 }?.database.close()
         try await start()

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 @Suite("Key vault")
-struct KeyVaultTests {
+struct NodeKeysTests {
     private let folder: TemporaryFolder
     private let directory: DataDirectory
     private let passphrase = Array("correct horse".utf8)
@@ -19,8 +19,8 @@ struct KeyVaultTests {
         directory = try DataDirectory(path: folder.path)
     }
 
-    private func create(_ words: Mnemonic = Mnemonic()) throws -> KeyVault {
-        try KeyVault.create(
+    private func create(_ words: Mnemonic = Mnemonic()) throws -> NodeKeys {
+        try NodeKeys.create(
             in: directory,
             words: words,
             passphrase: passphrase,
@@ -30,7 +30,7 @@ struct KeyVaultTests {
     }
 
     private func file() throws -> String {
-        try String(contentsOfFile: directory.file(KeyVault.fileName), encoding: .utf8)
+        try String(contentsOfFile: directory.file(NodeKeys.fileName), encoding: .utf8)
     }
 
     private func code(_ body: () throws -> Void) -> IdentityError.Code? {
@@ -48,17 +48,18 @@ struct KeyVaultTests {
     func keys() throws {
         let words = try Mnemonic(entropy: [UInt8](repeating: 7, count: 16))
         let made = try create(words)
-        let opened = try KeyVault.open(in: directory, passphrase: passphrase)
+        let opened = try NodeKeys.open(in: directory, passphrase: passphrase)
         #expect(opened.node.did == made.node.did)
         #expect(opened.mintSeed == made.mintSeed && opened.walletSeed == made.walletSeed)
         #expect(opened.sellerKey == made.sellerKey && opened.agentSealingKey == made.agentSealingKey)
         #expect(made.walletSeed == words.seed() && made.walletSeed.count == 64)
         let all = [
-            made.node.key.seed, made.mintSeed, made.agentSealingKey, made.sellerKey.bytes,
+            try #require((made.node.key as? Ed25519.PrivateKey)?.seed), try #require(made.mintSeed),
+            made.agentSealingKey, made.sellerKey.bytes,
             Array(made.walletSeed.prefix(32)),
         ]
         #expect(Set(all).count == all.count && all.allSatisfy { $0.count == 32 })
-        #expect(try KeyVault.words(in: directory, passphrase: passphrase).words == words.words)
+        #expect(try NodeKeys.words(in: directory, passphrase: passphrase).words == words.words)
         let other = try IdentityBench.vault(seed: 8, now: now)
         #expect(other.node.did != made.node.did && other.mintSeed != made.mintSeed)
     }
@@ -66,34 +67,35 @@ struct KeyVaultTests {
     @Test("the file is private, holds no secret in the clear, and names the node")
     func fileOnDisk() throws {
         let vault = try create()
-        let attributes = try FileManager.default.attributesOfItem(atPath: directory.file(KeyVault.fileName))
+        let attributes = try FileManager.default.attributesOfItem(atPath: directory.file(NodeKeys.fileName))
         #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o600)
         let text = try file()
         #expect(text.contains(vault.node.did.string))
-        let words = try KeyVault.words(in: directory, passphrase: passphrase)
-        for secret in [words.entropy, vault.node.key.seed, vault.mintSeed] {
+        let words = try NodeKeys.words(in: directory, passphrase: passphrase)
+        let seed = try #require(vault.mintSeed)
+        for secret in [words.entropy, try #require((vault.node.key as? Ed25519.PrivateKey)?.seed), seed] {
             #expect(!text.contains(Base64URL.encode(secret)) && !text.contains(Hex.encode(secret)))
         }
         for word in words.words where word.count > 5 { #expect(!text.contains(word)) }
         #expect("\(vault)".contains("redacted"))
-        #expect(!String(reflecting: vault).contains(Hex.encode(vault.mintSeed)))
+        #expect(!String(reflecting: vault).contains(Hex.encode(seed)))
         #expect(Mirror(reflecting: vault).children.isEmpty)
     }
 
     @Test("a wrong passphrase, a missing, damaged, foreign or newer file: a clear refusal each")
     func refusals() throws {
-        #expect(code { _ = try KeyVault.open(in: directory, passphrase: passphrase) } == .vaultMissing)
-        #expect(!KeyVault.exists(in: directory))
+        #expect(code { _ = try NodeKeys.open(in: directory, passphrase: passphrase) } == .vaultMissing)
+        #expect(!NodeKeys.exists(in: directory))
         _ = try create()
-        #expect(KeyVault.exists(in: directory))
+        #expect(NodeKeys.exists(in: directory))
         #expect(
-            code { _ = try KeyVault.open(in: directory, passphrase: Array("wrong horse".utf8)) } == .wrongPassphrase
+            code { _ = try NodeKeys.open(in: directory, passphrase: Array("wrong horse".utf8)) } == .wrongPassphrase
         )
         #expect(code { _ = try create() } == .vaultExists)
         let good = try file()
         func with(_ text: String) throws -> IdentityError.Code? {
-            try directory.replaceFile(KeyVault.fileName, with: Array(text.utf8))
-            return code { _ = try KeyVault.open(in: directory, passphrase: passphrase) }
+            try directory.replaceFile(NodeKeys.fileName, with: Array(text.utf8))
+            return code { _ = try NodeKeys.open(in: directory, passphrase: passphrase) }
         }
         #expect(try with(good) == nil)
         #expect(try with(good.replacingOccurrences(of: "\"version\": 1", with: "\"version\": 2")) == .vaultUnreadable)
@@ -109,10 +111,10 @@ struct KeyVaultTests {
     func shortPassphrase() throws {
         #expect(
             code {
-                _ = try KeyVault.create(in: directory, words: Mnemonic(), passphrase: Array("short".utf8), now: now)
+                _ = try NodeKeys.create(in: directory, words: Mnemonic(), passphrase: Array("short".utf8), now: now)
             } == .invalidRequest
         )
-        #expect(!KeyVault.exists(in: directory))
+        #expect(!NodeKeys.exists(in: directory))
     }
 
     @Test("the passphrase changes, the keys stay")
@@ -121,11 +123,11 @@ struct KeyVaultTests {
         let new = Array("another horse".utf8)
         #expect(
             code {
-                try KeyVault.changePassphrase(in: directory, from: new, to: new, parameters: try IdentityBench.cheap())
+                try NodeKeys.changePassphrase(in: directory, from: new, to: new, parameters: try IdentityBench.cheap())
             } == .wrongPassphrase
         )
-        try KeyVault.changePassphrase(in: directory, from: passphrase, to: new, parameters: try IdentityBench.cheap())
-        #expect(code { _ = try KeyVault.open(in: directory, passphrase: passphrase) } == .wrongPassphrase)
-        #expect(try KeyVault.open(in: directory, passphrase: new).node.did == vault.node.did)
+        try NodeKeys.changePassphrase(in: directory, from: passphrase, to: new, parameters: try IdentityBench.cheap())
+        #expect(code { _ = try NodeKeys.open(in: directory, passphrase: passphrase) } == .wrongPassphrase)
+        #expect(try NodeKeys.open(in: directory, passphrase: new).node.did == vault.node.did)
     }
 }
