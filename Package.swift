@@ -71,6 +71,7 @@ let package = Package(
         .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
         .library(name: "Ethereum", targets: ["Ethereum"]),
         .library(name: "Paywall", targets: ["Paywall"]),
+        .library(name: "Libp2p", targets: ["Libp2p"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -123,6 +124,7 @@ let package = Package(
         room("Lightning", on: .domain, ["Encodings", "Cryptography"]),
         room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
+        room("Libp2p", on: .domain, ["Encodings", "Cryptography", crypto]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
@@ -295,6 +297,7 @@ let package = Package(
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
+        tests(of: "Libp2p", on: .domain, ["Encodings", "Cryptography"]),
         tests(
             of: "Paywall",
             on: .domain,
