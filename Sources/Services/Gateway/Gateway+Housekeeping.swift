@@ -136,10 +136,18 @@ extension Gateway {
             defer { list = [] }
             return list
         }
+        var failure: (any Error)?
         for id in ids {
-            guard let open = try await store.claim(id: id), open.record.call.state == .running else { continue }
-            try await endCutShort(open)
+            do {
+                guard let open = try await store.claim(id: id), open.record.call.state == .running else { continue }
+                try await endCutShort(open)
+            } catch {
+                // Such as a vault that is still away: nobody but this list knows of it until the next start.
+                abandoned.withLock { $0.append(id) }
+                failure = failure ?? error
+            }
         }
+        if let failure { throw failure }
     }
 
     /// Payments at the mint and refunds under way whose buyers have not asked again.

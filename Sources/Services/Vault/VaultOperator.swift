@@ -5,11 +5,19 @@ internal import NIOCore
 /// What the operator asks of a running vault, over its socket.
 public struct VaultOperator: Sendable {
     private let line: VaultLine
+    /// To unlock takes a scrypt, which a small or busy machine takes its time for.
+    private static let answerMilliseconds: Int64 = 60_000
 
     /// - Throws: `VaultError`.
     public static func open(path: String, logger: Logger) async throws -> VaultOperator {
         VaultOperator(
-            line: try await VaultLine.open(path: path, role: .keeper, patienceSeconds: 0, logger: logger)
+            line: try await VaultLine.open(
+                path: path,
+                role: .keeper,
+                patienceSeconds: 0,
+                answerMilliseconds: answerMilliseconds,
+                logger: logger
+            )
         )
     }
 

@@ -43,6 +43,26 @@ struct RefundTests {
         }
     }
 
+    @Test("CALL-9: a key that is out of reach when a call ends: once it is back the call is refunded, without a restart")
+    func keyAway() async throws {
+        try await withSeller { node, upstream, client, port in
+            let tokens = [try node.payment(2), try node.payment(2)]
+            node.key.setAway(true)
+            for token in tokens { #expect(try await client.call(port, payment: token).status >= 500) }
+            // Rounds that come too early lose nothing of it.
+            for _ in 0..<2 { try await node.gateway.housekeep() }
+            #expect(try await SQLiteClaimStore(database: node.database).totals().claimsByState == [.running: 2])
+            node.key.setAway(false)
+            try await node.gateway.housekeep()
+            #expect(try await SQLiteClaimStore(database: node.database).totals().claimsByState == [.refunded: 2])
+            for token in tokens {
+                let again = try await client.call(port, payment: token)
+                try requireSpendable(try #require(again.header("X-Cashu")), paid: token, node: node)
+            }
+            #expect(try await node.requireConservation() == [])
+        }
+    }
+
     @Test("CALL-14: an upstream that answers 5xx, hangs, or dies before its answer is whole: the same proofs come back")
     func upstreamFails() async throws {
         try await withSeller(service: {

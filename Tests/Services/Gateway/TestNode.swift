@@ -26,6 +26,23 @@ let quiet: Logger = {
 
 let identityKey = { () -> Ed25519.PrivateKey? in try? Ed25519.PrivateKey(seed: [UInt8](repeating: 9, count: 32)) }()
 
+/// A key that is held elsewhere, and can be out of reach.
+final class DistantKey: SigningKey {
+    private let key: Ed25519.PrivateKey
+    private let isAway = Mutex(false)
+
+    init(_ key: Ed25519.PrivateKey) { self.key = key }
+
+    var did: DIDKey { DIDKey(key.publicKey) }
+
+    func setAway(_ isAway: Bool) { self.isAway.withLock { $0 = isAway } }
+
+    func sign(_ input: SigningInput) throws -> [UInt8] {
+        guard !isAway.withLock({ $0 }) else { throw DocumentError(.keyUnavailable, "the key is away") }
+        return try key.sign(input)
+    }
+}
+
 /// A server on a port of the system's choice, for as long as the body runs.
 func withServer<Context: RequestContext & InitializableFromSource<ApplicationRequestContextSource>, T: Sendable>(
     _ router: Router<Context>,
@@ -70,6 +87,7 @@ final class TestNode: Sendable {
     let lightning: TestInvoices?
     let sellerSecret: Secp256k1.Scalar
     let workers: WorkerPool
+    let key: DistantKey
     private let current = Mutex<(database: Database, gateway: Gateway)?>(nil)
     let configuration: GatewayConfiguration
 
@@ -85,6 +103,8 @@ final class TestNode: Sendable {
         lightning = sellsOverLightning ? try TestInvoices(clock: clock) : nil
         sellerSecret = try Secp256k1.Scalar(bytes: [UInt8](repeating: 3, count: 32))
         workers = WorkerPool(threads: 2)
+        guard let identityKey else { throw GatewayError(.purseFailed, "no key") }
+        key = DistantKey(identityKey)
         var configuration = GatewayConfiguration()
         configure(&configuration)
         self.configuration = configuration
@@ -110,8 +130,7 @@ final class TestNode: Sendable {
             migrations: GatewayTables.migrations,
             logger: quiet
         )
-        guard let identityKey else { throw GatewayError(.purseFailed, "no key") }
-        let gateway = Gateway(
+        let gateway = try Gateway(
             database: database,
             purse: purse,
             callers: TestCallers(),
@@ -119,7 +138,7 @@ final class TestNode: Sendable {
             sellerSecret: sellerSecret,
             sealingKey: [UInt8](repeating: 8, count: 32),
             invoices: lightning,
-            signer: DocumentSigner(identityKey),
+            signer: DocumentSigner(heldBy: key),
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock.wall,
             configuration: configuration,
