@@ -153,6 +153,7 @@ struct AccountingNodeTests {
             #expect(setting.way.debits.map(\.ticket) == [named?["ticket"]?.stringValue])
             #expect(try await setting.spent() == ["2", "2"])
 
+            try await words(setting, paid)
             // The answer is lost on the way: the same call is asked for again, and is one debit with one ticket.
             setting.way.lose(1)
             let again = try await setting.pay("2")
@@ -177,6 +178,34 @@ struct AccountingNodeTests {
             #expect(try await setting.spent() == ["6", "6"])
             #expect(try await setting.bank.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
         }
+    }
+
+    /// The seller's word on the invocation, as seller and buyer show it, and as anybody checks it.
+    private func words(_ setting: Setting, _ paid: Program.Outcome) async throws {
+        let id = try #require(paid.json["payment"]?["receiptID"]?.stringValue)
+        let path = setting.world.folder.path + "/call.json"
+        var shown: [String] = []
+        for node in [setting.world.seller, setting.world.buyer] {
+            let word = try await node.command("receipt", "show", id, "--invocation", "--json")
+            #expect(word.status == 0, "\(word)")
+            shown.append(word.output)
+            // Who acted, and on whose authority, is told from it: the seller keeps its links, and the file has them.
+            try Data(word.output.utf8).write(to: URL(filePath: path))
+            let blamed = try await node.command("delegations", "blame", path, "--json")
+            #expect(blamed.status == 0 && blamed.json["invocation"]?["allowed"]?.stringValue == "2sat", "\(blamed)")
+            #expect(try await node.command("delegations", "blame", id).status == 0)
+        }
+        #expect(shown[0] == shown[1])
+        let good = try await Program.run(["verify", path, "--root", setting.bankDID, "--json"])
+        #expect(good.status == 0 && good.json["links"]?.stringValue == "2", "\(good)")
+        let stranger = DIDKey(Ed25519.PrivateKey().publicKey).string
+        let other = try await Program.run(["verify", path, "--root", stranger, "--json"])
+        #expect(other.status == 2 && other.json["reasons"]?[0]?["code"]?.stringValue == "untrusted-root", "\(other)")
+        var changed = try #require(JSONValue.parse(Array(shown[0].utf8)).objectValue)
+        changed["assertion"] = changed["invocation"]
+        try Data(JSONValue.object(changed).serialized()).write(to: URL(filePath: path))
+        let mixed = try await Program.run(["verify", path, "--json"])
+        #expect(mixed.status == 2 && mixed.json["reasons"]?[0]?["code"]?.stringValue == "receipt-malformed", "\(mixed)")
     }
 
     @Test("[DLG-11] while the account's node is away nothing is paid; who asks for no ticket says call-limit")

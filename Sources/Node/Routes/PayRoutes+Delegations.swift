@@ -46,7 +46,8 @@ extension PayRoutes {
                 case .refused, .refunded: return .free
                 }
             },
-            receipt: { id in try await buyer.payment(id)?.receipt.map { Array($0.utf8) } }
+            receipt: { id in try await buyer.payment(id)?.receipt.map { Array($0.utf8) } },
+            place: { id in try await buyer.payment(id).flatMap(InvocationReceiptPlace.init) }
         )
     }
 

@@ -14,6 +14,8 @@ public struct BudgetLimits: Sendable, Equatable {
     public var maximumDebits = 4_000_000
     /// So many links have an account.
     public var maximumLinks = 1_000_000
+    /// So many of the latest words of sellers on this node's invocations are kept.
+    public var maximumInvocationReceipts = 100_000
     /// What one transaction folds, so that debits need not wait.
     public var batch = 2000
 
@@ -75,6 +77,15 @@ extension BudgetOffice {
                     (SELECT payment FROM budget_uses WHERE state <> 'open' AND at <= ? ORDER BY at LIMIT 10000)
                 """,
                 .integer(now.adding(seconds: -limits.openSeconds).millisecondsSince1970)
+            )
+        }
+        try await database.write { connection in
+            try connection.execute(
+                """
+                DELETE FROM budget_invocation_receipts WHERE sequence <=
+                    (SELECT max(sequence) FROM budget_invocation_receipts) - ?
+                """,
+                .int(limits.maximumInvocationReceipts)
             )
         }
         past.set(debits: try await count("budget_debits"), links: try await count("budget_links"))

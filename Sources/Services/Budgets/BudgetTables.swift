@@ -95,5 +95,16 @@ public enum BudgetTables {
                 CREATE INDEX budget_uses_past ON budget_uses (at) WHERE state <> 'open';
                 """
         ),
+        // Sellers' words on our invocations, by the receipt's id.
+        Migration(
+            id: "budgets-4",
+            sql: """
+                CREATE TABLE budget_invocation_receipts (
+                    sequence INTEGER PRIMARY KEY,
+                    receipt TEXT NOT NULL UNIQUE,
+                    document BLOB NOT NULL CHECK (length(document) <= 131072)
+                ) STRICT
+                """
+        ),
     ]
 }

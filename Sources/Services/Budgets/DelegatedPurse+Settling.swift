@@ -30,13 +30,16 @@ extension DelegatedPurse {
     /// - Parameters:
     ///   - outcome: how a payment ended, by its id.
     ///   - receipt: the seller's receipt of it, as JSON.
+    ///   - place: where the seller's word on the invocation is found.
     /// - Returns: how many were settled.
     @discardableResult
     public func settle(
         outcome: @Sendable (String) async throws -> DelegatedOutcome,
-        receipt: @Sendable (String) async throws -> [UInt8]?
+        receipt: @Sendable (String) async throws -> [UInt8]?,
+        place: @Sendable (String) async throws -> InvocationReceiptPlace? = { _ in nil }
     ) async throws -> Int {
         var settled = 0
+        var fetched = 0
         for use in try await due() {
             let age = clock.now().milliseconds(since: use.at) / 1000
             let end: (state: String, charged: UInt64)
@@ -53,6 +56,11 @@ extension DelegatedPurse {
             do {
                 try await finish(use, as: end.state, charged: end.charged, receipt: try await receipt(use.payment))
                 settled += 1
+                // What is not fetched now is when somebody asks for it.
+                if fetched < Self.fetchesARound, let place = try await place(use.payment) {
+                    fetched += 1
+                    _ = try? await invocationReceipt(place)
+                }
             } catch {
                 logger.warning(
                     "a delegation's debit is not settled",

@@ -45,6 +45,8 @@ public protocol AccountingLine: Sendable {
     /// - Parameter limit: the longest answer read, in bytes.
     /// - Throws: where there was no answer in time.
     func post(_ url: String, _ body: [UInt8], limit: Int) async throws -> (status: Int, body: [UInt8])
+    /// Reads a document under the same rules.
+    func get(_ url: String, limit: Int) async throws -> (status: Int, body: [UInt8])
 }
 
 /// How a payment ended, for the account of its chain.
@@ -69,7 +71,7 @@ public final class DelegatedPurse: Sendable {
     static let askings = 3
 
     let office: BudgetOffice
-    private let line: any AccountingLine
+    let line: any AccountingLine
     let clock: WallClock
     let logger: Logger
     private let pause: @Sendable (Int) async -> Void

@@ -25,6 +25,15 @@ struct PurseTests {
         func lose(_ count: Int) { state.withLock { $0 = (count, 0) } }
         var asked: Int { state.withLock { $0.asked } }
 
+        /// What sellers say of invocations, by its address.
+        let words = Mutex<[String: [UInt8]]>([:])
+
+        func get(_ url: String, limit: Int) async throws -> (status: Int, body: [UInt8]) {
+            state.withLock { $0.asked += 1 }
+            guard let bytes = words.withLock({ $0[url] }) else { return (404, []) }
+            return (200, bytes)
+        }
+
         func post(_ url: String, _ body: [UInt8], limit: Int) async throws -> (status: Int, body: [UInt8]) {
             let answer: (Int, JSONObject)
             do {
@@ -185,6 +194,45 @@ struct PurseTests {
         #expect(try await setting.settle() == 0)
         #expect(try await setting.spent() == [55, 55])
         #expect(try await setting.bank.office.audit() == [])
+    }
+
+    @Test("[DLG-16] a seller's word is fetched once the call is settled, kept, and of that call alone")
+    func words() async throws {
+        let setting = try Setting(isOwn: true)
+        let seller = DocumentSigner(setting.bank.keys[7])
+        let id = "0190a1b2-0000-7000-8000-000000000001"
+        let call = try await setting.call("p1", amount: 4)
+        let receipt = try DataIntegrity.sign(
+            [
+                "id": .string("urn:uuid:\(id)"), "type": ["PaidCallReceipt"],
+                "seller": ["id": .string(seller.did.string)], "response": ["status": 200],
+                "payment": ["amount": "4", "unit": "sat"], "outcome": "served",
+                "respondedAt": .string(setting.bank.clock.now.rfc3339),
+            ],
+            by: seller,
+            created: setting.bank.clock.now
+        )
+        let word = try InvocationReceipt.issue(of: call.invocation, receipt: receipt, chain: nil, by: seller.key)
+        let place = InvocationReceiptPlace(origin: "https://shop.example", receiptID: id)
+        #expect(try await setting.purse.invocationReceipt(place) == nil)
+        let bytes = word.document.serialized()
+        setting.line.words.withLock { $0["https://shop.example/receipts/\(id)/invocation"] = bytes }
+        setting.ended("p1", .charged(returned: 0, isFinal: true))
+        setting.bank.clock.advance(10)
+        _ = try await setting.purse.settle(
+            outcome: { _ in .charged(returned: 0, isFinal: true) },
+            receipt: { _ in nil },
+            place: { _ in place }
+        )
+        setting.line.words.withLock { $0 = [:] }
+        #expect(try await setting.purse.invocationReceipt(place) == word)
+        // A word on another call is not taken for this one's.
+        let other = InvocationReceiptPlace(
+            origin: "https://shop.example",
+            receiptID: "0190a1b2-0000-7000-8000-000000000002"
+        )
+        setting.line.words.withLock { $0["https://shop.example/receipts/\(other.receiptID)/invocation"] = bytes }
+        #expect(await setting.bank.code { try await setting.purse.invocationReceipt(other) } == "receipt-mismatch")
     }
 
     @Test("[DLG-12] another node's account gives back on the receipt of the seller that the call was for, once")
