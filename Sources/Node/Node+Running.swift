@@ -1,5 +1,6 @@
 internal import AsyncHTTPClient
 internal import AuditLog
+internal import Budgets
 internal import Encodings
 internal import Foundation
 internal import Gateway
@@ -181,6 +182,13 @@ extension Node {
                     try await payRoutes.settleDelegations()
                 } catch {
                     logger.warning("debits of delegations are settled later", metadata: ["error": "\(error)"])
+                }
+            },
+            Round("debits-past", everySeconds: 60) { [budgets] in
+                do {
+                    try await budgets.maintain()
+                } catch {
+                    logger.warning("old debits are folded later", metadata: ["error": "\(error)"])
                 }
             },
         ]

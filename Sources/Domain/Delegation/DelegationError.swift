@@ -96,6 +96,12 @@ public struct DelegationError: Error, Hashable, Sendable, CustomStringConvertibl
         public static let ticketExpired = Code(rawValue: "ticket-expired")
         /// The ticket is for another call.
         public static let ticketMismatch = Code(rawValue: "ticket-mismatch")
+        /// No receipt of an invocation.
+        public static let receiptMalformed = Code(rawValue: "receipt-malformed")
+        /// The receipt of an invocation is not signed by its executor.
+        public static let receiptForged = Code(rawValue: "receipt-forged")
+        /// The receipt of an invocation, the invocation and the paid call are not of one another.
+        public static let receiptMismatch = Code(rawValue: "receipt-mismatch")
         /// The node that keeps the account: the budget of a link is used up.
         public static let budgetExceeded = Code(rawValue: "budget-exceeded")
     }

@@ -61,7 +61,7 @@ public struct DelegationFile: Sendable, Equatable {
         try self.init(document: object)
     }
 
-    private static func envelope(_ item: JSONValue) throws(DelegationError) -> [UInt8] {
+    static func envelope(_ item: JSONValue) throws(DelegationError) -> [UInt8] {
         guard let text = item.stringValue, let bytes = try? Multibase.decode(text, maximumBytes: Envelope.maximumBytes)
         else {
             throw DelegationError(.malformed, "an envelope in a file is multibase, such as u… in base64url")

@@ -9,8 +9,16 @@ internal import SignedDocuments
 struct Blame: Sendable {
     let office: BudgetOffice
     let json: DelegationJSON
+    let invocationReceipt: @Sendable (String) async throws -> InvocationReceipt?
 
+    /// - Parameter document: a receipt of a paid call, or of its invocation.
     func answer(_ document: JSONObject) async throws -> JSONValue {
+        guard InvocationReceipt.isOne(document) else { return try await answer(document, shown: nil) }
+        let word = try InvocationReceipt(document: document)
+        return try await answer(word.receipt, shown: word)
+    }
+
+    private func answer(_ document: JSONObject, shown: InvocationReceipt?) async throws -> JSONValue {
         let receipt: Receipt
         do {
             receipt = try Receipt(document: document)
@@ -33,7 +41,14 @@ struct Blame: Sendable {
         if let delegation = receipt.claims.delegation {
             answer["checked"] = .string(delegation.checked)
             answer["ticket"] = delegation.ticket.map { .string($0) }
-            let (links, found) = try await links(delegation.chain, receipt)
+            var word = shown
+            // Without it the chain and the receipt say what they say.
+            if word == nil { word = try? await invocationReceipt(receipt.id) }
+            if let word {
+                answer["invocation"] = Self.invocation(word)
+                for problem in word.problems(checksChain: false) { failures.append(await failure(problem)) }
+            }
+            let (links, found) = try await links(delegation.chain, receipt, word?.chain)
             answer["links"] = .array(links)
             failures += found
         }
@@ -44,12 +59,46 @@ struct Blame: Sendable {
         return .object(answer)
     }
 
-    private func links(_ names: [String], _ receipt: Receipt) async throws -> ([JSONValue], [JSONValue]) {
+    private static func invocation(_ word: InvocationReceipt) -> JSONValue {
+        var object: JSONObject = [
+            "cid": .string("\(word.invocation.cid)"), "assertion": .string("\(word.assertion.cid)"),
+            "says": .string(word.says.outcome == .served ? "served" : "refunded"),
+            "cost": .string("\(word.says.amount)\(word.says.unit)"),
+        ]
+        if let call = try? CallArguments(word.invocation.arguments) {
+            object["allowed"] = .string("\(call.amount)\(call.unit)")
+            object["target"] = .string(call.target)
+        }
+        return .object(object)
+    }
+
+    private func failure(_ problem: DelegationError) async -> JSONValue {
+        var object = DelegationJSON.problem(problem)
+        if let key = problem.key { object["name"] = await json.name(key).map { .string($0) } }
+        return .object(object)
+    }
+
+    /// - Parameter brought: the chain that came with what was shown: for links that are not kept here.
+    private func links(
+        _ names: [String],
+        _ receipt: Receipt,
+        _ brought: DelegationChain?
+    ) async throws -> ([JSONValue], [JSONValue]) {
         var chain: [Delegation] = []
         var shown: [JSONObject] = []
         var failures: [JSONValue] = []
         for (index, name) in names.enumerated() {
-            guard let cid = try? CID(parsing: name), let kept = try await office.delegation(cid) else {
+            let cid = try? CID(parsing: name)
+            var kept: KeptDelegation?
+            if let cid { kept = try await office.delegation(cid) }
+            if kept == nil, let link = brought?.links.first(where: { $0.cid == cid }) {
+                chain.append(link)
+                var object = await json.link(link)
+                object["state"] = "not-kept"
+                shown.append(object)
+                continue
+            }
+            guard let kept else {
                 shown.append(["cid": .string(name), "state": "unknown"])
                 failures.append([
                     "code": "proof-unavailable", "link": JSONValue(index),
@@ -79,11 +128,7 @@ struct Blame: Sendable {
                 )
             )
         }
-        for problem in problems {
-            var object = DelegationJSON.problem(problem)
-            if let key = problem.key { object["name"] = await json.name(key).map { .string($0) } }
-            failures.append(.object(object))
-        }
+        for problem in problems { failures.append(await failure(problem)) }
         for index in shown.indices {
             let own = problems.filter { $0.link == index }.map { JSONValue.string($0.code.rawValue) }
             if !own.isEmpty { shown[index]["failed"] = .array(own) }

@@ -16,6 +16,8 @@ struct DelegationRoutes: Sendable {
     let signer: DocumentSigner
     let publicURL: String
     let clock: WallClock
+    /// The seller's word on the invocation of a call, by the id of its receipt.
+    let invocationReceipt: @Sendable (String) async throws -> InvocationReceipt?
 
     private var json: DelegationJSON { DelegationJSON(node: signer.did, registry: registry, clock: clock) }
 
@@ -60,7 +62,7 @@ struct DelegationRoutes: Sendable {
                 guard let receipt = try await OperatorResponses.object(request)["receipt"]?.objectValue else {
                     throw BudgetError(.invalidRequest, "`receipt` is the receipt's JSON")
                 }
-                return try await Blame(office: office, json: json).answer(receipt)
+                return try await Blame(office: office, json: json, invocationReceipt: invocationReceipt).answer(receipt)
             }
         }
     }

@@ -9,15 +9,26 @@ struct HTTPAccountingLine: AccountingLine {
     let plainHTTPHosts: Set<String>
 
     func post(_ url: String, _ body: [UInt8], limit: Int) async throws -> (status: Int, body: [UInt8]) {
-        guard url.hasPrefix("https://") || isPlainAllowed(url) else {
-            throw BudgetError(.unreachable, "an accounting node is reached over https")
-        }
         var request = HTTPClientRequest(url: url)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")
-        request.headers.add(name: "User-Agent", value: "mintmark")
         request.body = .bytes(ByteBuffer(bytes: body))
-        let response = try await client.execute(request, timeout: .seconds(10))
+        return try await answer(request, seconds: 10, limit: limit)
+    }
+
+    func get(_ url: String, limit: Int) async throws -> (status: Int, body: [UInt8]) {
+        try await answer(HTTPClientRequest(url: url), seconds: 5, limit: limit)
+    }
+
+    private func answer(_ request: HTTPClientRequest, seconds: Int64, limit: Int) async throws -> (
+        status: Int, body: [UInt8]
+    ) {
+        guard request.url.hasPrefix("https://") || isPlainAllowed(request.url) else {
+            throw BudgetError(.unreachable, "another node is reached over https")
+        }
+        var request = request
+        request.headers.add(name: "User-Agent", value: "mintmark")
+        let response = try await client.execute(request, timeout: .seconds(seconds))
         let answer = try await response.body.collect(upTo: limit)
         return (Int(response.status.code), Array(answer.readableBytesView))
     }

@@ -1,6 +1,7 @@
 internal import Budgets
 internal import CanonicalJSON
 internal import Cashu
+internal import Delegation
 internal import Encodings
 internal import Foundation
 internal import Gateway
@@ -29,6 +30,15 @@ struct OperatorRoutes: Sendable {
         }
         api.get("receipts/{id}") { _, context in
             await OperatorResponses.answering { try await receipt(context.parameters.require("id")) }
+        }
+        api.get("receipts/{id}/invocation") { _, context in
+            await OperatorResponses.answering {
+                let id = try context.parameters.require("id")
+                guard let word = try await node.invocationReceipt(id) else {
+                    throw WalletError(.notFound, "this node has no receipt \(id.prefix(80)) of an invocation")
+                }
+                return .object(word.document)
+            }
         }
         let walletRoutes = WalletRoutes(
             wallet: node.wallet,
@@ -62,7 +72,8 @@ struct OperatorRoutes: Sendable {
             registry: node.identity.registry,
             signer: node.identity.vault.node,
             publicURL: node.facts.publicURL,
-            clock: .system
+            clock: .system,
+            invocationReceipt: { try await node.invocationReceipt($0) }
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
     }

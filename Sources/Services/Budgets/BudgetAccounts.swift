@@ -14,6 +14,8 @@ struct DebitLink: Sendable, Hashable {
     var window: Int64
     /// Its place in the chain; nil for the agent's own limit.
     var index: Int?
+    /// From when on nothing can be spent under it; nil: never.
+    var expires: Timestamp?
 
     /// The account of an agent's own limit.
     static func agentLimitKey(_ agentID: String) -> [UInt8] { Hashing.sha256(Array("spend-limit:\(agentID)".utf8)) }
@@ -66,7 +68,8 @@ enum BudgetAccounts {
             }
             return earlier
         }
-        for link in plan.links { try debit(link, plan, in: connection) }
+        // In the period that the account is in, which is a later one where the clock was set back.
+        let links = try plan.links.map { (key: $0.key, window: try debit($0, plan, in: connection)) }
         let amount = try SQLValue.amount(plan.amount)
         try connection.execute(
             """
@@ -79,7 +82,7 @@ enum BudgetAccounts {
             .text(plan.agent.string),
             .optional(plan.seller?.string),
             .blob(plan.chain.flatMap(\.digest)),
-            .text(plan.links.map { "\(Hex.encode($0.key)):\($0.window)" }.joined(separator: ",")),
+            .text(links.map { "\(Hex.encode($0.key)):\($0.window)" }.joined(separator: ",")),
             amount,
             .text(plan.unit),
             .integer(plan.at.millisecondsSince1970)
@@ -88,7 +91,7 @@ enum BudgetAccounts {
             id: plan.id,
             request: plan.request,
             seller: plan.seller,
-            links: plan.links.map { ($0.key, $0.window) },
+            links: links,
             amount: plan.amount,
             unit: plan.unit,
             at: plan.at
@@ -124,7 +127,8 @@ enum BudgetAccounts {
     }
 
     /// One account. The table's own rule refuses what is over the limit, whatever this code thinks.
-    private static func debit(_ link: DebitLink, _ plan: DebitPlan, in connection: Connection) throws {
+    /// - Returns: the period that it was counted in.
+    private static func debit(_ link: DebitLink, _ plan: DebitPlan, in connection: Connection) throws -> Int64 {
         if let unit = try connection.first("SELECT unit FROM budget_links WHERE link = ?", .blob(link.key))?.text(0),
             unit != plan.unit
         {
@@ -132,20 +136,25 @@ enum BudgetAccounts {
         }
         do {
             // A clock that was set back opens no new period.
-            try connection.execute(
+            let row = try connection.first(
                 """
-                INSERT INTO budget_links (link, unit, cap, period, window, spent) VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO budget_links (link, unit, cap, period, window, spent, expires) VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (link) DO UPDATE SET
                     spent = CASE WHEN excluded.window > window THEN excluded.spent ELSE spent + excluded.spent END,
-                    window = max(window, excluded.window), cap = excluded.cap, period = excluded.period
+                    folded = CASE WHEN excluded.window > window THEN 0 ELSE folded END,
+                    window = max(window, excluded.window), cap = excluded.cap, period = excluded.period,
+                    expires = excluded.expires
+                RETURNING window
                 """,
                 .blob(link.key),
                 .text(plan.unit),
                 try link.cap.map { try .amount($0) } ?? .null,
                 .optional(link.period),
                 .integer(link.window),
-                try .amount(plan.amount)
+                try .amount(plan.amount),
+                .optional(link.expires?.millisecondsSince1970)
             )
+            return try row?.int64(0) ?? link.window
         } catch let error as StorageError where error.code == .constraint {
             let spent =
                 try connection.first("SELECT spent FROM budget_links WHERE link = ?", .blob(link.key))?.uint64(0) ?? 0
@@ -160,15 +169,17 @@ enum BudgetAccounts {
 
     private static let columns = "id, request, seller, links, amount, unit, charged, at"
 
-    private static func record(_ row: Row) throws -> DebitRecord {
-        var links: [(key: [UInt8], window: Int64)] = []
-        for part in try row.text(3).split(separator: ",") {
-            let halves = part.split(separator: ":")
-            guard halves.count == 2, let window = Int64(halves[1]) else {
-                throw StorageError(.corrupt, "a debit's links can't be read")
-            }
-            links.append((try Hex.decode(String(halves[0])), window))
+    /// An account that a debit went over, as the debit names it.
+    static func link(of part: some StringProtocol) throws -> (key: [UInt8], window: Int64) {
+        let halves = part.split(separator: ":")
+        guard halves.count == 2, let window = Int64(halves[1]) else {
+            throw StorageError(.corrupt, "a debit's links can't be read")
         }
+        return (try Hex.decode(String(halves[0])), window)
+    }
+
+    private static func record(_ row: Row) throws -> DebitRecord {
+        let links = try row.text(3).split(separator: ",").map { try link(of: $0) }
         return DebitRecord(
             id: try row.text(0),
             request: try row.blob(1),
@@ -232,18 +243,20 @@ enum BudgetAccounts {
         return try row.uint64(0)
     }
 
-    /// Recomputes every account from its debits.
+    /// Recomputes every account from its debits, and from what was folded of those that are no longer kept.
     /// - Returns: sentences that say what does not add up.
     static func audit(in connection: Connection) throws -> [String] {
         var sums: [String: UInt64] = [:]
-        for row in try connection.rows("SELECT links, amount, charged FROM budget_debits") {
-            let amount = try row.optionalUInt64(2) ?? row.uint64(1)
+        for row in try connection.rows(
+            "SELECT links, sum(coalesce(charged, amount)) FROM budget_debits GROUP BY links"
+        ) {
+            let amount = try row.uint64(1)
             for part in try row.text(0).split(separator: ",") { sums[String(part), default: 0] += amount }
         }
-        return try connection.rows("SELECT link, window, spent FROM budget_links").compactMap { row in
+        return try connection.rows("SELECT link, window, spent, folded FROM budget_links").compactMap { row in
             let name = "\(Hex.encode(try row.blob(0))):\(try row.int64(1))"
             let spent = try row.uint64(2)
-            let sum = sums[name] ?? 0
+            let sum = (sums[name] ?? 0) + (try row.uint64(3))
             return spent == sum ? nil : "the budget account \(name) says \(spent), its debits \(sum)"
         }
     }

@@ -26,6 +26,7 @@ public final class BudgetOffice: Sendable {
     public static let ticketSeconds: Int64 = 300
 
     let database: Database
+    let past: BudgetPast
     private let signer: DocumentSigner
     private let clock: WallClock
     private let authority: @Sendable (DIDKey) async throws -> RootAuthority?
@@ -33,14 +34,17 @@ public final class BudgetOffice: Sendable {
     /// - Parameters:
     ///   - database: with ``BudgetTables/migrations`` and the identity service's.
     ///   - signer: the node's key; roots that name it have their account here.
+    ///   - limits: how many debits are kept, and how long.
     ///   - authority: what a key is at this node; nil where it is nobody, and then no account is opened for it.
     public init(
         database: Database,
         signer: DocumentSigner,
         clock: WallClock,
+        limits: BudgetLimits = BudgetLimits(),
         authority: @escaping @Sendable (DIDKey) async throws -> RootAuthority?
     ) {
         self.database = database
+        past = BudgetPast(limits)
         self.signer = signer
         self.clock = clock
         self.authority = authority
@@ -78,11 +82,16 @@ public final class BudgetOffice: Sendable {
         }
         try chain.verify(invocation, ChainRules(now: now, trustedRoots: [root]))
         let plan = try plan(invocation, chain, standing, at: now)
+        let isFull = past.isFull
         let record = try await database.write { connection in
+            if isFull, try BudgetAccounts.find(key: plan.key, in: connection) == nil {
+                throw BudgetError(.overloaded, "as many debits as are kept here are open: try again later")
+            }
             let record = try BudgetAccounts.debit(plan, in: connection)
             try DelegationShelf.keep(chain, as: .seen, at: now, in: connection)
             return record
         }
+        past.counted()
         return try DelegationTicket.issue(
             id: record.id,
             agent: invocation.issuer,
@@ -117,7 +126,8 @@ public final class BudgetOffice: Sendable {
                     cap: limit.amount,
                     period: limit.periodSeconds,
                     window: limit.window(at: now),
-                    index: nil
+                    index: nil,
+                    expires: nil
                 )
             )
         }
@@ -129,7 +139,9 @@ public final class BudgetOffice: Sendable {
                     cap: budget?.amount,
                     period: budget?.periodSeconds,
                     window: budget?.window(at: now) ?? 0,
-                    index: index
+                    index: index,
+                    // Under an outer link that has ended nothing is spent either.
+                    expires: chain.links[...index].compactMap(\.expires).min()
                 )
             )
         }

@@ -79,5 +79,32 @@ public enum BudgetTables {
                 ON CONFLICT (target) DO NOTHING
                 """
         ),
+        // What was folded of debits that are no longer kept; when a link can't be spent under any more; when an open use is
+        // looked at again.
+        Migration(
+            id: "budgets-3",
+            sql: """
+                ALTER TABLE budget_links ADD COLUMN folded INTEGER NOT NULL DEFAULT 0 CHECK (folded >= 0);
+                ALTER TABLE budget_links ADD COLUMN expires INTEGER;
+                CREATE INDEX budget_links_expires ON budget_links (expires) WHERE expires IS NOT NULL;
+                CREATE INDEX budget_debits_settled ON budget_debits (settled_at) WHERE settled_at IS NOT NULL;
+
+                ALTER TABLE budget_uses ADD COLUMN look_at INTEGER NOT NULL DEFAULT 0;
+                DROP INDEX budget_uses_open;
+                CREATE INDEX budget_uses_due ON budget_uses (look_at) WHERE state = 'open';
+                CREATE INDEX budget_uses_past ON budget_uses (at) WHERE state <> 'open';
+                """
+        ),
+        // Sellers' words on our invocations, by the receipt's id.
+        Migration(
+            id: "budgets-4",
+            sql: """
+                CREATE TABLE budget_invocation_receipts (
+                    sequence INTEGER PRIMARY KEY,
+                    receipt TEXT NOT NULL UNIQUE,
+                    document BLOB NOT NULL CHECK (length(document) <= 131072)
+                ) STRICT
+                """
+        ),
     ]
 }

@@ -45,14 +45,16 @@ public protocol AccountingLine: Sendable {
     /// - Parameter limit: the longest answer read, in bytes.
     /// - Throws: where there was no answer in time.
     func post(_ url: String, _ body: [UInt8], limit: Int) async throws -> (status: Int, body: [UInt8])
+    /// Reads a document under the same rules.
+    func get(_ url: String, limit: Int) async throws -> (status: Int, body: [UInt8])
 }
 
 /// How a payment ended, for the account of its chain.
 public enum DelegatedOutcome: Sendable {
     /// Not known yet.
     case open
-    /// The seller has it; so much was given back as change.
-    case charged(returned: UInt64)
+    /// The seller has it; so much was given back as change. Where that is not final, more may still come back.
+    case charged(returned: UInt64, isFinal: Bool)
     /// Nothing was paid.
     case free
     /// The buyer knows nothing of it.
@@ -65,17 +67,28 @@ public final class DelegatedPurse: Sendable {
     /// How long an invocation is good for, in seconds.
     static let invocationSeconds: Int64 = 300
     static let maximumAnswerBytes = 65_536
+    /// How often another node's account is asked for one ticket; asking again is no second debit.
+    static let askings = 3
 
-    private let office: BudgetOffice
-    private let line: any AccountingLine
-    private let clock: WallClock
-    private let logger: Logger
+    let office: BudgetOffice
+    let line: any AccountingLine
+    let clock: WallClock
+    let logger: Logger
+    private let pause: @Sendable (Int) async -> Void
 
-    public init(office: BudgetOffice, line: any AccountingLine, clock: WallClock, logger: Logger) {
+    /// - Parameter pause: waits so many milliseconds before another node is asked again.
+    public init(
+        office: BudgetOffice,
+        line: any AccountingLine,
+        clock: WallClock,
+        logger: Logger,
+        pause: @escaping @Sendable (Int) async -> Void = { try? await Task.sleep(for: .milliseconds($0)) }
+    ) {
         self.office = office
         self.line = line
         self.clock = clock
         self.logger = logger
+        self.pause = pause
     }
 
     /// What to send in `Agent-Delegation`: a fresh invocation, the chain, and a ticket where a budget counts.
@@ -139,8 +152,8 @@ public final class DelegatedPurse: Sendable {
         try await office.database.write { connection in
             try connection.execute(
                 """
-                INSERT INTO budget_uses (payment, leaf, agent, call, node, amount, unit, state, at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?) ON CONFLICT (payment) DO NOTHING
+                INSERT INTO budget_uses (payment, leaf, agent, call, node, amount, unit, state, at, look_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) ON CONFLICT (payment) DO NOTHING
                 """,
                 .text(payment.id),
                 .optional(leaf?.cid.digest),
@@ -149,13 +162,14 @@ public final class DelegatedPurse: Sendable {
                 .text(node.did == self.office.did ? "" : node.url),
                 amount,
                 .text(payment.unit),
-                .integer(now.millisecondsSince1970)
+                .integer(now.millisecondsSince1970),
+                .integer(now.adding(seconds: 5).millisecondsSince1970)
             )
         }
     }
 
     private func ask(_ node: AccountingNode, _ call: DelegatedCall) async throws -> DelegationTicket {
-        let answer = try await post(
+        let answer = try await postUntilAnswered(
             node.url + "/delegations/debits",
             ["call": .string(try call.encodedHeader())]
         )
@@ -165,7 +179,21 @@ public final class DelegatedPurse: Sendable {
         return try DelegationTicket(document: ticket)
     }
 
-    private func post(_ url: String, _ body: JSONObject) async throws -> JSONObject {
+    /// An answer may be lost after the debit was made. The same call asked for again is the same debit, so it is asked for
+    /// until it is known: else money stood debited that nobody spends.
+    private func postUntilAnswered(_ url: String, _ body: JSONObject) async throws -> JSONObject {
+        var asking = 1
+        while true {
+            do {
+                return try await post(url, body)
+            } catch let error as BudgetError where error.code == .unreachable && asking < Self.askings {
+                await pause(200 << asking)
+                asking += 1
+            }
+        }
+    }
+
+    func post(_ url: String, _ body: JSONObject) async throws -> JSONObject {
         let status: Int
         let bytes: [UInt8]
         do {
@@ -191,100 +219,6 @@ public final class DelegatedPurse: Sendable {
         try await office.database.read { connection in
             try connection.first("SELECT leaf FROM budget_uses WHERE payment = ?", .text(id))?.optionalBlob(0)
                 .map { try CID(bytes: [0x01, 0x71, 0x12, 0x20] + $0) }
-        }
-    }
-
-    // MARK: Settling
-
-    private struct Use: Sendable {
-        var payment: String
-        var agent: String
-        var call: [UInt8]
-        /// Where it is accounted for; empty for this node.
-        var node: String
-        var debit: String?
-        var amount: UInt64
-    }
-
-    /// Settles the debits of payments that have ended: to be called now and then.
-    ///
-    /// - Parameters:
-    ///   - outcome: how a payment ended, by its id.
-    ///   - receipt: the seller's receipt of it, as JSON.
-    /// - Returns: how many were settled.
-    @discardableResult
-    public func settle(
-        outcome: @Sendable (String) async throws -> DelegatedOutcome,
-        receipt: @Sendable (String) async throws -> [UInt8]?
-    ) async throws -> Int {
-        var settled = 0
-        for use in try await open() {
-            let end: (state: String, charged: UInt64)
-            switch try await outcome(use.payment) {
-            case .open: continue
-            case .charged(let returned): end = ("charged", use.amount - min(returned, use.amount))
-            case .free, .unknown: end = ("released", 0)
-            }
-            do {
-                try await finish(use, as: end.state, charged: end.charged, receipt: try await receipt(use.payment))
-                settled += 1
-            } catch {
-                logger.warning(
-                    "a delegation's debit is not settled",
-                    metadata: ["payment": "\(use.payment)", "error": "\(error)"]
-                )
-            }
-        }
-        return settled
-    }
-
-    private func open() async throws -> [Use] {
-        let before = clock.now().adding(seconds: -5)
-        return try await office.database.read { connection in
-            try connection.rows(
-                """
-                SELECT payment, agent, call, node, debit, amount FROM budget_uses
-                WHERE state = 'open' AND at <= ? ORDER BY at LIMIT 500
-                """,
-                .integer(before.millisecondsSince1970)
-            ).map { row in
-                Use(
-                    payment: try row.text(0),
-                    agent: try row.text(1),
-                    call: try row.blob(2),
-                    node: try row.text(3),
-                    debit: try row.optionalText(4),
-                    amount: try row.uint64(5)
-                )
-            }
-        }
-    }
-
-    private func finish(_ use: Use, as state: String, charged: UInt64, receipt: [UInt8]?) async throws {
-        var state = state
-        if use.node.isEmpty {
-            // A crash may have come between the debit and its ticket: then the account alone knows it.
-            let own = try await office.debit(agent: use.agent, call: use.call)
-            if let id = use.debit ?? own { _ = try await office.settle(debit: id, charged: charged) }
-        } else if charged < use.amount {
-            // Elsewhere only the seller's word counts. Without it, or without a ticket, the debit stays.
-            if let id = use.debit, let receipt, let document = try JSONValue.parse(receipt).objectValue {
-                do {
-                    _ = try await post("\(use.node)/delegations/debits/\(id)/settle", ["receipt": .object(document)])
-                } catch let error as BudgetError where error.code == .refused {
-                    state = "kept"
-                }
-            } else {
-                state = "kept"
-            }
-        }
-        let end = state
-        try await office.database.write { connection in
-            try connection.execute(
-                "UPDATE budget_uses SET state = ? WHERE payment = ? AND state = 'open'",
-                .text(end),
-                .text(use.payment)
-            )
         }
     }
 }

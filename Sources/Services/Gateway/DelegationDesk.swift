@@ -64,7 +64,8 @@ struct DelegationDesk: Sendable {
                 checked: assurance.rawValue,
                 amount: arguments.amount,
                 unit: arguments.unit,
-                key: Hashing.sha256(Array("\(caller.did) \(Hex.encode(arguments.call))".utf8))
+                key: Hashing.sha256(Array("\(caller.did) \(Hex.encode(arguments.call))".utf8)),
+                invocation: call.invocation.bytes
             )
         } catch {
             throw Self.refusal(error)

@@ -1,4 +1,5 @@
 internal import CanonicalJSON
+internal import Encodings
 internal import SignedDocuments
 
 /// What a service asks of the chains of delegations that its callers show ([DLG-11]).
@@ -63,14 +64,25 @@ public struct CallerDelegation: Sendable, Equatable {
     public var unit: String
     /// What makes it that one call, 32 bytes.
     public var key: [UInt8]
+    /// The invocation as it was signed; empty where it was not kept.
+    public var invocation: [UInt8]
 
-    public init(chain: [String], ticket: String?, checked: String, amount: UInt64, unit: String, key: [UInt8]) {
+    public init(
+        chain: [String],
+        ticket: String?,
+        checked: String,
+        amount: UInt64,
+        unit: String,
+        key: [UInt8],
+        invocation: [UInt8] = []
+    ) {
         self.chain = chain
         self.ticket = ticket
         self.checked = checked
         self.amount = amount
         self.unit = unit
         self.key = key
+        self.invocation = invocation
     }
 
     /// What is kept with the claim.
@@ -79,6 +91,7 @@ public struct CallerDelegation: Sendable, Equatable {
         object["ticket"] = ticket.map { .string($0) }
         object["amount"] = .string(String(amount))
         object["unit"] = .string(unit)
+        if !invocation.isEmpty { object["invocation"] = .string(Base64URL.encode(invocation)) }
         return .object(object)
     }
 
@@ -91,7 +104,8 @@ public struct CallerDelegation: Sendable, Equatable {
             checked: try object.string("checked"),
             amount: UInt64(try object.string("amount")) ?? 0,
             unit: try object.string("unit"),
-            key: []
+            key: [],
+            invocation: try object.optionalString("invocation").map { try Base64URL.decode($0) } ?? []
         )
     }
 }

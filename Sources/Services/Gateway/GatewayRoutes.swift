@@ -1,5 +1,6 @@
 internal import CanonicalJSON
 internal import Cashu
+internal import Delegation
 internal import Encodings
 internal import HTTPTypes
 public import Hummingbird
@@ -54,6 +55,16 @@ public struct GatewayRoutes: Sendable {
                     ],
                     body: ResponseBody(byteBuffer: ByteBuffer(bytes: receipt))
                 )
+            }
+        }
+        router.get("/receipts/:id/invocation") { _, context in
+            await answering {
+                guard let id = context.parameters.get("id"), UUIDVersion7.isUUID(id),
+                    let word = try await gateway.invocationReceipt(id: id)
+                else {
+                    throw CallRefusal(.unknownReceipt, "There is no receipt of that id here that is of an invocation.")
+                }
+                return Problem.json(.object(word.document))
             }
         }
     }

@@ -144,6 +144,12 @@ extension DelegationsCommand {
                     "on the authority of \(who(answer["authority"])); the seller checked: \(answer.shown("checked"))"
                 )
             }
+            if let call = answer["invocation"] {
+                Output.line(
+                    "the seller's word on the invocation \(call.shown("cid").prefix(16))…: \(call.shown("says")) for"
+                        + " \(call.shown("cost")) of \(call.shown("allowed"))"
+                )
+            }
             for failure in answer["failures"]?.arrayValue ?? [] {
                 let key =
                     failure["name"] == nil ? failure.shown("key") : "\(failure.shown("name")) (\(failure.shown("key")))"

@@ -52,6 +52,8 @@ struct ReceiptCommand: AsyncParsableCommand {
               mintmark receipt list
               mintmark receipt show ID > receipt.json
               mintmark verify receipt.json
+              mintmark receipt show ID --invocation > call.json     on a delegation: the seller's word on the invocation,
+              mintmark verify call.json --root did:key:z6Mk…        with all that it takes to check it
             """,
         subcommands: [Show.self, List.self]
     )
@@ -59,10 +61,13 @@ struct ReceiptCommand: AsyncParsableCommand {
     struct Show: NodeCommand {
         static let configuration = CommandConfiguration(abstract: "Print a receipt as it was signed.")
         @Argument(help: "The receipt's id.") var id: String
+        @Flag(help: "Of a call on a delegation: the receipt of its invocation, with the invocation and its chain.")
+        var invocation = false
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let receipt = try await node.call(.get, "/api/receipts/\(id.urlSegment)")
+            let path = "/api/receipts/\(id.urlSegment)" + (invocation ? "/invocation" : "")
+            let receipt = try await node.call(.get, path)
             if options.json { Output.json(receipt) } else { Output.line(receipt.prettyPrinted()) }
         }
     }

@@ -20,6 +20,7 @@ struct VerifyCommand: ParsableCommand {
               mintmark verify passport.json --issuer did:key:z6Mk… --status list-1.json --status list-2.json
               mintmark verify receipt.json --seller did:key:z6Mk…
               mintmark verify chain.json --root did:key:z6Mk…      a delegation: is it this root's, link by link?
+              mintmark verify call.json --root did:key:z6Mk…       a delegated call: who acted, what came of it?
               mintmark verify card.json --issuer did:key:z6Mk…     an A2A card: is it signed by that agent or node?
               mintmark verify card.json --keys jwks.json           a card of somebody else, by his key set
               mintmark passport show ID --json | mintmark verify -
@@ -68,6 +69,7 @@ struct VerifyCommand: ParsableCommand {
         }
         if types.contains("BitstringStatusListCredential") { return statusList(document, now: now) }
         if DelegationFile.isOne(document) { return try chain(document, now: now) }
+        if InvocationReceipt.isOne(document) { return try invocation(document, now: now) }
         if AgentCard.isOne(document) { return try card(document) }
         if types.contains("PaidCallReceipt") { return try receipt(document, now: now) }
         if types.contains("VerifiablePresentation") || types.contains("EnvelopedVerifiablePresentation") {

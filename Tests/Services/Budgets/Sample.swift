@@ -31,7 +31,12 @@ final class Bank: Sendable {
 
     var dids: [DIDKey] { keys.map { DIDKey($0.publicKey) } }
 
-    init(keys count: Int = 8, folder: TemporaryFolder? = nil, clock: TestClock = TestClock()) throws {
+    init(
+        keys count: Int = 8,
+        folder: TemporaryFolder? = nil,
+        clock: TestClock = TestClock(),
+        limits: BudgetLimits = BudgetLimits()
+    ) throws {
         let folder = try folder ?? TemporaryFolder()
         self.folder = folder
         self.clock = clock
@@ -41,7 +46,12 @@ final class Bank: Sendable {
         database = try Bank.open(folder.path + "/node.sqlite")
         let root = DIDKey(keys[0].publicKey)
         let table = TableBox()
-        office = BudgetOffice(database: database, signer: DocumentSigner(keys[0]), clock: clock.wall) { did in
+        office = BudgetOffice(
+            database: database,
+            signer: DocumentSigner(keys[0]),
+            clock: clock.wall,
+            limits: limits
+        ) { did in
             if did == root { return RootAuthority() }
             return table.value.withLock { $0[did] }
         }
@@ -141,6 +151,11 @@ final class Bank: Sendable {
         } catch {
             return "\(error)"
         }
+    }
+
+    /// How many debits are kept.
+    func kept() async throws -> Int {
+        try await database.read { try $0.first("SELECT count(*) FROM budget_debits")?.int(0) ?? -1 }
     }
 
     func spent(_ link: Delegation) async throws -> UInt64 { try await office.delegation(link.cid)?.spent ?? 0 }

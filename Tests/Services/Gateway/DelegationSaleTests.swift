@@ -151,6 +151,38 @@ struct DelegationSaleTests {
         }
     }
 
+    @Test("[DLG-16] the seller's word on an invocation is had by its receipt's id, the same each time")
+    func invocationReceipt() async throws {
+        try await with(Self.trusting) { setting in
+            func word(_ id: String) async throws -> Answer {
+                let url = "http://127.0.0.1:\(setting.port)/receipts/\(id)/invocation"
+                let response = try await setting.client.execute(HTTPClientRequest(url: url), timeout: .seconds(20))
+                return Answer(
+                    status: Int(response.status.code),
+                    headers: response.headers.map { ($0.name, $0.value) },
+                    body: Array(try await response.body.collect(upTo: 1 << 20).readableBytesView)
+                )
+            }
+            let links = try setting.links()
+            let header = try setting.header(links, amount: 7)
+            let paid = try #require(try await setting.get(header).receipt)
+            let first = try await word(paid.id)
+            #expect(first.status == 200, "\(first.text)")
+            #expect(try await word(paid.id).body == first.body)
+            let file = try InvocationReceipt(bytes: first.body)
+            #expect(file.problems() == [])
+            #expect(try file.invocation == DelegatedCall(header: header).invocation)
+            #expect(file.receipt == paid.document && file.says.receiptID == paid.id)
+            #expect(file.says.outcome == .served && file.says.amount == 4 && file.says.status == 200)
+            #expect(file.assertion.issuer == paid.claims.seller.did)
+            // Nobody's delegation, and no call at all.
+            let own = try #require(try await setting.get(nil).receipt)
+            #expect(try await word(own.id).status == 404)
+            #expect(try await word("0190a1b2-0000-7000-8000-000000000001").status == 404)
+            #expect(try await word("x").status == 404)
+        }
+    }
+
     @Test("[DLG-11] each `call` buys one; a dearer call than it says, another request, and no signature are refused")
     func refused() async throws {
         try await with(Self.trusting) { setting in
