@@ -5,14 +5,18 @@ internal import Libp2p
 internal import Logging
 internal import NIOPosix
 internal import P2PTransport
+internal import Synchronization
 
 /// `GossipPeer [--key HEX] [--secp256k1 HEX]`: a libp2p host alone, told by lines on its input what to do, and telling by
 /// lines on its output what happened. It is what checks and measurements with other implementations run.
 ///
-/// `listen ADDRESS`, `dial ADDRESS`, `ping PEER`, `echo PEER BYTES`, `close PEER`; it ends with its input.
+/// `listen ADDRESS`, `dial ADDRESS`, `ping PEER`, `echo PEER BYTES`, `close PEER`, `subscribe TOPIC`, `unsubscribe TOPIC`,
+/// `publish TOPIC HEX`, `flood TOPIC COUNT BYTES`, `mesh TOPIC`, `score PEER`, `received TOPIC`; it ends with its input.
 @main
 enum Main {
     static let echo = "/mintmark/echo/1"
+    /// Messages of each topic that came.
+    static let received = Mutex<[String: Int]>([:])
 
     static func main() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -23,6 +27,7 @@ enum Main {
                     while let bytes = try await stream.read() { try await stream.write(bytes) }
                 }
             ],
+            gossip: GossipParameters(),
             loop: group.next(),
             logger: Logger(label: "gossip-peer") { _ in SwiftLogNoOpLogHandler() },
             onEvent: tell
@@ -89,6 +94,35 @@ enum Main {
         case ("close", 1):
             await (try await connection(words[0], host)).close()
             say("closed \(words[0])")
+        case ("subscribe", 1):
+            try await host.subscribe(words[0]) { message, peer in
+                let count = received.withLock { counts in
+                    counts[message.topic, default: 0] += 1
+                    return counts[message.topic, default: 0]
+                }
+                // What a flood brings is counted, and its end told.
+                guard message.topic.utf8.starts(with: "flood".utf8) else {
+                    say("message \(message.topic) \(message.from) \(peer) \(Hex.encode(message.data))")
+                    return .accept
+                }
+                if message.data.first == 1 { say("flooded \(message.topic) \(count)") }
+                return .accept
+            }
+            say("subscribed \(words[0])")
+        case ("unsubscribe", 1):
+            try await host.unsubscribe(words[0])
+            say("unsubscribed \(words[0])")
+        case ("publish", 2): say("published \(try await host.publish(try Hex.decode(words[1]), on: words[0]))")
+        case ("flood", 3):
+            let (count, size) = (Int(words[1]) ?? 0, Int(words[2]) ?? 1)
+            for number in 1...max(1, count) {
+                try await host.publish([number == count ? 1 : 0] + [UInt8](repeating: 7, count: size - 1), on: words[0])
+            }
+            say("published \(count)")
+        case ("mesh", 1):
+            say("mesh \(words[0]) \(try await host.meshPeers(of: words[0]).map(\.description).joined(separator: ","))")
+        case ("score", 1): say("score \(words[0]) \(try await host.score(of: try PeerID(parsing: words[0])))")
+        case ("received", 1): say("received \(words[0]) \(received.withLock { $0[words[0], default: 0] })")
         default: say("error \(command) usage unknown command")
         }
     }

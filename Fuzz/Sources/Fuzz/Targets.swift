@@ -46,6 +46,40 @@ enum FuzzTarget: String, CaseIterable {
         }
     }
 
+    /// Addresses, peer ids, keys and what a peer tells about itself.
+    private static func peer(_ bytes: [UInt8]) throws {
+        if let address = try? Multiaddr(bytes: bytes) {
+            precondition(address.bytes == bytes, "an address changes as it is written")
+            precondition(again("an address") { try Multiaddr(parsing: address.description) } == address)
+        }
+        if let address = try? Multiaddr(parsing: text(bytes)) {
+            precondition(again("an address") { try Multiaddr(bytes: address.bytes) } == address)
+        }
+        if let peer = try? PeerID(bytes: bytes) {
+            precondition(again("a peer id") { try PeerID(parsing: peer.base36) } == peer)
+        }
+        _ = try? PeerID(parsing: text(bytes))
+        _ = try? SignedEnvelope(opening: bytes, domain: "fuzz")
+        var negotiation = ProtocolNegotiation(accepting: ["/a"])
+        _ = try? negotiation.receive(bytes)
+        var identify = Identify()
+        try identify.merge(bytes[...])
+        precondition(identify.listenAddresses.count <= 64 && identify.protocols.count <= 256)
+    }
+
+    /// A session that is sent the bytes in two pieces, and whose reader reads every other piece of data.
+    private static func yamux(_ bytes: [UInt8]) throws {
+        var session = Yamux(isDialer: false)
+        let cut = bytes.count * 2 / 3
+        for part in [bytes[..<cut], bytes[cut...]] {
+            for case .data(let id, let data) in try session.receive(part) where data.count % 2 == 0 {
+                session.consumed(data.count, on: id)
+            }
+            precondition(session.streamCount <= 256 && session.outputCount <= 1 << 20)
+            _ = session.takeOutput()
+        }
+    }
+
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
     /// Text with its prefix, and the CBOR that a binary token holds.
@@ -154,38 +188,4 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     // A refusal is a good answer.
     try? FuzzTarget.chosen.run(bytes)
     return 0
-
-    /// Addresses, peer ids, keys and what a peer tells about itself.
-    private static func peer(_ bytes: [UInt8]) throws {
-        if let address = try? Multiaddr(bytes: bytes) {
-            precondition(address.bytes == bytes, "an address changes as it is written")
-            precondition(again("an address") { try Multiaddr(parsing: address.description) } == address)
-        }
-        if let address = try? Multiaddr(parsing: text(bytes)) {
-            precondition(again("an address") { try Multiaddr(bytes: address.bytes) } == address)
-        }
-        if let peer = try? PeerID(bytes: bytes) {
-            precondition(again("a peer id") { try PeerID(parsing: peer.base36) } == peer)
-        }
-        _ = try? PeerID(parsing: text(bytes))
-        _ = try? SignedEnvelope(opening: bytes, domain: "fuzz")
-        var negotiation = ProtocolNegotiation(accepting: ["/a"])
-        _ = try? negotiation.receive(bytes)
-        var identify = Identify()
-        try identify.merge(bytes[...])
-        precondition(identify.listenAddresses.count <= 64 && identify.protocols.count <= 256)
-    }
-
-    /// A session that is sent the bytes in two pieces, and whose reader reads every other piece of data.
-    private static func yamux(_ bytes: [UInt8]) throws {
-        var session = Yamux(isDialer: false)
-        let cut = bytes.count * 2 / 3
-        for part in [bytes[..<cut], bytes[cut...]] {
-            for case .data(let id, let data) in try session.receive(part) where data.count % 2 == 0 {
-                session.consumed(data.count, on: id)
-            }
-            precondition(session.streamCount <= 256 && session.outputCount <= 1 << 20)
-            _ = session.takeOutput()
-        }
-    }
 }

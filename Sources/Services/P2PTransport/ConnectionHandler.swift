@@ -27,7 +27,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var silentTicks = 0
     private(set) var remoteAddress: Multiaddr?
     /// What the peer told about itself, and when that comes.
-    var identified: Identify?
+    private(set) var identified: Identify?
     let closePromise: EventLoopPromise<Void>
 
     init(host: HostCore, slot: ConnectionTable.Slot, isInbound: Bool, session: PeerSession, loop: any EventLoop) {
@@ -162,12 +162,17 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     private func accept(_ id: UInt32, _ name: String) {
-        guard let connection, let serving = host.protocols[name],
-            openByProtocol[name, default: 0] < limits.streamsPerProtocol
-        else { return session.reset(id) }
+        let isGossip = host.gossip != nil && GossipSub.protocolNames.contains(name)
+        let limit = isGossip ? 2 : limits.streamsPerProtocol
+        guard let connection, openByProtocol[name, default: 0] < limit else { return session.reset(id) }
         openByProtocol[name, default: 0] += 1
         let core = StreamCore(id: id, protocolName: name, isOurs: false, connection: self)
         streams[id] = core
+        if isGossip {
+            host.gossip?.accepted(core, from: connection.peer) { [self] in openByProtocol[name, default: 1] -= 1 }
+            return
+        }
+        guard let serving = host.protocols[name] else { return core.reset(Libp2pError(.unsupported, "not served")) }
         host.serve(P2PStream(core, connection: connection, loop: loop), with: serving) { [self] in
             openByProtocol[name, default: 1] -= 1
         }
@@ -219,6 +224,11 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func forget(_ id: UInt32) {
         streams[id] = nil
+    }
+
+    func take(_ identify: Identify) {
+        identified = identify
+        if let connection { host.gossip?.identified(connection.peer, identify) }
     }
 
     func ownIdentity(sequence: UInt64) -> Identify {

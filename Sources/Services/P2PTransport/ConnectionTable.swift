@@ -78,7 +78,7 @@ struct ConnectionTable {
     }
 
     /// What counts as one address: an IPv4 address, or the 64 bits of an IPv6 network, in which one holder has many.
-    private static func key(_ address: Multiaddr) -> [UInt8]? {
+    static func key(_ address: Multiaddr) -> [UInt8]? {
         switch address.parts.first {
         case .ip4(let bytes): bytes
         case .ip6(let bytes): [UInt8](bytes.prefix(8))

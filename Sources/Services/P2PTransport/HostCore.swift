@@ -21,12 +21,15 @@ final class HostCore {
     private var nextTask: UInt64 = 0
     private var ticking: RepeatedTask?
     private(set) var isClosed = false
+    /// What publishes and subscribes, where the host does.
+    private(set) var gossip: GossipCore?
 
     init(
         loop: any EventLoop,
         key: PeerKey,
         limits: P2PLimits,
         protocols: [P2PProtocol],
+        gossip parameters: GossipParameters?,
         logger: Logger,
         onEvent: @escaping @Sendable (P2PEvent) -> Void
     ) {
@@ -34,10 +37,11 @@ final class HostCore {
         self.key = key
         self.limits = limits
         self.protocols = Dictionary(protocols.map { ($0.name, $0) }) { first, _ in first }
-        names = protocols.map(\.name)
+        names = (parameters == nil ? [] : GossipSub.protocolNames) + protocols.map(\.name)
         self.onEvent = onEvent
         self.logger = logger
         table = ConnectionTable(limits)
+        if let parameters { gossip = GossipCore(host: self, parameters: parameters) }
         let interval = TimeAmount.seconds(limits.tickSeconds)
         let bound = NIOLoopBound(self, eventLoop: loop)
         ticking = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
@@ -158,6 +162,7 @@ final class HostCore {
 
     func connected(_ connection: P2PConnection, _ handler: ConnectionHandler) {
         onEvent(.connected(connection))
+        gossip?.connected(connection, handler)
         run { [onEvent] in
             guard let identify = try? await connection.askIdentity() else { return }
             connection.setIdentified(identify)
@@ -174,6 +179,7 @@ final class HostCore {
         }
         byPeer[connection.peer]?.removeAll { $0 == handler.slot }
         if byPeer[connection.peer]?.isEmpty == true { byPeer[connection.peer] = nil }
+        gossip?.disconnected(connection, other: self.connection(with: connection.peer))
         onEvent(.disconnected(connection, error))
     }
 
@@ -193,8 +199,15 @@ final class HostCore {
         }
     }
 
+    /// Breaks all connections with a peer.
+    func cutOff(_ peer: PeerID) {
+        for slot in byPeer[peer] ?? [] {
+            handlers[slot]?.fail(Libp2pError(.protocolViolation, "the peer's standing is too low"))
+        }
+    }
+
     /// Runs work that ends with the host.
-    private func run(_ work: @escaping @Sendable () async -> Void) {
+    func run(_ work: @escaping @Sendable () async -> Void) {
         guard !isClosed else { return }
         nextTask += 1
         let (number, bound, loop) = (nextTask, NIOLoopBound(self, eventLoop: loop), loop)
@@ -222,6 +235,7 @@ final class HostCore {
     func close() -> (closed: EventLoopFuture<Void>, tasks: [Task<Void, Never>]) {
         isClosed = true
         ticking?.cancel()
+        gossip?.close()
         let channels = listeners.map { $0.close() }
         listeners = []
         let open = Array(handlers.values)

@@ -10,7 +10,7 @@ public final class P2PConnection: Sendable {
     public let remoteAddress: Multiaddr?
     /// Whether the peer dialed.
     public let isInbound: Bool
-    private let handler: NIOLoopBound<ConnectionHandler>
+    let handler: NIOLoopBound<ConnectionHandler>
     private let loop: any EventLoop
 
     /// Only on the event loop.
@@ -64,6 +64,6 @@ public final class P2PConnection: Sendable {
     }
 
     func setIdentified(_ identify: Identify) {
-        loop.execute { [handler] in handler.value.identified = identify }
+        loop.execute { [handler] in handler.value.take(identify) }
     }
 }

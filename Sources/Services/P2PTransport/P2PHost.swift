@@ -29,15 +29,17 @@ public enum P2PEvent: Sendable {
 public final class P2PHost: Sendable {
     public let peerID: PeerID
     let core: NIOLoopBound<HostCore>
-    private let loop: any EventLoop
+    let loop: any EventLoop
 
     /// - Parameters:
+    ///   - gossip: how it publishes and subscribes; nil where it does not.
     ///   - loop: where all of it lives.
     ///   - onEvent: is called on the loop, in order.
     public static func start(
         key: PeerKey,
         protocols: [P2PProtocol] = [],
         limits: P2PLimits = P2PLimits(),
+        gossip: GossipParameters? = nil,
         loop: any EventLoop,
         logger: Logger,
         onEvent: @escaping @Sendable (P2PEvent) -> Void = { _ in }
@@ -48,6 +50,7 @@ public final class P2PHost: Sendable {
                 key: key,
                 limits: limits,
                 protocols: protocols + [.identify, .identifyPush(onEvent), .ping],
+                gossip: gossip,
                 logger: logger,
                 onEvent: onEvent
             )

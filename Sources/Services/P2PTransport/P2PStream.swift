@@ -9,7 +9,7 @@ public final class P2PStream: Sendable {
     public let peer: PeerID
     /// The connection that it runs on.
     public let connection: P2PConnection
-    private let core: NIOLoopBound<StreamCore>
+    let core: NIOLoopBound<StreamCore>
     private let loop: any EventLoop
 
     /// Only on the event loop.

@@ -20,8 +20,10 @@ final class StreamCore {
     private(set) var isReleased = false
     private var ticksReleased = 0
     private var reader: EventLoopPromise<[UInt8]?>?
-    private var writers: [(rest: ArraySlice<UInt8>, done: EventLoopPromise<Void>)] = []
+    private var writers: [(rest: ArraySlice<UInt8>, done: EventLoopPromise<Void>?)] = []
     private var deadline: Scheduled<Void>?
+    /// Takes what comes as it comes, in place of a reader; nil is the end, however it came.
+    private var sink: ((ArraySlice<UInt8>?) -> Void)?
 
     init(id: UInt32, protocolName: String, isOurs: Bool, connection: ConnectionHandler) {
         self.id = id
@@ -31,6 +33,24 @@ final class StreamCore {
     }
 
     // MARK: What its user does
+
+    /// Writes that wait for room.
+    var waitingWrites: Int { writers.count }
+
+    /// Hands all that comes to `sink`, on the loop; it counts as read at once.
+    func deliver(to sink: @escaping (ArraySlice<UInt8>?) -> Void) {
+        self.sink = sink
+        let waiting = inbox
+        inbox = []
+        for bytes in waiting { received(bytes) }
+        if end != nil { endSink() }
+    }
+
+    private func endSink() {
+        let ended = sink
+        sink = nil
+        ended?(nil)
+    }
 
     /// All that has come, or what comes next; nil at the end.
     func read() -> EventLoopFuture<[UInt8]?> {
@@ -67,6 +87,13 @@ final class StreamCore {
         writers.append((bytes[...], promise))
         pump()
         return promise.futureResult
+    }
+
+    /// Writes without telling when it is done; nothing where the stream is closed. The caller bounds what waits.
+    func push(_ bytes: [UInt8]) {
+        guard !isFinished, !hasFailed else { return }
+        writers.append((bytes[...], nil))
+        pump()
     }
 
     /// No more is sent, once what waits is on its way.
@@ -108,6 +135,10 @@ final class StreamCore {
 
     func received(_ bytes: ArraySlice<UInt8>) {
         guard !isReleased else { return connection.consumed(bytes.count, on: id) }
+        if let sink {
+            connection.consumed(bytes.count, on: id)
+            return sink(bytes)
+        }
         inbox.append(bytes)
         if let reader {
             self.reader = nil
@@ -120,6 +151,7 @@ final class StreamCore {
         end = .finished
         reader?.succeed(nil)
         reader = nil
+        endSink()
         settle()
     }
 
@@ -133,7 +165,8 @@ final class StreamCore {
         reader = nil
         let waiting = writers
         writers = []
-        for writer in waiting { writer.done.fail(error) }
+        for writer in waiting { writer.done?.fail(error) }
+        endSink()
         connection.forget(id)
     }
 
@@ -148,7 +181,7 @@ final class StreamCore {
                 return
             }
             writers.removeFirst()
-            first.done.succeed(())
+            first.done?.succeed(())
         }
         if isFinished { connection.finish(id) }
         settle()

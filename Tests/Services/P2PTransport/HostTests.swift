@@ -28,9 +28,10 @@ final class Hosts: Sendable {
     func listening(
         _ number: UInt8,
         protocols: [P2PProtocol] = [echoing],
-        limits: P2PLimits = P2PLimits()
+        limits: P2PLimits = P2PLimits(),
+        gossip: GossipParameters? = nil
     ) async throws -> (host: P2PHost, address: Multiaddr) {
-        let host = try await dialing(number, protocols: protocols, limits: limits)
+        let host = try await dialing(number, protocols: protocols, limits: limits, gossip: gossip)
         return (host, try await host.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")))
     }
 
@@ -38,12 +39,14 @@ final class Hosts: Sendable {
         _ number: UInt8,
         key: PeerKey? = nil,
         protocols: [P2PProtocol] = [echoing],
-        limits: P2PLimits = P2PLimits()
+        limits: P2PLimits = P2PLimits(),
+        gossip: GossipParameters? = nil
     ) async throws -> P2PHost {
         let host = try await P2PHost.start(
             key: try key ?? Self.key(number),
             protocols: protocols,
             limits: limits,
+            gossip: gossip,
             loop: MultiThreadedEventLoopGroup.singleton.next(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         ) { [self] event in
