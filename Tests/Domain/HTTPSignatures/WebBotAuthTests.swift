@@ -192,6 +192,19 @@ struct WebBotAuthTests {
         let set = try SignatureAgent(.keySet, uri: "https://node.example/agents/1/jwks.json?v=2")
         #expect(set.identifier == "https://node.example/agents/1/jwks.json")
         #expect(try BotSignature(try signed(agent: set))?.agent == set)
+        // A minute at most, and 64 bytes of a nonce.
+        for (seconds, bytes): (Int64, Int) in [(61, 64), (0, 64), (60, 63)] {
+            #expect(throws: HTTPSignatureError.self) {
+                try WebBotAuth.sign(
+                    self.facts(),
+                    by: signer,
+                    agent: agent,
+                    created: Self.now,
+                    expires: Self.now.adding(seconds: seconds),
+                    nonce: [UInt8](repeating: 1, count: bytes)
+                )
+            }
+        }
     }
 
     @Test(
