@@ -135,6 +135,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
+        room("P2PTransport", on: .services, ["Libp2p", nioCore, nioPosix, logging]),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(
             "WebServer",
@@ -246,6 +247,12 @@ let package = Package(
             swiftSettings: house
         ),
         .executableTarget(
+            name: "GossipPeer",
+            dependencies: ["Encodings", "Cryptography", "Libp2p", "P2PTransport", nioPosix, logging],
+            path: "Sources/GossipPeer",
+            swiftSettings: house
+        ),
+        .executableTarget(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
@@ -302,6 +309,11 @@ let package = Package(
             of: "Paywall",
             on: .domain,
             ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]
+        ),
+        tests(
+            of: "P2PTransport",
+            on: .services,
+            ["Libp2p", "Encodings", "Cryptography", "TestSockets", nioCore, nioPosix, logging]
         ),
         tests(
             of: "WebServer",

@@ -29,9 +29,12 @@ let package = Package(
         room("Lightning", ["Encodings", "Cryptography"]),
         room("Ethereum", ["Encodings", "Cryptography"]),
         room("Paywall", ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]),
+        room("Libp2p", ["Encodings", "Cryptography", crypto]),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum", "Paywall"],
+            dependencies: [
+                "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum", "Paywall", "Libp2p",
+            ],
             path: "Sources/Fuzz",
             swiftSettings: house + [.unsafeFlags(["-parse-as-library"])]
         ),

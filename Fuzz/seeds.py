@@ -20,7 +20,7 @@ def strings(value):
             yield from strings(item)
 
 
-names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp")
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux")
 seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
@@ -53,6 +53,18 @@ for page in sorted(fixtures.glob("*/*.json")):
                 seeds[kind[page.parent.name]].add(bytes.fromhex(text.removeprefix("0x")))
             except ValueError:
                 pass
+
+# Addresses in both forms, a peer id, a key and an address as identify tells them; frames of a Yamux session.
+peer = bytes.fromhex("00240801122" + "01ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e")
+seeds["peer"] |= {
+    b"/ip4/127.0.0.1/tcp/4402", b"/dns4/a.example/tcp/1", b"/ip6/2001:db8::1/tcp/80", peer,
+    bytes.fromhex("047f0000010610e1"), b"\x0a\x24" + peer[2:] + bytes.fromhex("1208047f0000010610e1") + b"\x1a\x02/a",
+}
+opened = bytes.fromhex("000100010000000100000000")
+seeds["yamux"] |= {
+    opened + bytes.fromhex("000000000000000100000003") + b"abc" + bytes.fromhex("000000040000000100000000"),
+    opened + bytes.fromhex("000100000000000100000400") + bytes.fromhex("000200010000000000000007"),
+}
 
 for name, items in seeds.items():
     folder = target / name

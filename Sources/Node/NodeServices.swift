@@ -131,13 +131,16 @@ struct NodeServices: Sendable {
             clock: clock,
             logger: logger
         )
+        let house = try mint.map { NodeHouseMint($0, url: try MintURL(configuration.ownMintURL)) }
         let gateway = Gateway(
             database: database,
             purse: WalletPurse(
                 wallet: wallet,
                 acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                house: house,
                 sellerSecret: vault.sellerKey
             ),
+            house: house,
             callers: PassportCallerCheck(identity.gate),
             workers: workers,
             sellerSecret: vault.sellerKey,

@@ -3,6 +3,7 @@ import Cashu
 import Encodings
 import Ethereum
 import Foundation
+import Libp2p
 import Lightning
 import Paywall
 
@@ -18,7 +19,7 @@ private func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
-    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp
+    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -40,6 +41,42 @@ enum FuzzTarget: String, CaseIterable {
         case .challenge: try Self.challenge(bytes)
         case .x402: try Self.x402(bytes)
         case .rlp: try Self.rlp(bytes)
+        case .peer: try Self.peer(bytes)
+        case .yamux: try Self.yamux(bytes)
+        }
+    }
+
+    /// Addresses, peer ids, keys and what a peer tells about itself.
+    private static func peer(_ bytes: [UInt8]) throws {
+        if let address = try? Multiaddr(bytes: bytes) {
+            precondition(address.bytes == bytes, "an address changes as it is written")
+            precondition(again("an address") { try Multiaddr(parsing: address.description) } == address)
+        }
+        if let address = try? Multiaddr(parsing: text(bytes)) {
+            precondition(again("an address") { try Multiaddr(bytes: address.bytes) } == address)
+        }
+        if let peer = try? PeerID(bytes: bytes) {
+            precondition(again("a peer id") { try PeerID(parsing: peer.base36) } == peer)
+        }
+        _ = try? PeerID(parsing: text(bytes))
+        _ = try? SignedEnvelope(opening: bytes, domain: "fuzz")
+        var negotiation = ProtocolNegotiation(accepting: ["/a"])
+        _ = try? negotiation.receive(bytes)
+        var identify = Identify()
+        try identify.merge(bytes[...])
+        precondition(identify.listenAddresses.count <= 64 && identify.protocols.count <= 256)
+    }
+
+    /// A session that is sent the bytes in two pieces, and whose reader reads every other piece of data.
+    private static func yamux(_ bytes: [UInt8]) throws {
+        var session = Yamux(isDialer: false)
+        let cut = bytes.count * 2 / 3
+        for part in [bytes[..<cut], bytes[cut...]] {
+            for case .data(let id, let data) in try session.receive(part) where data.count % 2 == 0 {
+                session.consumed(data.count, on: id)
+            }
+            precondition(session.streamCount <= 256 && session.outputCount <= 1 << 20)
+            _ = session.takeOutput()
         }
     }
 

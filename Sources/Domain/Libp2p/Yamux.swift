@@ -116,10 +116,19 @@ public struct Yamux: Sendable {
     /// event follows where it was not all.
     /// - Throws: `Libp2pError` with `.closed` where the stream is gone or this side has finished it.
     public mutating func send(_ bytes: ArraySlice<UInt8>, on id: UInt32) throws(Libp2pError) -> Int {
+        try send(bytes, on: id, room: max(0, limits.outputBytes - output.count))
+    }
+
+    /// As ``send(_:on:)``, for the few bytes that a stream is negotiated with: into the room of the frames of control, so
+    /// that one stream that sends much keeps no other from being opened.
+    mutating func sendUrgently(_ bytes: ArraySlice<UInt8>, on id: UInt32) throws(Libp2pError) -> Int {
+        try send(bytes, on: id, room: max(0, 2 * limits.outputBytes - output.count))
+    }
+
+    private mutating func send(_ bytes: ArraySlice<UInt8>, on id: UInt32, room: Int) throws(Libp2pError) -> Int {
         guard var stream = streams[id], !stream.sentFIN else {
             throw Libp2pError(.closed, "the stream is closed for sending")
         }
-        let room = max(0, limits.outputBytes - output.count)
         let count = min(bytes.count, Int(stream.sendCredit), room)
         if count < bytes.count {
             stream.isStalled = true

@@ -119,6 +119,12 @@ public struct CallRefusal: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension CallRefusal {
+    public static let keyUnavailable = CallRefusal(
+        .keyUnavailable,
+        "The seller's keys cannot be reached now. Nothing was taken; try again shortly.",
+        retryAfterSeconds: 2
+    )
+
     /// The refusal of an x402 payment ([XEX-5]): 400 where it can't be read, else 402 with a fresh challenge. Nothing was taken.
     public init(_ refusal: X402Refusal) {
         switch refusal.code {

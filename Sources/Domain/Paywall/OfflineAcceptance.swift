@@ -37,6 +37,11 @@ public struct OfflineObstacle: RawRepresentable, Hashable, Sendable, CustomStrin
     public static let keysetExpires = OfflineObstacle(rawValue: "keyset-expires")
     /// With this payment the proofs not yet redeemed at the mint would pass the operator's cap.
     public static let overCap = OfflineObstacle(rawValue: "over-cap")
+
+    /// What does not matter where the mint is the seller's own and holds the proofs from the claim on.
+    static let noneToHolding: Set<OfflineObstacle> = [
+        .termsStale, .locksUnsupported, .dleqUnsupported, .dleqMissing, .notP2PK,
+    ]
 }
 
 /// The conditions under which a seller takes ecash without asking the mint ([CALL-13]), and what it asks of any payment.

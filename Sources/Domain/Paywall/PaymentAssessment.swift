@@ -58,12 +58,14 @@ public struct PaymentIdentity: Sendable {
 public enum PaymentAssessment: Sendable {
     /// Every condition for taking it without asking the mint holds; the claim store has the last word on its own two.
     case acceptOffline(AssessedPayment)
+    /// The seller's own mint holds it in the claim's transaction, if it signed it and it is not spent ([CALL-24]).
+    case holdAtMint(AssessedPayment)
     /// Good as far as one can see, but the mint must redeem it before the call.
     case redeemFirst(AssessedPayment, obstacles: [OfflineObstacle])
 
     public var payment: AssessedPayment {
         switch self {
-        case .acceptOffline(let payment), .redeemFirst(let payment, _): payment
+        case .acceptOffline(let payment), .holdAtMint(let payment), .redeemFirst(let payment, _): payment
         }
     }
 }
@@ -118,6 +120,7 @@ extension OfflineAcceptance {
     /// Checks a payment. Pure, and up to 200 µs of curve arithmetic a proof: run it where that hurts nobody.
     /// - Parameters:
     ///   - terms: of the token's mint, which stands on the seller's list.
+    ///   - isOwnMint: whether the mint is on the seller's own database, where it looks at the signatures itself.
     ///   - isTurnedOff: whether offline acceptance is off.
     ///   - table: the multiples of a mint's key, where they are at hand.
     /// - Throws: ``CallRefusal`` (400) where the payment can't be taken at all; the buyer's proofs are untouched.
@@ -126,6 +129,7 @@ extension OfflineAcceptance {
         identity: PaymentIdentity,
         for asked: PaymentTerms,
         terms: MintTerms,
+        isOwnMint: Bool = false,
         isTurnedOff: Bool,
         now: Timestamp,
         table: (Secp256k1.Point) -> Secp256k1.PointTable? = { _ in nil }
@@ -144,7 +148,7 @@ extension OfflineAcceptance {
             try requireRedeemable(lock)
             locks.append(lock)
         }
-        try requireValidSignatures(proofs, of: identity, terms: terms, table: table)
+        if !isOwnMint { try requireValidSignatures(proofs, of: identity, terms: terms, table: table) }
         let payment = AssessedPayment(
             mint: token.mint,
             unit: asked.unit,
@@ -163,6 +167,7 @@ extension OfflineAcceptance {
             callSeconds: asked.callSeconds,
             now: now
         )
+        if isOwnMint, OfflineObstacle.noneToHolding.isSuperset(of: found) { return .holdAtMint(payment) }
         return found.isEmpty ? .acceptOffline(payment) : .redeemFirst(payment, obstacles: found)
     }
 

@@ -52,6 +52,8 @@ public struct NewClaim: Sendable {
     public var price: UInt64
     /// Whether the proofs must be redeemed at the mint before the call. False for a grant's call.
     public var isOnline: Bool
+    /// Whether the node's own mint holds the proofs from the claim on.
+    public var isHeldAtMint = false
     /// nil where the price is fixed and exactly paid.
     public var quote: ClaimQuote?
     public var at: Timestamp
@@ -242,8 +244,18 @@ public struct RedemptionBatch: Sendable {
     public var proofs: [Proof]
     /// Y of each proof, in order.
     public var ys: [[UInt8]]
+    /// Whether the node's own mint holds all of them.
+    public var isHeldAtMint: Bool
 
-    public init(id: String, mint: MintURL, unit: CurrencyUnit, proofs: [Proof], ys: [[UInt8]]) {
+    public init(
+        id: String,
+        mint: MintURL,
+        unit: CurrencyUnit,
+        proofs: [Proof],
+        ys: [[UInt8]],
+        isHeldAtMint: Bool = false
+    ) {
+        self.isHeldAtMint = isHeldAtMint
         self.id = id
         self.mint = mint
         self.unit = unit

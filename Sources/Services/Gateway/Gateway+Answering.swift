@@ -22,13 +22,6 @@ extension Gateway {
         }
     }
 
-    /// No receipt could be signed: nothing is sold that would need one ([GWY-8]).
-    private static let keyless = CallRefusal(
-        .keyUnavailable,
-        "The seller's keys cannot be reached now. Nothing was taken; try again shortly.",
-        retryAfterSeconds: 2
-    )
-
     private func answerOnce(_ call: IncomingCall, request: Request) async throws -> (Response, outcome: String) {
         var call = call
         // Before money is asked for or taken: an upstream that is not there can't be paid for ([GWY-8]).
@@ -40,7 +33,8 @@ extension Gateway {
             let caller = try await checkCaller(call, body: body.fact)
             return (try await passThrough(call, body: body, caller: caller), "free")
         }
-        if call.unavailable == nil, !desk.signer.key.isAvailable { call.unavailable = Self.keyless }
+        // No receipt could be signed: nothing is sold that would need one ([GWY-8]).
+        if call.unavailable == nil, !desk.signer.key.isAvailable { call.unavailable = .keyUnavailable }
         let payment = try incomingPayment(of: call)
         let key = try IdempotencyScope.key(headerValues: call.headers[values: .idempotencyKey])
         if needsHolder, payment == nil, key == nil {
@@ -290,7 +284,13 @@ extension Gateway {
             return try await answerAgain(decision, call: call, caller: caller, body: body)
         }
         var isOnline = false
-        if case .redeemFirst(_, let obstacles) = assessment {
+        var isHeldAtMint = false
+        switch assessment {
+        case .acceptOffline: break
+        case .holdAtMint(let payment):
+            try await house?.recognise(payment.proofs)
+            isHeldAtMint = true
+        case .redeemFirst(_, let obstacles):
             isOnline = true
             metrics.redeemedFirst(obstacles)
         }
@@ -313,6 +313,7 @@ extension Gateway {
                 at: clock.now()
             )
             claim.paymentIdentifier = call.paymentIdentifier
+            claim.isHeldAtMint = isHeldAtMint
             switch try await store.claim(claim, cap: configuration.unredeemedCap) {
             case .claimed:
                 let active = ActiveClaim(claim)
@@ -371,6 +372,7 @@ extension Gateway {
         let isTurnedOff = offlineStop.withLock { $0 != nil }
         let now = clock.now()
         let keyTables = keyTables
+        let isOwnMint = house?.url == token.mint
         return try await workers.run {
             let identity = try OfflineAcceptance.identity(of: token)
             func judged(_ verdict: Result<PaymentAssessment, CallRefusal>) -> Judged {
@@ -402,6 +404,7 @@ extension Gateway {
                             identity: identity,
                             for: asked,
                             terms: terms,
+                            isOwnMint: isOwnMint,
                             isTurnedOff: isTurnedOff,
                             now: now,
                             table: keyTables.table

@@ -73,6 +73,7 @@ public final class Gateway: Sendable {
     let depositDesk: DepositDesk?
     let registry: ServiceRegistry
     let purse: any SellerPurse
+    let house: (any HouseMint)?
     let callers: any CallerCheck
     let delegations: DelegationDesk
     let workers: WorkerPool
@@ -109,6 +110,7 @@ public final class Gateway: Sendable {
 
     /// - Parameters:
     ///   - database: opened with ``GatewayTables/migrations``.
+    ///   - house: the node's own mint, on the same database; nil where it has none.
     ///   - sellerSecret: the node's ecash key, used by nothing but its claims.
     ///   - sealingKey: seals the secrets of credentials in the database: 32 bytes, from the node's vault.
     ///   - invoices: where money comes in over Lightning; nil where nothing is sold that way.
@@ -118,6 +120,7 @@ public final class Gateway: Sendable {
     public init(
         database: Database,
         purse: any SellerPurse,
+        house: (any HouseMint)? = nil,
         callers: any CallerCheck,
         workers: WorkerPool,
         sellerSecret: Secp256k1.Scalar,
@@ -132,7 +135,7 @@ public final class Gateway: Sendable {
         logger: Logger
     ) {
         self.configuration = configuration
-        self.store = store ?? SQLiteClaimStore(database: database)
+        self.store = store ?? SQLiteClaimStore(database: database, house: house)
         let grants = SQLiteGrantStore(database: database)
         self.grants = grants
         usage = SQLiteUsageStore(database: database)
@@ -175,6 +178,7 @@ public final class Gateway: Sendable {
             logger: logger
         )
         self.purse = purse
+        self.house = house
         self.callers = callers
         delegations = DelegationDesk(did: signer.did, office: budgets, clock: clock)
         self.workers = workers

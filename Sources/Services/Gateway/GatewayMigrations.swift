@@ -150,5 +150,16 @@ public enum GatewayTables {
                     ) STRICT;
                     """
             ),
-        ] + x402Migrations + quoteMigrations + sessionMigrations + delegationMigrations
+        ] + x402Migrations + quoteMigrations + sessionMigrations + delegationMigrations + [
+            // Proofs that the node's own mint holds from the claim on ([CALL-24]).
+            Migration(
+                id: "gateway-house-1",
+                sql: """
+                    ALTER TABLE gateway_proofs ADD COLUMN is_held_at_mint INTEGER NOT NULL DEFAULT 0
+                        CHECK (is_held_at_mint IN (0, 1));
+                    ALTER TABLE gateway_batches ADD COLUMN is_held_at_mint INTEGER NOT NULL DEFAULT 0
+                        CHECK (is_held_at_mint IN (0, 1));
+                    """
+            )
+        ]
 }

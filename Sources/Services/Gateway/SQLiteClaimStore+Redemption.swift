@@ -6,12 +6,14 @@ internal import Storage
 extension SQLiteClaimStore {
     public func unfinishedBatches() async throws -> [RedemptionBatch] {
         try await database.read { connection in
-            try connection.rows("SELECT id, mint, unit FROM gateway_batches WHERE finished_at IS NULL ORDER BY id").map
-            { row in
+            try connection.rows(
+                "SELECT id, mint, unit, is_held_at_mint FROM gateway_batches WHERE finished_at IS NULL ORDER BY id"
+            ).map { row in
                 try Self.batch(
                     id: row.text(0),
                     mint: MintURL(row.text(1)),
                     unit: CurrencyUnit(row.text(2)),
+                    isHeldAtMint: row.bool(3),
                     in: connection
                 )
             }
@@ -22,13 +24,21 @@ extension SQLiteClaimStore {
         id: String,
         mint: MintURL,
         unit: CurrencyUnit,
+        isHeldAtMint: Bool,
         in connection: Connection
     ) throws -> RedemptionBatch {
         let rows = try connection.rows(
             "SELECT \(ClaimRows.proofColumns) FROM gateway_proofs WHERE batch = ? AND state = 'sent' ORDER BY sequence",
             .text(id)
         ).map(ClaimRows.proof)
-        return RedemptionBatch(id: id, mint: mint, unit: unit, proofs: rows.map(\.proof), ys: rows.map(\.y))
+        return RedemptionBatch(
+            id: id,
+            mint: mint,
+            unit: unit,
+            proofs: rows.map(\.proof),
+            ys: rows.map(\.y),
+            isHeldAtMint: isHeldAtMint
+        )
     }
 
     public func nextBatch(id: String, limit: Int, at: Timestamp) async throws -> RedemptionBatch? {
@@ -46,31 +56,43 @@ extension SQLiteClaimStore {
             try Self.turnDue(limit: limit, in: connection)
             guard
                 let first = try connection.first(
-                    "SELECT mint, unit FROM gateway_proofs WHERE state = 'due' ORDER BY sequence LIMIT 1"
+                    """
+                    SELECT mint, unit, is_held_at_mint FROM gateway_proofs WHERE state = 'due' ORDER BY sequence LIMIT 1
+                    """
                 )
             else { return nil }
             let mint = try first.text(0)
             let unit = try first.text(1)
+            let isHeldAtMint = try first.bool(2)
             try connection.execute(
-                "INSERT INTO gateway_batches (id, mint, unit, at) VALUES (?, ?, ?, ?)",
+                "INSERT INTO gateway_batches (id, mint, unit, at, is_held_at_mint) VALUES (?, ?, ?, ?, ?)",
                 .text(id),
                 .text(mint),
                 .text(unit),
-                .integer(at.millisecondsSince1970)
+                .integer(at.millisecondsSince1970),
+                .bool(isHeldAtMint)
             )
             try connection.execute(
                 """
                 UPDATE gateway_proofs SET state = 'sent', batch = ? WHERE sequence IN (
-                    SELECT sequence FROM gateway_proofs WHERE state = 'due' AND mint = ? AND unit = ?
+                    SELECT sequence FROM gateway_proofs
+                    WHERE state = 'due' AND mint = ? AND unit = ? AND is_held_at_mint = ?
                     ORDER BY sequence LIMIT ?
                 )
                 """,
                 .text(id),
                 .text(mint),
                 .text(unit),
+                .bool(isHeldAtMint),
                 .int(limit)
             )
-            return try Self.batch(id: id, mint: MintURL(mint), unit: CurrencyUnit(unit), in: connection)
+            return try Self.batch(
+                id: id,
+                mint: MintURL(mint),
+                unit: CurrencyUnit(unit),
+                isHeldAtMint: isHeldAtMint,
+                in: connection
+            )
         }
     }
 
@@ -88,7 +110,7 @@ extension SQLiteClaimStore {
         try await database.write { connection in
             guard
                 let row = try connection.first(
-                    "SELECT mint, unit FROM gateway_batches WHERE id = ? AND finished_at IS NULL",
+                    "SELECT mint, unit, is_held_at_mint FROM gateway_batches WHERE id = ? AND finished_at IS NULL",
                     .text(batchID)
                 )
             else {
@@ -98,6 +120,7 @@ extension SQLiteClaimStore {
                 id: batchID,
                 mint: MintURL(row.text(0)),
                 unit: CurrencyUnit(row.text(1)),
+                isHeldAtMint: row.bool(2),
                 in: connection
             )
             let amounts = Dictionary(zip(batch.ys, batch.proofs.map(\.amount)), uniquingKeysWith: { first, _ in first })

@@ -9,10 +9,13 @@ public import Storage
 /// The claim store on the node's SQLite database, in the ledger's own transactions.
 public struct SQLiteClaimStore: ClaimStore {
     let database: Database
+    /// The node's own mint, where it has one.
+    let house: (any HouseMint)?
 
     /// - Parameter database: opened with ``GatewayTables/migrations``.
-    public init(database: Database) {
+    public init(database: Database, house: (any HouseMint)? = nil) {
         self.database = database
+        self.house = house
     }
 
     // MARK: Claiming
@@ -37,7 +40,12 @@ public struct SQLiteClaimStore: ClaimStore {
                 case .ecash(let payment):
                     try Self.insert(claim, in: connection)
                     if let quote = claim.quote { try Self.insert(quote, of: claim, in: connection) }
-                    if !claim.isOnline { try Self.book(payment, of: claim, cap: cap, in: connection) }
+                    if claim.isHeldAtMint {
+                        try held(payment, in: connection)
+                        try LedgerStore.post([GatewayAccounts.taken(claim, payment)], in: connection)
+                    } else if !claim.isOnline {
+                        try Self.book(payment, of: claim, cap: cap, in: connection)
+                    }
                 case .grant(let use):
                     if let refusal = try Self.take(use, for: claim, in: connection) {
                         return .existing(.refuse(refusal))
@@ -55,7 +63,15 @@ public struct SQLiteClaimStore: ClaimStore {
             }
         } catch let error as GatewayError where error.code == .overCap {
             return .overCap
+        } catch let refusal as CallRefusal {
+            return .existing(.refuse(refusal))
         }
+    }
+
+    /// Holds a payment at the node's own mint. A refusal is thrown, so that the savepoint takes everything back.
+    private func held(_ payment: AssessedPayment, in connection: Connection) throws {
+        guard let house else { throw GatewayError(.purseFailed, "this node has no mint to hold ecash at") }
+        try house.hold(payment.proofs, ys: payment.ys, in: connection)
     }
 
     private static func book(
@@ -149,8 +165,9 @@ public struct SQLiteClaimStore: ClaimStore {
         for (proof, y) in zip(payment.proofs, payment.ys) {
             try connection.execute(
                 """
-                INSERT INTO gateway_proofs (y, claim, mint, unit, keyset, amount, secret, signature, dleq, state)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO gateway_proofs (y, claim, mint, unit, keyset, amount, secret, signature, dleq, state,
+                    is_held_at_mint)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 .blob(y),
                 .text(claim.id),
@@ -161,7 +178,8 @@ public struct SQLiteClaimStore: ClaimStore {
                 .text(proof.secret),
                 .blob(proof.signature.compressed),
                 .optional(ClaimRows.dleqBytes(proof.dleq)),
-                .text(claim.isOnline ? "online" : "held")
+                .text(claim.isOnline ? "online" : "held"),
+                .bool(claim.isHeldAtMint)
             )
         }
     }
@@ -316,10 +334,14 @@ public struct SQLiteClaimStore: ClaimStore {
                 .text(refund.reason.rawValue),
                 .text(refund.claimID)
             )
-            try connection.execute(
-                "UPDATE gateway_proofs SET state = 'returned' WHERE claim = ? AND state = 'held'",
+            let held = try connection.rows(
+                """
+                UPDATE gateway_proofs SET state = 'returned' WHERE claim = ? AND state = 'held'
+                RETURNING y, is_held_at_mint
+                """,
                 .text(refund.claimID)
-            )
+            ).filter { try $0.bool(1) }
+            if !held.isEmpty { try house?.release(held.map { try $0.blob(0) }, in: connection) }
             try Self.keep(refund.receipt, of: refund.claimID, at: refund.at, in: connection)
             if next == .refunded {
                 try LedgerStore.post([GatewayAccounts.returned(record, at: refund.at)], in: connection)

@@ -7,13 +7,21 @@ public import Wallet
 public struct WalletPurse: SellerPurse {
     public let acceptedMints: [MintURL]
     private let wallet: Wallet
+    private let house: (any HouseMint)?
     private let sellerSecret: Secp256k1.Scalar
 
     /// - Parameters:
     ///   - acceptedMints: best first; each is added to the wallet when it is first needed.
+    ///   - house: the node's own mint, where it has one.
     ///   - sellerSecret: the key that buyers lock ecash to.
-    public init(wallet: Wallet, acceptedMints: [MintURL], sellerSecret: Secp256k1.Scalar) {
+    public init(
+        wallet: Wallet,
+        acceptedMints: [MintURL],
+        house: (any HouseMint)? = nil,
+        sellerSecret: Secp256k1.Scalar
+    ) {
         self.wallet = wallet
+        self.house = house
         self.acceptedMints = acceptedMints
         self.sellerSecret = sellerSecret
     }
@@ -30,6 +38,15 @@ public struct WalletPurse: SellerPurse {
     }
 
     public func redeem(_ batch: RedemptionBatch) async throws -> BatchReport {
+        if batch.isHeldAtMint {
+            guard let house else {
+                throw GatewayError(.purseFailed, "the node's own mint, which holds these proofs, is not running")
+            }
+            let quote = try await house.redeem(batch)
+            _ = try await terms(of: house.url, maximumAgeSeconds: 86_400)
+            _ = try await wallet.collect(granted: quote, at: house.url)
+            return BatchReport(redeemed: batch.ys, failed: [])
+        }
         let report = try await wallet.redeem(
             lockedProofs: batch.proofs,
             at: batch.mint,

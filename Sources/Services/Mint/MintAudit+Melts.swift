@@ -74,9 +74,6 @@ extension SQLiteMintStore {
             findings += ids.prefix(namedFindings).map { "melt \($0) \(check.sentence)" }
             if ids.count > namedFindings { findings.append("more melts: each \(check.sentence)") }
         }
-        if try connection.first("SELECT 1 FROM mint_proofs WHERE pending = 1 AND melt IS NULL LIMIT 1") != nil {
-            findings.append("proofs are held for no payment at all")
-        }
         return findings + (try preimageFindings(in: connection))
     }
 

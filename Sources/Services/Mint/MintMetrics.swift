@@ -30,6 +30,8 @@ struct MintMetrics: Sendable {
         signed.increment(by: outputs)
     }
 
+    func redeemed(held proofs: Int) { spent.increment(by: proofs) }
+
     func issued(outputs: Int) {
         issues.increment()
         signed.increment(by: outputs)

@@ -198,7 +198,7 @@ package enum MeltStart: Sendable, Equatable {
 /// returns, or throws and nothing of it is kept. Every movement of value is booked in the same transaction.
 ///
 /// Refusals that the protocol has a code for are thrown as `MintError`.
-package protocol MintStore: MeltEvidenceStore, LiabilityStore {
+package protocol MintStore: MeltEvidenceStore, LiabilityStore, HoldingStore {
     // MARK: Keysets (NUT-01, NUT-02)
 
     /// All keysets ever used, oldest first.

@@ -8,17 +8,19 @@ extension SQLiteMintStore {
         "id, unit, amount, request, payment_hash, state, expiry, updated_at, public_key"
 
     package func add(_ quote: StoredMintQuote) async throws {
+        try await database.write { try Self.insert(quote, in: $0) }
+    }
+
+    static func insert(_ quote: StoredMintQuote, in connection: Connection) throws {
         let arguments: [SQLValue] = [
             .text(quote.id), .text(quote.unit.name), try .amount(quote.amount), .text(quote.request),
             .blob(quote.paymentHash), .integer(quote.state.rawValue), .integer(quote.expiry.millisecondsSince1970),
             .integer(quote.updatedAt.millisecondsSince1970), .optional(quote.publicKey),
         ]
-        try await database.write { connection in
-            try connection.execute(
-                "INSERT INTO mint_mint_quotes (\(Self.mintQuoteColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                arguments: arguments
-            )
-        }
+        try connection.execute(
+            "INSERT INTO mint_mint_quotes (\(mintQuoteColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: arguments
+        )
     }
 
     package func mintQuote(_ id: String) async throws -> StoredMintQuote? {

@@ -130,6 +130,23 @@ extension Wallet {
         }
     }
 
+    /// Fetches the coins of a quote that a mint paid to this wallet without an invoice, such as the node's own mint for its own
+    /// ecash. Safe to call again with the same quote.
+    /// - Throws: as ``collect(_:)``.
+    public func collect(granted quote: MintQuote, at mint: MintURL) async throws -> UInt64 {
+        let funding = Funding(mint: mint, quote: quote, keyNonce: nil)
+        let now = clock.now()
+        try await database.write { connection in
+            let isKnown = try connection.first(
+                "SELECT 1 FROM wallet_fundings WHERE mint = ? AND quote = ?",
+                .text(mint.string),
+                .text(quote.quote.string)
+            )
+            if isKnown == nil { try funding.insert(at: now, in: connection) }
+        }
+        return try await collect(funding)
+    }
+
     /// Fetches the coins of a paid invoice.
     /// - Throws: `invoiceUnpaid`, `invoiceExpired`, or `outcomeUnknown`; in the last case the coins come by `recover`.
     public func collect(_ funding: Funding) async throws -> UInt64 {

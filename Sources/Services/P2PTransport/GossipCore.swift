@@ -1,0 +1,193 @@
+internal import Libp2p
+internal import NIOCore
+
+/// Runs the engine of GossipSub over the connections of a host; lives on the host's event loop. Messages pass through it
+/// without a task or another thread between, save where they are validated.
+final class GossipCore {
+    typealias Validate = @Sendable (GossipMessage, PeerID) async -> GossipSub.Verdict
+
+    /// RPCs that wait for a peer that does not read: over it what comes is left out, and gossip makes up for it.
+    private static let waitingFrames = 512
+
+    private unowned let host: HostCore
+    private let parameters: GossipParameters
+    private var engine: GossipSub
+    /// The stream that this side writes on, and the connection that it runs on.
+    private var streams: [PeerID: (stream: StreamCore, connection: P2PConnection)] = [:]
+    private var opening: Set<PeerID> = []
+    private var validators: [String: Validate] = [:]
+    private var beating: RepeatedTask?
+    private var isActing = false
+    private var sequence: UInt64 = 0
+
+    init(host: HostCore, parameters: GossipParameters) {
+        self.host = host
+        self.parameters = parameters
+        var generator = SystemRandomNumberGenerator()
+        engine = GossipSub(peerID: host.key.peerID, parameters: parameters, seed: generator.next())
+        let interval = TimeAmount.milliseconds(parameters.heartbeatMilliseconds)
+        let bound = NIOLoopBound(self, eventLoop: host.loop)
+        beating = host.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in bound.value.beat() }
+    }
+
+    private var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
+
+    private func beat() {
+        engine.heartbeat(at: now)
+        act()
+    }
+
+    func close() {
+        beating?.cancel()
+        beating = nil
+    }
+
+    // MARK: What its user does
+
+    func subscribe(_ topic: String, _ validate: @escaping Validate) throws(Libp2pError) {
+        try engine.subscribe(topic, at: now)
+        validators[topic] = validate
+        act()
+    }
+
+    func unsubscribe(_ topic: String) {
+        engine.unsubscribe(topic, at: now)
+        validators[topic] = nil
+        act()
+    }
+
+    func publish(_ data: [UInt8], _ topic: String, sequence: UInt64) throws(Libp2pError) -> Int {
+        let message = try GossipMessage(signing: data, topic: topic, sequence: sequence, key: host.key)
+        let count = try engine.publish(message, at: now)
+        act()
+        return count
+    }
+
+    /// A number that this host has not used.
+    func nextSequence(atLeast time: UInt64) -> UInt64 {
+        sequence = max(sequence + 1, time)
+        return sequence
+    }
+
+    func meshPeers(of topic: String) -> [PeerID] { engine.meshPeers(of: topic).sorted() }
+    func score(of peer: PeerID) -> Double { engine.score(of: peer, at: now) }
+
+    // MARK: Peers
+
+    /// Opens the stream that RPCs are written on; a peer that does not speak GossipSub is left alone.
+    func connected(_ connection: P2PConnection, _ handler: ConnectionHandler) {
+        let peer = connection.peer
+        guard streams[peer] == nil, opening.insert(peer).inserted else { return }
+        handler.open(GossipSub.protocolNames).assumeIsolated().whenComplete { [self] result in
+            opening.remove(peer)
+            guard case .success(let opened) = result else { return }
+            let stream = opened.core.value
+            guard streams[peer] == nil, beating != nil else { return stream.release() }
+            streams[peer] = (stream, connection)
+            engine.addPeer(
+                peer,
+                address: Self.address(connection.remoteAddress),
+                isOutbound: !connection.isInbound,
+                speaksDontWant: stream.protocolName == GossipSub.dontWantProtocolName,
+                at: now
+            )
+            if let told = handler.identified { identified(peer, told) }
+            // The peer sends nothing on it; its end is the end of gossip with the peer.
+            stream.deliver { [weak self] bytes in
+                if bytes == nil { self?.ended(peer, on: connection) }
+            }
+            act()
+        }
+    }
+
+    func disconnected(_ connection: P2PConnection, other: P2PConnection?) {
+        ended(connection.peer, on: connection)
+        if let other { connected(other, other.handler.value) }
+    }
+
+    private func ended(_ peer: PeerID, on connection: P2PConnection) {
+        guard let entry = streams[peer], entry.connection === connection else { return }
+        streams[peer] = nil
+        entry.stream.release()
+        engine.removePeer(peer, at: now)
+        act()
+    }
+
+    func identified(_ peer: PeerID, _ told: Identify) {
+        engine.setSignedRecord(told.signedPeerRecord, of: peer)
+    }
+
+    /// What counts as one address for the score; on one machine all peers have the same, and that says nothing.
+    private static func address(_ address: Multiaddr?) -> [UInt8]? {
+        guard let address, let key = ConnectionTable.key(address) else { return nil }
+        let isLoopback = key.count == 4 ? key[0] == 127 : address.description.utf8.starts(with: "/ip6/::1/".utf8)
+        return isLoopback ? nil : key
+    }
+
+    // MARK: What peers send
+
+    /// A stream on which a peer writes its RPCs.
+    func accepted(_ stream: StreamCore, from peer: PeerID, ended: @escaping () -> Void) {
+        var reader = DelimitedReader(maximumBytes: GossipRPC.Bounds().bytes)
+        stream.deliver { [weak self] bytes in
+            guard let self, let bytes else {
+                ended()
+                return stream.release()
+            }
+            reader.append(bytes)
+            do throws(Libp2pError) {
+                while let body = try reader.next() { try engine.receive(body, from: peer, at: now) }
+            } catch {
+                stream.reset(error)
+            }
+            act()
+        }
+    }
+
+    // MARK: Actions
+
+    private func act() {
+        guard !isActing else { return }
+        isActing = true
+        defer { isActing = false }
+        while case let actions = engine.takeActions(), !actions.isEmpty {
+            for action in actions {
+                switch action {
+                case .send(let peers, let frame): for peer in peers { send(frame, to: peer) }
+                case .validate(let message, let peer): validate(message, from: peer)
+                case .connect(let records): connect(records)
+                case .cutOff(let peer): host.cutOff(peer)
+                }
+            }
+        }
+    }
+
+    private func send(_ frame: [UInt8], to peer: PeerID) {
+        guard let stream = streams[peer]?.stream, stream.waitingWrites < Self.waitingFrames else { return }
+        stream.push(frame)
+    }
+
+    private func validate(_ message: GossipMessage, from peer: PeerID) {
+        guard let validate = validators[message.topic] else {
+            return engine.validated(message.id, .ignore, at: now)
+        }
+        let (bound, loop) = (NIOLoopBound(self, eventLoop: host.loop), host.loop)
+        host.run {
+            let verdict = await validate(message, peer)
+            loop.execute { bound.value.validated(message.id, verdict) }
+        }
+    }
+
+    private func validated(_ id: GossipMessageID, _ verdict: GossipSub.Verdict) {
+        engine.validated(id, verdict, at: now)
+        act()
+    }
+
+    /// Dials a few of the peers that were passed on, at the addresses that they signed.
+    private func connect(_ records: [PeerRecord]) {
+        for record in records.prefix(4) where host.connection(with: record.peer) == nil {
+            guard let address = try? record.addresses.first?.naming(record.peer) else { continue }
+            _ = host.dial(address)
+        }
+    }
+}

@@ -1,0 +1,30 @@
+public import Libp2p
+
+/// What a host allows at once, and how long it waits.
+public struct P2PLimits: Sendable {
+    /// Connections in all, those still in their handshake among them.
+    public var connections = 256
+    /// Connections with one IP address (of IPv6, one /64).
+    public var connectionsPerAddress = 16
+    /// Connections with one peer; two, since both may dial at the same moment.
+    public var connectionsPerPeer = 2
+    /// Connections from outside whose handshake is not complete.
+    public var inboundHandshakes = 32
+    /// Connections of this side whose handshake is not complete.
+    public var outboundHandshakes = 32
+    /// From the accepted or dialed connection to its last step.
+    public var handshakeSeconds: Int64 = 10
+    /// Streams of one protocol that a peer has open on one connection.
+    public var streamsPerProtocol = 16
+    /// Writes of one stream that wait for room.
+    public var waitingWrites = 64
+    /// How often silent connections and unfinished streams are looked after: a stream that is not agreed on is broken
+    /// off in the second tick, a silent connection is pinged after three and closed after six.
+    public var tickSeconds: Int64 = 5
+    /// How long streams may go on when a connection is closed.
+    public var graceSeconds: Int64 = 3
+    /// Of the multiplexer of each connection.
+    public var multiplexer = Yamux.Limits()
+
+    public init() {}
+}

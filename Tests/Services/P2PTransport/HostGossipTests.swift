@@ -1,0 +1,115 @@
+import Libp2p
+import Synchronization
+import Testing
+
+@testable import P2PTransport
+
+@Suite("Gossip over real sockets", .timeLimit(.minutes(2)))
+struct HostGossipTests {
+    static var quick: GossipParameters {
+        var parameters = GossipParameters()
+        parameters.heartbeatMilliseconds = 100
+        return parameters
+    }
+
+    /// A line of hosts, each of which knows only its neighbours, all subscribed.
+    static func line(_ count: UInt8, _ hosts: Hosts, _ inbox: Inbox) async throws -> [P2PHost] {
+        var line: [P2PHost] = []
+        var before: Multiaddr?
+        for number in 1...count {
+            let (host, address) = try await hosts.listening(number, gossip: quick)
+            try await host.subscribe("news") { message, _ in inbox.take(message, at: number) }
+            if let before { _ = try await host.dial(before) }
+            before = address
+            line.append(host)
+        }
+        for (index, host) in line.enumerated() {
+            let neighbours = index == 0 || index == line.count - 1 ? 1 : 2
+            try await hosts.until { try await host.meshPeers(of: "news").count == neighbours }
+        }
+        return line
+    }
+
+    final class Inbox: Sendable {
+        let messages = Mutex<[UInt8: [[UInt8]]]>([:])
+
+        func take(_ message: GossipMessage, at number: UInt8) -> GossipSub.Verdict {
+            messages.withLock { $0[number, default: []].append(message.data) }
+            return message.data.first == 0xBD ? .reject : .accept
+        }
+
+        func of(_ number: UInt8) -> [[UInt8]] { messages.withLock { $0[number] ?? [] } }
+    }
+
+    @Test("A message goes from host to host along a line, once to each; what is rejected goes no further and costs")
+    func line() async throws {
+        try await Hosts.with { hosts in
+            let inbox = Inbox()
+            let line = try await Self.line(4, hosts, inbox)
+            #expect(try await line[0].publish([1, 2], on: "news") == 1)
+            for number in UInt8(2)...4 { try await hosts.until { inbox.of(number) == [[1, 2]] } }
+            try await line[0].publish([0xBD], on: "news")
+            try await hosts.until { inbox.of(2).count == 2 }
+            try await hosts.until { try await line[1].score(of: line[0].peerID) < 0 }
+            try await line[3].publish([3], on: "news")
+            for number in UInt8(1)...3 { try await hosts.until { inbox.of(number).last == [3] } }
+            #expect(inbox.of(3) == [[1, 2], [3]] && inbox.of(1) == [[3]])
+        }
+    }
+
+    @Test("Thousands of messages pass between two hosts, none lost and none twice")
+    func many() async throws {
+        try await Hosts.with { hosts in
+            let inbox = Inbox()
+            let line = try await Self.line(2, hosts, inbox)
+            for number in 0..<2_000 {
+                let data = [1, UInt8(truncatingIfNeeded: number >> 8), UInt8(truncatingIfNeeded: number)]
+                try await line[0].publish(data + [UInt8](repeating: 0, count: 253), on: "news")
+                // No more on the way than a window holds.
+                if number % 200 == 199 { try await hosts.until { inbox.of(2).count == number + 1 } }
+            }
+            #expect(Set(inbox.of(2)).count == 2_000 && inbox.of(2).count == 2_000)
+        }
+    }
+
+    @Test("A host that leaves is forgotten, and one that comes again is taken in after its backoff")
+    func leaving() async throws {
+        try await Hosts.with { hosts in
+            let inbox = Inbox()
+            let line = try await Self.line(2, hosts, inbox)
+            await line[1].close()
+            try await hosts.until { try await line[0].meshPeers(of: "news").isEmpty }
+            #expect(try await line[0].publish([1], on: "news") == 0)
+        }
+    }
+
+    @Test("A host started without gossip says so; a topic without a name is none")
+    func without() async throws {
+        try await Hosts.with { hosts in
+            let host = try await hosts.dialing(1)
+            #expect(await HostTests.code { try await host.publish([1], on: "news") } == .unsupported)
+            let other = try await hosts.dialing(2, gossip: Self.quick)
+            #expect(await HostTests.code { try await other.subscribe("") { _, _ in .accept } } == .malformed)
+        }
+    }
+
+    @Test("A peer that sends no RPCs on its gossip stream loses the stream, and the host goes on")
+    func garbage() async throws {
+        try await Hosts.with { hosts in
+            let (host, address) = try await hosts.listening(1, gossip: Self.quick)
+            try await host.subscribe("news") { _, _ in .accept }
+            let attacker = try await hosts.dialing(2, gossip: Self.quick)
+            let connection = try await attacker.dial(address)
+            for bytes: [UInt8] in [[0xFF, 0xFF, 0xFF, 0x7F], [3, 0x0F, 0x0F, 0x0F]] {
+                let code = await HostTests.code {
+                    try await connection.withStream(GossipSub.protocolNames) { stream in
+                        try await stream.write(bytes)
+                        _ = try await stream.read()
+                    }
+                }
+                #expect(code == .reset)
+            }
+            #expect(try await connection.ping() > .zero)
+        }
+    }
+}
