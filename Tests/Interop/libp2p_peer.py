@@ -1,5 +1,6 @@
 """Our libp2p host and py-libp2p (PyPI), over real sockets and both ways: each dials the other, with Ed25519 and secp256k1
-identities; identify, ping, streams over several windows, and the refusal of a peer that is not the one that was dialed."""
+identities; identify, ping, streams over several windows, and the refusal of a peer that is not the one that was dialed. Then
+GossipSub: subscriptions, GRAFT, messages both ways and through the other, what only IHAVE and IWANT bring, PRUNE."""
 
 import logging
 import os
@@ -22,8 +23,11 @@ from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.envelope import consume_envelope
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
+from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.tools.anyio_service import background_trio_service
 
 from world import PATIENCE_SECONDS, check, equal, run
 
@@ -195,6 +199,70 @@ async def meet(world, ours, new_key, wrong_id):
             check(refused, "py-libp2p took us for another peer")
 
 
+def their_pubsub(host):
+    router = GossipSub(
+        protocols=[PROTOCOL_ID_V12, PROTOCOL_ID_V11], degree=6, degree_low=5, degree_high=12, heartbeat_interval=1,
+        max_messages_per_topic_per_second=1e9, eclipse_protection_enabled=False, adaptive_gossip_enabled=False,
+    )
+    return router, Pubsub(host, router)
+
+
+async def soon(condition, what):
+    with trio.move_on_after(PATIENCE_SECONDS):
+        while not condition():
+            await trio.sleep(0.05)
+        return
+    check(False, f"{what}: not within {PATIENCE_SECONDS} s")
+
+
+async def next_message(subscription, what):
+    with trio.move_on_after(PATIENCE_SECONDS):
+        return await subscription.get()
+    check(False, f"{what}: no message within {PATIENCE_SECONDS} s")
+
+
+async def gossip(world, ours, far, new_key):
+    """Ours in the middle: py-libp2p on one side, another host of ours on the other."""
+    address = (await ours.ask("listen /ip4/127.0.0.1/tcp/0", "listening")).split()[1]
+    host = their_host(new_key)
+    router, pubsub = their_pubsub(host)
+    their_id, our_id = str(host.get_id()), ID.from_string(ours.id)
+    async with host.run(listen_addrs=[]), background_trio_service(pubsub), background_trio_service(router):
+        await pubsub.wait_until_ready()
+        subscription = await pubsub.subscribe("news")
+        for peer in (ours, far):
+            await peer.ask("subscribe news", "subscribed")
+        await far.ask(f"dial {address}", "dialed")
+        with world.step("py-libp2p and we are in each other's mesh"):
+            await host.connect(PeerInfo(our_id, [multiaddr.Multiaddr(address)]))
+            await soon(lambda: our_id in router.mesh.get("news", ()), "we are in their mesh")
+            while their_id not in await ours.ask("mesh news", "mesh news"):
+                await trio.sleep(0.05)
+        with world.step("what it publishes reaches us, signed, and goes on to our other host"):
+            for number in range(20):
+                await pubsub.publish("news", b"theirs %d" % number)
+                # One after the other: py-libp2p leaves out what comes in bursts.
+                for peer in (ours, far):
+                    await peer.hear("message", "news", their_id, ours.id if peer is far else their_id, (b"theirs %d" % number).hex())
+        with world.step("what our other host publishes reaches it through us"):
+            for number in range(20):
+                await far.ask(f"publish news {(b'ours %d' % number).hex()}", "published")
+                while (message := await next_message(subscription, f"message {number}")).data != b"ours %d" % number:
+                    pass
+                equal(message.from_id, ID.from_string(far.id).to_bytes(), "its publisher")
+        with world.step("it is pruned, and stays away for its backoff; gossip still brings it what is new"):
+            await router.emit_prune("news", our_id, False, False)
+            router.mesh["news"].discard(our_id)
+            router._add_back_off(our_id, "news", False)
+            while their_id in await ours.ask("mesh news", "mesh news"):
+                await trio.sleep(0.05)
+            await far.ask(f"publish news {b'by gossip'.hex()}", "published")
+            while (await next_message(subscription, "the message that gossip brings")).data != b"by gossip":
+                pass
+            check(our_id not in router.mesh["news"], "it was pruned, and is in the mesh again within the backoff")
+            check(their_id not in await ours.ask("mesh news", "mesh news"), "we took it back within the backoff")
+
+
 def checks(world):
     logging.disable(logging.CRITICAL)  # it tells at length of the refusals that are wanted here
     wrong_id = str(ID.from_pubkey(new_ed25519().public_key))
@@ -203,8 +271,13 @@ def checks(world):
         ours = OurPeer(world, kind, secrets.token_hex(32))
         with world.step(f"all of it with identities of kind {kind[2:]}"):
             trio.run(meet, world, ours, new_key, wrong_id)
-        ours.process.stdin.close()
-        equal(ours.process.wait(PATIENCE_SECONDS), 0, "the exit status of our peer")
+        far = OurPeer(world, kind, secrets.token_hex(32))
+        middle = OurPeer(world, kind, secrets.token_hex(32))
+        with world.step("and gossip"):
+            trio.run(gossip, world, middle, far, new_key)
+        for peer in (ours, far, middle):
+            peer.process.stdin.close()
+            equal(peer.process.wait(PATIENCE_SECONDS), 0, "the exit status of our peer")
 
 
 if __name__ == "__main__":
