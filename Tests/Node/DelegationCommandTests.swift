@@ -150,6 +150,63 @@ struct DelegationCommandTests {
         }
     }
 
+    @Test(
+        "[DLG-17] a call on a delegation is paid with ecash in any dialect, its debit exact; over Lightning it is not"
+    )
+    func dialects() async throws {
+        try await World.with { world in
+            #expect(try await world.fund(300).status == 200)
+            let buyer = world.buyer
+            let root = try await buyer.call(.GET, "/api/node").json.string("did")
+            let added = try await world.seller.command(
+                "service",
+                "add",
+                "weather",
+                "--upstream",
+                "http://127.0.0.1:\(world.upstreamPort)",
+                "--price",
+                "2sat",
+                "--trust-root",
+                root,
+                "--require-delegation",
+                "--require-ticket",
+                "--accept",
+                "payment-cashu,x402-cashu,l402"
+            )
+            #expect(added.status == 0, "\(added)")
+            try await registered("planner", buyer)
+            let given = try await buyer.command("delegate", "--to", "planner", "--budget", "100sat", "--json")
+            let cid = try given.json.string("cid")
+            let url = world.seller.url + "/s/weather/now"
+            func pay(_ number: Int, via: String) async throws -> Program.Outcome {
+                try await buyer.command(
+                    "pay",
+                    "\(url)/\(number)",
+                    "--max",
+                    "5sat",
+                    "--delegation",
+                    cid,
+                    "--via",
+                    via,
+                    "--json"
+                )
+            }
+            for (number, via, way) in [(1, "payment", "payment-cashu"), (2, "x402", "x402-cashu")] {
+                let paid = try await pay(number, via: via)
+                #expect(paid.status == 0 && paid.json["payment"]?["way"]?.stringValue == way, "\(paid)")
+                let named = paid.json["payment"]?["receipt"]?["delegation"]
+                #expect(named?["checked"]?.stringValue == "ticket", "\(paid)")
+                #expect(try await spent(buyer, cid) == String(2 * number))
+            }
+            // An invoice would be paid before the seller has seen the chain.
+            let ahead = try await pay(3, via: "l402")
+            #expect(ahead.status != 0 && "\(ahead)".contains("a call on a delegation is paid with ecash"), "\(ahead)")
+            #expect(try await spent(buyer, cid) == "4")
+            #expect(world.upstream.total == 2)
+            #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
+        }
+    }
+
     @Test("[DLG-12] what was not charged comes back by itself, also where the node is killed on the way")
     func released() async throws {
         try await World.with { world in

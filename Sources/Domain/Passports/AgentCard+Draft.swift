@@ -65,8 +65,21 @@ extension AgentCard {
     }
 
     /// The card of a node: its paid services are its skills.
+    ///
+    /// Where they would make it longer than a card may be, signatures included, it lists fewer of them.
     public static func draft(_ node: Node, services: [OfferedService]) -> JSONObject {
-        let offered = services.prefix(maximumServices)
+        var count = min(services.count, maximumServices)
+        while true {
+            let card = draft(node, offered: services.prefix(count))
+            guard count > 0, card.serialized().count > maximumBytes - roomForSignatures else { return card }
+            count -= max(1, count / 8)
+        }
+    }
+
+    /// What the signatures of a card of ours take at most, in bytes.
+    private static let roomForSignatures = 4_096
+
+    private static func draft(_ node: Node, offered: ArraySlice<OfferedService>) -> JSONObject {
         let interfaces: [JSONValue] = offered.map { interface(plain($0.url), paidHTTPBinding) }
         let skills: [JSONValue] = offered.map { service in
             skill(

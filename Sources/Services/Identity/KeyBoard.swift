@@ -34,6 +34,7 @@ public final class KeyBoard: Sendable {
     private struct Kept: Sendable {
         var published: Published
         var agents: Set<String>
+        var keys: [DIDKey]
         var at: Timestamp
     }
 
@@ -55,13 +56,17 @@ public final class KeyBoard: Sendable {
 
     private func current() async throws -> Kept {
         let now = office.clock.now()
-        if let known = kept.withLock({ $0 }), now >= known.at, now < known.at.adding(seconds: Self.keepSeconds) {
-            return known
-        }
         let records = try await database.read {
             try AgentStore.eldestSigning(limit: Self.maximumDirectoryKeys, in: $0)
         }
-        var published = Published(PublicKeySet.document(records.map(\.agent.did)))
+        let keys = records.map(\.agent.did)
+        // What is remembered is the signing alone: a key that no longer belongs here is gone at once.
+        if let known = kept.withLock({ $0 }), known.keys == keys, now >= known.at,
+            now < known.at.adding(seconds: Self.keepSeconds)
+        {
+            return known
+        }
+        var published = Published(PublicKeySet.document(keys))
         let digest = ContentDigest.header(for: published.bytes)
         let created = Timestamp(secondsSince1970: now.secondsSince1970)
         let signers = try records.compactMap { record in
@@ -81,7 +86,7 @@ public final class KeyBoard: Sendable {
         {
             published.headers += [("Signature-Input", proof.signatureInput), ("Signature", proof.signature)]
         }
-        let fresh = Kept(published: published, agents: Set(records.map(\.agent.id)), at: now)
+        let fresh = Kept(published: published, agents: Set(records.map(\.agent.id)), keys: keys, at: now)
         kept.withLock { $0 = fresh }
         return fresh
     }

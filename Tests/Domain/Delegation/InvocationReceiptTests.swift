@@ -179,9 +179,10 @@ struct InvocationReceiptTests {
             expires: Timestamp? = nil,
             proofs: [CID] = [],
             about: CBOR? = nil,
+            facts other: CBOR? = nil,
             _ more: [CBORPair] = []
         ) throws -> JSONValue {
-            let facts = good.assertion.arguments[text: "facts"] ?? .null
+            let facts = other ?? good.assertion.arguments[text: "facts"] ?? .null
             let link = good.assertion.arguments[text: "about"] ?? .null
             let made = try Invocation.issue(
                 by: Self.seller,
@@ -194,12 +195,28 @@ struct InvocationReceiptTests {
             )
             return .string(Multibase.encode(made.bytes, as: .base64url))
         }
+        func with(
+            out more: [CBORPair] = [],
+            run: CBOR = .array([]),
+            end: String = "ok",
+            _ others: [CBORPair] = []
+        ) -> CBOR {
+            let out = good.assertion.arguments[text: "facts"]?[text: "out"]?[text: "ok"] ?? .null
+            guard case .map(let members) = out else { return .null }
+            return .map(
+                [CBORPair("out", .map([CBORPair(end, .map(members + more))])), CBORPair("run", run)] + others
+            )
+        }
+        let plain = try assertion(facts: with())
+        #expect(!refused { $0["assertion"] = plain })
         let same = try assertion()
         #expect(!refused { $0["assertion"] = same })
         for other in [
             try assertion(command: "/ucan/revoke"), try assertion(expires: Sample.now),
             try assertion(proofs: [links[0].cid]), try assertion(about: .text("x")),
-            try assertion([CBORPair("more", .null)]),
+            try assertion([CBORPair("more", .null)]), try assertion(facts: with(out: [CBORPair("more", .null)])),
+            try assertion(facts: with(run: .array([.null]))), try assertion(facts: with(end: "perhaps")),
+            try assertion(facts: with([CBORPair("more", .null)])),
         ] {
             #expect(refused { $0["assertion"] = other })
         }

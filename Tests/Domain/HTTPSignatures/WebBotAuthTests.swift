@@ -192,6 +192,19 @@ struct WebBotAuthTests {
         let set = try SignatureAgent(.keySet, uri: "https://node.example/agents/1/jwks.json?v=2")
         #expect(set.identifier == "https://node.example/agents/1/jwks.json")
         #expect(try BotSignature(try signed(agent: set))?.agent == set)
+        // A minute at most, and 64 bytes of a nonce.
+        for (seconds, bytes): (Int64, Int) in [(61, 64), (0, 64), (60, 63)] {
+            #expect(throws: HTTPSignatureError.self) {
+                try WebBotAuth.sign(
+                    self.facts(),
+                    by: signer,
+                    agent: agent,
+                    created: Self.now,
+                    expires: Self.now.adding(seconds: seconds),
+                    nonce: [UInt8](repeating: 1, count: bytes)
+                )
+            }
+        }
     }
 
     @Test(
@@ -239,6 +252,15 @@ struct WebBotAuthTests {
         #expect(code(good, at: Self.now.adding(seconds: -16)) == .fromFuture)
         let long = try #require(try Vectors.read().requests.last)
         #expect(code(long.facts) == .badParameter)
+        let created = Self.now.secondsSince1970
+        for (seconds, expected) in [(86_400, HTTPSignatureError.Code.invalid), (86_401, .badParameter)] {
+            let longer = replacing(
+                "Signature-Input",
+                { $0.replacing("expires=\(created + 60)", with: "expires=\(created + Int64(seconds))") },
+                in: good
+            )
+            #expect(code(longer) == expected)
+        }
     }
 
     @Test(
@@ -254,12 +276,36 @@ struct WebBotAuthTests {
         )
         let found = try #require(try BotSignature(renamed))
         #expect(!found.isValid(by: signer.did) && !found.isValid(by: other.did))
+        // Signed by one key in the name of another: valid by neither.
+        let liar = try DocumentSigner(heldBy: Borrowed(did: other.did, key: signer.key))
+        var facts = facts()
+        let made = try WebBotAuth.sign(
+            facts,
+            by: liar,
+            agent: agent,
+            created: Self.now,
+            expires: Self.now.adding(seconds: 60)
+        )
+        facts.headers += [
+            ("Signature-Agent", made.signatureAgent), ("Signature-Input", made.signatureInput),
+            ("Signature", made.signature),
+        ]
+        let lie = try #require(try BotSignature(facts))
+        #expect(!lie.isValid(by: signer.did) && !lie.isValid(by: other.did))
         for name in [signer.did.string, "../../etc/passwd", "", signer.did.thumbprint + "=", "key-1' OR 1=1"] {
             #expect(
                 code(replacing("Signature-Input", { $0.replacing(signer.did.thumbprint, with: name) }, in: good))
                     == .unsupportedKey
             )
         }
+    }
+
+    /// A key that gives itself another's name.
+    private struct Borrowed: SigningKey {
+        let did: DIDKey
+        let key: any SigningKey
+
+        func sign(_ input: SigningInput) throws -> [UInt8] { try key.sign(input) }
     }
 
     @Test("[BOT-4] with several members the covered one counts; a member nobody signed counts for nothing")

@@ -209,10 +209,43 @@ struct AgentCardTests {
             )
         }
         let card = try AgentCard.sign(AgentCard.draft(node, services: services), by: [(nodeKey, keysURL)])
-        #expect(card.document["skills"]?.arrayValue?.count == AgentCard.maximumServices)
-        #expect(card.document.serialized().count <= AgentCard.maximumBytes)
-        #expect(throws: DocumentError.self) { try AgentCard.sign(["name": ""], by: [(nodeKey, keysURL)]) }
-        #expect(throws: DocumentError.self) { try AgentCard(bytes: [UInt8](repeating: 0x20, count: 70_000)) }
+        #expect(card.document["skills"]?.arrayValue?.count == 48)
+        #expect(card.document.serialized().count <= 65_536)
+        let sold = card.document["capabilities"]?["extensions"]?[1]?["params"]?["services"]?.arrayValue ?? []
+        #expect(sold.count == 48)
+        #expect(sold.allSatisfy { $0["prices"]?.arrayValue?.count == 8 })
+        // Prices and paths as long as they may be: fewer services, and a card all the same.
+        let long = services.map { service in
+            var service = service
+            service.prices = (0..<8).map { _ in
+                OfferedService.Price(
+                    methods: ["GET", "POST"],
+                    path: "/" + String(repeating: "p", count: 600),
+                    text: String(repeating: "2", count: 600)
+                )
+            }
+            return service
+        }
+        let short = try AgentCard.sign(AgentCard.draft(node, services: long), by: [(nodeKey, keysURL)])
+        #expect(short.document.serialized().count <= 65_536)
+        #expect(short.problem(by: nodeKey.did) == nil)
+        #expect((1..<AgentCard.maximumServices).contains(short.document["skills"]?.arrayValue?.count ?? 0))
+        for value: JSONValue in ["", [], [:], 1, false, .null, "ü", ["a": ""], [[]]] {
+            var odd = draft()
+            odd["extra"] = value
+            #expect(throws: DocumentError.self, "\(value)") {
+                do {
+                    _ = try AgentCard.sign(odd, by: [(agent, keysURL)])
+                } catch let error as DocumentError {
+                    #expect(error.code == .notSignable)
+                    throw error
+                }
+            }
+        }
+        let whole = try signed().serialized()
+        let room = 65_536 - whole.count
+        #expect(throws: Never.self) { try AgentCard(bytes: whole + [UInt8](repeating: 0x20, count: room)) }
+        #expect(throws: DocumentError.self) { try AgentCard(bytes: whole + [UInt8](repeating: 0x20, count: room + 1)) }
         // A node that sells nothing has a card all the same.
         #expect(
             try AgentCard.sign(AgentCard.draft(node, services: []), by: [(nodeKey, keysURL)]).problem(by: nodeKey.did)

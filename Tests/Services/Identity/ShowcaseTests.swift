@@ -85,6 +85,8 @@ struct ShowcaseTests {
                 """
             let bytes = try Base64.decode(String(signature.dropFirst("binding0=:".count).dropLast()))
             #expect(agent.did.ed25519?.isValid(signature: bytes, for: Array(base.utf8)) == true)
+            let created = bench.clock.now.secondsSince1970
+            #expect(input.contains(";created=\(created);expires=\(created + 3600);"), "\(input)")
             let etag = try #require(answer.headers.first(name: "etag"))
             let again = try await node.get(SignatureAgent.directoryPath, [("If-None-Match", etag)])
             #expect(again.status == 304 && again.body.isEmpty)
@@ -102,6 +104,12 @@ struct ShowcaseTests {
             #expect(card.problem(by: bench.office.issuer) == nil)
             #expect(card.document["skills"]?[0]?["id"] == "weather")
             #expect(card.document["supportedInterfaces"]?[0]?["url"] == "https://node.example/s/weather")
+            #expect(card.document["supportedInterfaces"]?[0]?["protocolBinding"] == "urn:mintmark:http-402:1")
+            let sold = card.document["capabilities"]?["extensions"]?.arrayValue?.first {
+                $0["uri"] == "urn:mintmark:a2a:http-402:1"
+            }?["params"]?["services"]?[0]
+            #expect(sold?["prices"] == [["path": "/*", "price": "2 sat", "methods": ["GET"]]])
+            #expect(sold?["accepts"] == ["cashu", "x402-exact"])
             #expect(card.signatures.first?.keysURL == "https://node.example/.well-known/jwks.json")
             let keys = try PublicKeySet(try await node.get("/.well-known/jwks.json").body)
             #expect(card.problem(by: keys) == nil)
@@ -121,6 +129,9 @@ struct ShowcaseTests {
             let cardPath = path + "/.well-known/agent-card.json"
             let card = try AgentCard(bytes: try await node.get(cardPath).body)
             #expect(card.problem(by: agent.did) == nil && card.problem(by: bench.office.issuer) == nil)
+            // [CARD-2] The agent first, then its node; and whose card it is, in its own words.
+            #expect(card.signatures.map(\.keyID) == [agent.did.thumbprint, bench.office.issuer.thumbprint])
+            #expect(card.did == agent.did && card.agentID == agent.id && card.node == bench.office.issuer)
             let keys = try await node.get(path + "/jwks.json")
             #expect(keys.headers.first(name: "content-type") == "application/jwk-set+json")
             #expect(card.problem(by: try PublicKeySet(keys.body)) == nil)
