@@ -94,6 +94,26 @@ struct SigningPolicyTests {
         )
     }
 
+    @Test("VLT-6: cards of agents, under the key's thumbprint, and nothing else of type JOSE")
+    func cards() {
+        let kid: JSONValue = .string(keeper.node.thumbprint)
+        let header: JSONObject = ["alg": "EdDSA", "typ": "JOSE", "kid": kid, "jku": "https://node.example/jwks.json"]
+        let card: JSONObject = ["name": "scout", "supportedInterfaces": [], "skills": []]
+        #expect(code(token(header, card)) == nil)
+        var signed = card
+        signed["signatures"] = []
+        #expect(code(token(header, signed)) == .refused)
+        #expect(code(token(header, ["iss": .string(keeper.node.string)])) == .refused)
+        for (name, value): (String, JSONValue) in [
+            ("typ", "JWT"), ("alg", "ES256"), ("kid", .string(keeper.p256.thumbprint)),
+            ("kid", .string(keeper.node.verificationMethod)),
+        ] {
+            var other = header
+            other[name] = value
+            #expect(code(token(other, card)) == .refused, "\(name)")
+        }
+    }
+
     @Test("VLT-6: tokens of known types alone, with the key's own id and algorithm")
     func tokens() {
         let me: JSONValue = .string(keeper.node.string)
