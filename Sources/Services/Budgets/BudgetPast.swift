@@ -4,7 +4,8 @@ internal import Synchronization
 
 /// How much of the past an accounting node keeps. [DLG-15]
 public struct BudgetLimits: Sendable, Equatable {
-    /// For how long a settled debit is known by its call's name, in seconds: a day, as long as a buyer asks again.
+    /// For how long a settled debit is known by its call's name, in seconds: a day, as long as a buyer asks again. Where there are
+    /// too many, an open one is taken to be charged after as long.
     public var settledSeconds: Int64 = 86_400
     /// For how long at least, however many there are: longer than any invocation lives.
     public var leastSeconds: Int64 = 900
@@ -48,26 +49,16 @@ extension BudgetOffice {
     public func maintain() async throws -> Int {
         let limits = past.limits
         let now = now
-        var folded = try await fold(
-            "settled_at <= ? AND at <= ?",
-            [
-                .integer(now.adding(seconds: -limits.leastSeconds).millisecondsSince1970),
-                .integer(now.adding(seconds: -limits.settledSeconds).millisecondsSince1970),
-            ]
-        )
-        folded += try await fold(
-            "at <= ?",
-            [.integer(now.adding(seconds: -limits.openSeconds).millisecondsSince1970)]
-        )
-        let kept = try await count("budget_debits")
-        if kept >= limits.maximumDebits {
-            let before = now.adding(seconds: -limits.leastSeconds).millisecondsSince1970
-            folded += try await fold(
-                "settled_at <= ? AND at <= ?",
-                [.integer(before), .integer(before)],
-                // A tenth more, so that the next debits have room.
-                atMost: kept - (limits.maximumDebits - limits.maximumDebits / 10)
-            )
+        func ago(_ seconds: Int64) -> Timestamp { now.adding(seconds: -seconds) }
+        var folded = try await fold(.settled, before: ago(limits.settledSeconds))
+        folded += try await fold(.any, before: ago(limits.openSeconds))
+        // Over the most that is kept: a tenth more goes, so that the next debits have room. An open one is then taken to be
+        // charged once its buyer no longer asks again.
+        let most = limits.maximumDebits - limits.maximumDebits / 10
+        for (kind, age) in [(Past.settled, limits.leastSeconds), (.any, limits.settledSeconds)] {
+            let kept = try await count("budget_debits")
+            guard kept >= limits.maximumDebits else { break }
+            folded += try await fold(kind, before: ago(age), atMost: kept - most)
         }
         try await forgetLinks(before: now.adding(seconds: -limits.openSeconds - 86_400))
         try await database.write { connection in
@@ -96,18 +87,29 @@ extension BudgetOffice {
         try await database.read { try $0.first("SELECT count(*) FROM \(table)")?.int(0) ?? 0 }
     }
 
-    /// Folds the oldest debits that a condition holds for, a batch a transaction.
-    private func fold(_ condition: String, _ values: [SQLValue], atMost: Int = .max) async throws -> Int {
+    /// Which debits are folded.
+    private enum Past {
+        /// Those that were settled before a moment.
+        case settled
+        /// Those that were made before it, settled or not.
+        case any
+
+        var time: String { self == .settled ? "settled_at" : "at" }
+    }
+
+    /// Folds the oldest debits, a batch a transaction.
+    private func fold(_ past: Past, before end: Timestamp, atMost: Int = .max) async throws -> Int {
+        let batch = self.past.limits.batch
         var folded = 0
         while folded < atMost {
-            let limit = min(past.limits.batch, atMost - folded)
+            let limit = min(batch, atMost - folded)
             let count = try await database.write { connection in
                 let rows = try connection.rows(
                     """
                     SELECT sequence, links, coalesce(charged, amount) FROM budget_debits
-                    WHERE \(condition) ORDER BY at LIMIT \(limit)
+                    WHERE \(past.time) <= ? ORDER BY \(past.time) LIMIT \(limit)
                     """,
-                    arguments: values
+                    .integer(end.millisecondsSince1970)
                 )
                 var sums: [String: UInt64] = [:]
                 for row in rows {

@@ -129,6 +129,23 @@ struct PastTests {
         #expect(try await bank.office.audit() == [])
     }
 
+    @Test("[DLG-15] over the most that is kept, an open debit is taken to be charged after a day, not before")
+    func fullOfOpen() async throws {
+        var limits = BudgetLimits()
+        limits.maximumDebits = 10
+        let bank = try Bank(limits: limits)
+        let links = [try bank.link(0, 1, budget: 1000)]
+        for call: UInt64 in 0..<10 { try await bank.spend(1, links, amount: 10, call: call) }
+        bank.clock.advance(86_399)
+        #expect(try await bank.office.maintain() == 0)
+        #expect(await bank.code { try await bank.spend(1, links, amount: 10, call: 99) } == "overloaded")
+        bank.clock.advance(1)
+        #expect(try await bank.office.maintain() == 1)
+        try await bank.spend(1, links, amount: 10, call: 99)
+        #expect(try await bank.spent(links[0]) == 110)
+        #expect(try await bank.office.audit() == [])
+    }
+
     @Test("[DLG-7] [DLG-15] debited, settled, folded and restarted in any order, each account is exact")
     func anyOrder() async throws {
         for seed: UInt64 in 0..<6 {
