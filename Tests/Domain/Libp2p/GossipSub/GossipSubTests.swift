@@ -34,6 +34,26 @@ struct GossipSubTests {
         #expect(world.copies <= 10 * 59 * 8)
     }
 
+    @Test("Two hundred nodes, 25 ms apart: all hear of all within 350 ms, with at most seven copies a delivery")
+    func size() throws {
+        var parameters = GossipParameters()
+        // Nobody forges here, and signatures would be all of the time.
+        parameters.checksSignatures = false
+        var world = try GossipWorld(200, parameters: parameters)
+        world.linkRandomly(degree: 20, seed: 7)
+        try world.subscribeAll("news")
+        try world.run(milliseconds: 10_000)
+        world.copies = 0
+        for number in 0..<50 {
+            _ = try world.publish(number * 4, "news", [UInt8](repeating: 1, count: 500), sequence: UInt64(number))
+            try world.run(milliseconds: 200)
+        }
+        try world.run(milliseconds: 3_000)
+        #expect(world.latencies.count == 50 * 199)
+        #expect(world.latencies.sorted()[world.latencies.count * 99 / 100] <= 350)
+        #expect(world.copies <= 7 * 50 * 199)
+    }
+
     @Test("The same seed gives the same run")
     func deterministic() throws {
         func run() throws -> [[GossipMessageID]] {

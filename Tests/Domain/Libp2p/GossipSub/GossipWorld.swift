@@ -19,12 +19,17 @@ struct GossipWorld {
     let keys: [PeerKey]
     private(set) var now: Int64 = 0
     private var numbers: [PeerID: Int] = [:]
+    /// In order of arrival, since all take the same time; those before `landed` are there.
     private var flights: [Flight] = []
+    private var landed = 0
     private var sent = 0
     private var nextHeartbeat: Int64 = 1_000
     /// For each node, the messages that it took.
     var taken: [[GossipMessageID]]
     var validations: [Int]
+    /// When each message was published, and how long after that it was taken somewhere.
+    private var publishedAt: [GossipMessageID: Int64] = [:]
+    private(set) var latencies: [Int64] = []
     var cutOff: [Int: Set<Int>] = [:]
     var connects: [Int: [PeerRecord]] = [:]
     /// RPCs that carried a message.
@@ -89,6 +94,7 @@ struct GossipWorld {
     mutating func publish(_ node: Int, _ topic: String, _ data: [UInt8], sequence: UInt64) throws -> GossipMessageID {
         let message = try GossipMessage(signing: data, topic: topic, sequence: sequence, key: keys[node])
         try nodes[node].publish(message, at: now)
+        publishedAt[message.id] = now
         return message.id
     }
 
@@ -104,11 +110,16 @@ struct GossipWorld {
         let end = now + milliseconds
         for node in nodes.indices { collect(node) }
         while true {
-            let next = flights.first.map { min($0.at, nextHeartbeat) } ?? nextHeartbeat
+            let flight = landed < flights.count ? flights[landed] : nil
+            let next = min(flight?.at ?? .max, nextHeartbeat)
             guard next <= end else { break }
             now = next
-            if let flight = flights.first, flight.at <= now {
-                flights.removeFirst()
+            if let flight, flight.at <= now {
+                landed += 1
+                if landed > 10_000 {
+                    flights.removeFirst(landed)
+                    landed = 0
+                }
                 try arrive(flight)
             } else {
                 nextHeartbeat += 1_000
@@ -149,6 +160,7 @@ struct GossipWorld {
                     validations[node] += 1
                     let verdict = verdict(message)
                     if verdict == .accept { taken[node].append(message.id) }
+                    if let since = publishedAt[message.id] { latencies.append(now - since) }
                     nodes[node].validated(message.id, verdict, at: now)
                     more = true
                 case .connect(let records): connects[node, default: []] += records
