@@ -20,7 +20,7 @@ def strings(value):
             yield from strings(item)
 
 
-names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux")
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip")
 seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
@@ -64,6 +64,12 @@ opened = bytes.fromhex("000100010000000100000000")
 seeds["yamux"] |= {
     opened + bytes.fromhex("000000000000000100000003") + b"abc" + bytes.fromhex("000000040000000100000000"),
     opened + bytes.fromhex("000100000000000100000400") + bytes.fromhex("000200010000000000000007"),
+}
+# RPCs: a subscription, a message, control of every kind.
+message = b"\x0a\x26" + peer + b"\x12\x01x\x1a\x08\0\0\0\0\0\0\0\1\x22\x01a\x2a\x01s"
+seeds["gossip"] |= {
+    bytes.fromhex("0a0508011201611a070a050a0161120109"), b"\x12" + bytes([len(message)]) + message,
+    bytes.fromhex("1a1e" + "0a060a0161120109" + "12030a0109" + "1a030a0161" + "22050a0161183c" + "2a030a0109"),
 }
 
 for name, items in seeds.items():

@@ -45,9 +45,9 @@ enum Main {
         await host.close()
     }
 
-    /// One line, at once: whoever reads it waits for it.
+    /// One line, at once: whoever reads it waits for it. Where nobody reads any more the end of the input follows.
     private static func say(_ line: String) {
-        FileHandle.standardOutput.write(Data((line + "\n").utf8))
+        try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8))
     }
 
     private static func nextLine() async -> String? {

@@ -1,5 +1,6 @@
 import CanonicalJSON
 import Cashu
+import Cryptography
 import Encodings
 import Ethereum
 import Foundation
@@ -19,7 +20,7 @@ private func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
-    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux
+    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux, gossip
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -43,6 +44,7 @@ enum FuzzTarget: String, CaseIterable {
         case .rlp: try Self.rlp(bytes)
         case .peer: try Self.peer(bytes)
         case .yamux: try Self.yamux(bytes)
+        case .gossip: try Self.gossip(bytes)
         }
     }
 
@@ -78,6 +80,24 @@ enum FuzzTarget: String, CaseIterable {
             precondition(session.streamCount <= 256 && session.outputCount <= 1 << 20)
             _ = session.takeOutput()
         }
+    }
+
+    private static let names = (1...2).compactMap { number in
+        try? Ed25519.PrivateKey(seed: [UInt8](repeating: number, count: 32))
+    }.map { PeerKey($0).peerID }
+
+    /// An RPC for a node that subscribes to `a`, and what a heartbeat makes of it.
+    private static func gossip(_ bytes: [UInt8]) throws {
+        var parameters = GossipParameters()
+        parameters.checksSignatures = false
+        var node = GossipSub(peerID: names[0], parameters: parameters, seed: 1)
+        try node.subscribe("a", at: 0)
+        node.addPeer(names[1], address: nil, isOutbound: false, speaksDontWant: true, at: 0)
+        try node.receive(bytes[...], from: names[1], at: 1)
+        for case .validate(let message, _) in node.takeActions() { node.validated(message.id, .accept, at: 2) }
+        node.heartbeat(at: 5_000)
+        _ = node.takeActions()
+        precondition(node.meshPeers(of: "a").count <= 1 && node.topics == ["a"])
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

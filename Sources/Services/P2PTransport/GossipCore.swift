@@ -9,6 +9,9 @@ final class GossipCore {
     /// RPCs that wait for a peer that does not read: over it what comes is left out, and gossip makes up for it.
     private static let waitingFrames = 512
 
+    /// From how many RPCs on whoever publishes waits for the peer.
+    private static let crowdedFrames = 64
+
     private unowned let host: HostCore
     private let parameters: GossipParameters
     private var engine: GossipSub
@@ -17,6 +20,12 @@ final class GossipCore {
     private var opening: Set<PeerID> = []
     private var validators: [String: Validate] = [:]
     private var beating: RepeatedTask?
+    /// Bytes that were taken while too much was being validated, and that their senders get no credit for yet.
+    private var held: [(stream: StreamCore, count: Int)] = []
+    private var waiters: [EventLoopPromise<Void>] = []
+    private var patience: Scheduled<Void>?
+    /// Peers that took nothing for a second: nobody waits for them until they do.
+    private var slow: Set<PeerID> = []
     private var isActing = false
     private var sequence: UInt64 = 0
 
@@ -40,6 +49,7 @@ final class GossipCore {
     func close() {
         beating?.cancel()
         beating = nil
+        makeRoom()
     }
 
     // MARK: What its user does
@@ -94,8 +104,9 @@ final class GossipCore {
             if let told = handler.identified { identified(peer, told) }
             // The peer sends nothing on it; its end is the end of gossip with the peer.
             stream.deliver { [weak self] bytes in
-                if bytes == nil { self?.ended(peer, on: connection) }
+                if let bytes { stream.used(bytes.count) } else { self?.ended(peer, on: connection) }
             }
+            stream.onDrained = { [weak self] in self?.drained(peer) }
             act()
         }
     }
@@ -108,9 +119,11 @@ final class GossipCore {
     private func ended(_ peer: PeerID, on connection: P2PConnection) {
         guard let entry = streams[peer], entry.connection === connection else { return }
         streams[peer] = nil
+        entry.stream.onDrained = nil
         entry.stream.release()
         engine.removePeer(peer, at: now)
         act()
+        drained(peer)
     }
 
     func identified(_ peer: PeerID, _ told: Identify) {
@@ -141,6 +154,8 @@ final class GossipCore {
                 stream.reset(error)
             }
             act()
+            // Who sends faster than is validated waits, rather than that messages are lost.
+            if engine.isBusy { held.append((stream, bytes.count)) } else { stream.used(bytes.count) }
         }
     }
 
@@ -181,6 +196,43 @@ final class GossipCore {
     private func validated(_ id: GossipMessageID, _ verdict: GossipSub.Verdict) {
         engine.validated(id, verdict, at: now)
         act()
+        guard !engine.isBusy, !held.isEmpty else { return }
+        let waiting = held
+        held = []
+        for (stream, count) in waiting { stream.used(count) }
+    }
+
+    // MARK: Room to publish
+
+    private var crowded: [PeerID] {
+        streams.filter { !slow.contains($0.key) && $0.value.stream.waitingWrites >= Self.crowdedFrames }.map(\.key)
+    }
+
+    /// Done once no peer has too much waiting for it; a peer that takes nothing for a second is waited for no longer.
+    func whenRoom() -> EventLoopFuture<Void> {
+        guard !crowded.isEmpty else { return host.loop.makeSucceededVoidFuture() }
+        let promise = host.loop.makePromise(of: Void.self)
+        waiters.append(promise)
+        if patience == nil {
+            patience = host.loop.assumeIsolated().scheduleTask(in: .seconds(1)) { [self] in
+                slow.formUnion(crowded)
+                makeRoom()
+            }
+        }
+        return promise.futureResult
+    }
+
+    private func drained(_ peer: PeerID) {
+        slow.remove(peer)
+        if !waiters.isEmpty, crowded.isEmpty { makeRoom() }
+    }
+
+    private func makeRoom() {
+        patience?.cancel()
+        patience = nil
+        let waiting = waiters
+        waiters = []
+        for waiter in waiting { waiter.succeed(()) }
     }
 
     /// Dials a few of the peers that were passed on, at the addresses that they signed.

@@ -20,16 +20,20 @@ extension P2PHost {
         try await onGossip { $0.unsubscribe(topic) }
     }
 
-    /// Publishes a message, signed by this host.
+    /// Publishes a message, signed by this host; returns once the peers that read have room for more.
     /// - Returns: the number of peers that it was sent to.
     /// - Throws: `Libp2pError` with `.tooLarge`, or `.unsupported` where this host was started without gossip.
     @discardableResult
     public func publish(_ data: [UInt8], on topic: String) async throws -> Int {
         // Nanoseconds since 1970, and more where two come at once: never the same number twice, also after a restart.
         let time = UInt64(max(0, Date().timeIntervalSince1970 * 1e9))
-        return try await onGossip { gossip in
+        let count = try await onGossip { gossip in
             try gossip.publish(data, topic, sequence: gossip.nextSequence(atLeast: time))
         }
+        try await loop.flatSubmit { [core, loop] in
+            core.value.gossip?.whenRoom() ?? loop.makeSucceededVoidFuture()
+        }.get()
+        return count
     }
 
     /// The peers of a topic's mesh.

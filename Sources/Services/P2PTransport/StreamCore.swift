@@ -24,6 +24,8 @@ final class StreamCore {
     private var deadline: Scheduled<Void>?
     /// Takes what comes as it comes, in place of a reader; nil is the end, however it came.
     private var sink: ((ArraySlice<UInt8>?) -> Void)?
+    /// Is told each time that nothing waits to be written any more.
+    var onDrained: (() -> Void)?
 
     init(id: UInt32, protocolName: String, isOurs: Bool, connection: ConnectionHandler) {
         self.id = id
@@ -37,7 +39,7 @@ final class StreamCore {
     /// Writes that wait for room.
     var waitingWrites: Int { writers.count }
 
-    /// Hands all that comes to `sink`, on the loop; it counts as read at once.
+    /// Hands all that comes to `sink`, on the loop; it counts as read when ``used(_:)`` says so.
     func deliver(to sink: @escaping (ArraySlice<UInt8>?) -> Void) {
         self.sink = sink
         let waiting = inbox
@@ -45,6 +47,9 @@ final class StreamCore {
         for bytes in waiting { received(bytes) }
         if end != nil { endSink() }
     }
+
+    /// Bytes that a sink was handed are used: the peer may send as many more.
+    func used(_ count: Int) { connection.consumed(count, on: id) }
 
     private func endSink() {
         let ended = sink
@@ -135,10 +140,7 @@ final class StreamCore {
 
     func received(_ bytes: ArraySlice<UInt8>) {
         guard !isReleased else { return connection.consumed(bytes.count, on: id) }
-        if let sink {
-            connection.consumed(bytes.count, on: id)
-            return sink(bytes)
-        }
+        if let sink { return sink(bytes) }
         inbox.append(bytes)
         if let reader {
             self.reader = nil
@@ -183,6 +185,7 @@ final class StreamCore {
             writers.removeFirst()
             first.done?.succeed(())
         }
+        onDrained?()
         if isFinished { connection.finish(id) }
         settle()
     }

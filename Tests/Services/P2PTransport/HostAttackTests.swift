@@ -15,6 +15,8 @@ struct HostAttackTests {
             var limits = P2PLimits()
             limits.inboundHandshakes = 3
             limits.handshakeSeconds = 2
+            // Nothing else than the deadline is to end them.
+            limits.tickSeconds = 600
             let (_, address) = try await hosts.listening(1, limits: limits)
             let port = try Self.port(address)
             var silent: [RawPeer] = []

@@ -230,7 +230,9 @@ struct HostTests {
     @Test("Closing lets streams end, tells both sides, and dialing afterwards is refused")
     func closing() async throws {
         try await Hosts.with { hosts in
-            let (listener, address) = try await hosts.listening(1)
+            var limits = P2PLimits()
+            limits.graceSeconds = 60
+            let (listener, address) = try await hosts.listening(1, limits: limits)
             let dialer = try await hosts.dialing(2)
             let connection = try await dialer.dial(address)
             try await hosts.until { hosts.events.withLock { $0.count { $0.contains("identified") } } == 2 }

@@ -1,7 +1,9 @@
 import CanonicalJSON
+import Cashu
 import Cryptography
 import Delegation
 import Encodings
+import Mint
 import SignedDocuments
 import Synchronization
 import Testing
@@ -94,6 +96,26 @@ struct SigningPolicyTests {
         )
     }
 
+    @Test("VLT-6: cards of agents, under the key's thumbprint, and nothing else of type JOSE")
+    func cards() {
+        let kid: JSONValue = .string(keeper.node.thumbprint)
+        let header: JSONObject = ["alg": "EdDSA", "typ": "JOSE", "kid": kid, "jku": "https://node.example/jwks.json"]
+        let card: JSONObject = ["name": "scout", "supportedInterfaces": [], "skills": []]
+        #expect(code(token(header, card)) == nil)
+        var signed = card
+        signed["signatures"] = []
+        #expect(code(token(header, signed)) == .refused)
+        #expect(code(token(header, ["iss": .string(keeper.node.string)])) == .refused)
+        for (name, value): (String, JSONValue) in [
+            ("typ", "JWT"), ("alg", "ES256"), ("kid", .string(keeper.p256.thumbprint)),
+            ("kid", .string(keeper.node.verificationMethod)),
+        ] {
+            var other = header
+            other[name] = value
+            #expect(code(token(other, card)) == .refused, "\(name)")
+        }
+    }
+
     @Test("VLT-6: tokens of known types alone, with the key's own id and algorithm")
     func tokens() {
         let me: JSONValue = .string(keeper.node.string)
@@ -165,6 +187,35 @@ struct SigningPolicyTests {
         clock.advance(nanoseconds: 10_000_000_000)
         for _ in 0..<5 { #expect(throws: VaultError.self) { try keeper.sign(.node, .note([1])) } }
         #expect([signs(), signs(), signs(), signs()] == [true, true, true, false])
+    }
+
+    @Test("VLT-10: the mint's keys too are used no more often than the operator said")
+    func mintRate() async throws {
+        let clock = Ticks()
+        let keeper = try bench.keeper(VaultLimits(mintPerSecond: 100), uptime: { clock.now })
+        let keyset = try await keeper.add(
+            KeysetPlan(unit: .sat, counter: 0, inputFeePPK: 0, finalExpiry: nil)
+        )
+        clock.advance(nanoseconds: 1_000_000_000)
+        func signs(_ count: Int) async throws -> Bool {
+            let outputs = try (0..<count).map { _ in
+                try BlindingSecret(
+                    amount: 1,
+                    keysetID: keyset.id,
+                    secret: Hex.encode(SecureRandom.bytes(32)),
+                    blindingFactor: .random()
+                ).output()
+            }
+            do {
+                return try await keeper.answer(SignatoryBatch(outputs: outputs)).promises.count == count
+            } catch let error as VaultError where error.code == .busy {
+                return false
+            }
+        }
+        #expect(try await signs(60))
+        #expect(try await !signs(60))
+        clock.advance(nanoseconds: 500_000_000)
+        #expect(try await signs(60))
     }
 }
 

@@ -45,7 +45,9 @@ public struct GossipParameters: Sendable {
     /// The largest message, data and all.
     public var maximumMessageBytes = 256 * 1024
     /// Messages whose validation is not finished; over it new ones are not taken.
-    public var maximumValidating = 1_024
+    public var maximumValidating = 2_048
+    /// Bytes of such messages; over it new ones are not taken.
+    public var maximumValidatingBytes = 4 * 1024 * 1024
     /// Topics of one peer.
     public var maximumPeerTopics = 256
     /// Whether signatures are checked here: false only in simulations, where nobody forges them.

@@ -61,13 +61,16 @@ extension GossipSub {
             if validating[id] != nil, validating[id]?.from.contains(peer) == false { validating[id]?.from.append(peer) }
             return scores.deliveredAgain(peer, message.topic)
         }
-        guard validating.count < parameters.maximumValidating else { return }
+        guard validating.count < parameters.maximumValidating,
+            validatingBytes + message.data.count <= parameters.maximumValidatingBytes
+        else { return }
         // Before the id is remembered: a forged message must not keep the true one out.
         guard !parameters.checksSignatures || message.isSigned else {
             return scores.deliveredInvalid(peer, message.topic)
         }
         _ = seen.insert(id, at: now)
         validating[id] = Validating(message: message, from: [peer])
+        validatingBytes += message.data.count
         if bytes.count >= parameters.dontWantBytes {
             for other in mesh[message.topic] ?? [] where other != peer && peers[other]?.speaksDontWant == true {
                 tell(other) { $0.dontWant.append(id) }
@@ -80,6 +83,7 @@ extension GossipSub {
     public mutating func validated(_ id: GossipMessageID, _ verdict: Verdict, at now: Int64) {
         guard let entry = validating.removeValue(forKey: id), let first = entry.from.first else { return }
         let message = entry.message
+        validatingBytes -= message.data.count
         switch verdict {
         case .ignore: return
         case .reject:

@@ -65,6 +65,7 @@ public struct GossipSub: Sendable {
     var seen: SeenMessages
     var cache: MessageCache
     var validating: [GossipMessageID: Validating] = [:]
+    var validatingBytes = 0
     /// Messages that a peer said it has and was asked for, until when it has to send them.
     var promises: [GossipMessageID: (peer: PeerID, until: Int64)] = [:]
     var ticks: UInt64 = 0
@@ -101,6 +102,11 @@ public struct GossipSub: Sendable {
 
     /// The peers of a topic's mesh; none where it is not subscribed to.
     public func meshPeers(of topic: String) -> Set<PeerID> { mesh[topic] ?? [] }
+    /// Whether so much is being validated that whoever can should hold its peers back: a quarter of what there is room for.
+    public var isBusy: Bool {
+        validating.count >= parameters.maximumValidating / 4 || validatingBytes >= parameters.maximumValidatingBytes / 4
+    }
+
     /// The topics that this side subscribes to.
     public var topics: Set<String> { Set(mesh.keys) }
 
