@@ -28,7 +28,10 @@ struct NodeHouseMint: HouseMint {
         do {
             try mint.holding.hold(proofs, ys: ys, in: connection)
         } catch let error as MintError {
-            throw CallRefusal(.alreadySpent, "The mint did not take the payment: \(error.detail). Nothing was taken here.")
+            throw CallRefusal(
+                .alreadySpent,
+                "The mint did not take the payment: \(error.detail). Nothing was taken here."
+            )
         }
     }
 

@@ -87,7 +87,7 @@ extension SQLiteMintStore {
             let total = try Amounts.sum(amounts.map(\.amount))
             let fee = try Fees.total(inputFeesPPK: infos.map(\.inputFeePPK))
             guard let unit = infos.first?.unit, infos.allSatisfy({ $0.unit == unit }), total > fee else {
-                throw StorageError(.statement, "held ecash is redeemed in one unit, and for more than its fee of \(fee)")
+                throw StorageError(.statement, "held ecash is redeemed in one unit, and for more than its fee \(fee)")
             }
             let quote = StoredMintQuote(
                 id: id,

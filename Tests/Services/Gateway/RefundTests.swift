@@ -43,7 +43,7 @@ struct RefundTests {
         }
     }
 
-    @Test("CALL-9: a key that is out of reach when a call ends: once it is back the call is refunded, without a restart")
+    @Test("CALL-9: a key that is out of reach as a call ends: once it is back the call is refunded, without a restart")
     func keyAway() async throws {
         try await withSeller { node, upstream, client, port in
             let tokens = [try node.payment(2), try node.payment(2)]
