@@ -179,17 +179,29 @@ public struct HTTPMint: MintAPI {
         let status: Int
         let body: [UInt8]
         do {
-            var request = request
-            request.headers.add(name: "accept", value: "application/json")
-            let response = try await client.execute(request, timeout: .seconds(timeoutSeconds))
-            status = Int(response.status.code)
-            body = Array(try await response.body.collect(upTo: limits.maximumAnswerBytes).readableBytesView)
+            do {
+                (status, body) = try await fetch(request, timeoutSeconds)
+            } catch let error as HTTPClientError where error == .remoteConnectionClosed && request.method == .GET {
+                // Most often one that was kept from an earlier request, and that the mint closed just now: what only asks may
+                // be asked again (RFC 9110, 9.2.2).
+                (status, body) = try await fetch(request, timeoutSeconds)
+            }
         } catch {
             throw TransportFailure.isCertainlyUnsent(error)
                 ? MintAPIError(.notSent, TransportFailure.sentence(error))
                 : MintAPIError(.unknown, TransportFailure.sentence(error))
         }
         return try Self.answer(status: status, body: body, read: read)
+    }
+
+    private func fetch(_ request: HTTPClientRequest, _ timeoutSeconds: Int64) async throws -> (
+        status: Int, body: [UInt8]
+    ) {
+        var request = request
+        request.headers.add(name: "accept", value: "application/json")
+        let response = try await client.execute(request, timeout: .seconds(timeoutSeconds))
+        let body = try await response.body.collect(upTo: limits.maximumAnswerBytes)
+        return (Int(response.status.code), Array(body.readableBytesView))
     }
 
     /// Reads an answer. Only a 4xx with an error object is a refusal: anything else may come from something between us

@@ -6,6 +6,7 @@ import Lightning
 import Mint
 import NIOCore
 import Paywall
+import Synchronization
 import Testing
 
 @testable import Wallet
@@ -75,6 +76,28 @@ struct HTTPMintTests {
             let nowhere = HTTPMint(url: try MintURL("http://127.0.0.1:1"), client: client)
             #expect(await failure { _ = try await nowhere.info() }?.kind == .notSent)
         }
+    }
+
+    @Test("a connection that the mint closes: what only asks is asked again, once; what moves money never is")
+    func closed() async throws {
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: HTTPMint.clientConfiguration)
+        let asked = Mutex<[String: Int]>([:])
+        let server = try await RawServer { request in
+            let count = asked.withLock { counts -> Int in
+                counts[request.uri, default: 0] += 1
+                return counts[request.uri] ?? 0
+            }
+            guard count > 1, !request.uri.hasPrefix("/gone") else { return .drop }
+            return .answer(status: 200, body: Array(#"{"name":"a mint"}"#.utf8))
+        }
+        let mint = HTTPMint(url: try MintURL(server.origin), client: client)
+        #expect(try await mint.info().name == "a mint")
+        let gone = HTTPMint(url: try MintURL(server.origin + "/gone"), client: client)
+        #expect(await failure { _ = try await gone.info() }?.kind == .unknown)
+        #expect(await failure { _ = try await mint.swap(SwapRequest(inputs: [], outputs: [])) }?.kind == .unknown)
+        #expect(asked.withLock { $0 } == ["/v1/info": 2, "/gone/v1/info": 2, "/v1/swap": 1])
+        await server.stop()
+        try await client.shutdown()
     }
 
     private func failure(_ body: () async throws -> Void) async -> MintAPIError? {
