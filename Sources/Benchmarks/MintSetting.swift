@@ -94,7 +94,7 @@ struct MintSetting {
         _ signatory: (any Signatory)? = nil
     ) async throws -> Mint {
         try await Mint(
-            database: database,
+            store: SQLiteMintStore(database: database),
             signatory: signatory ?? InProcessSignatory(seed: seed, workers: workers),
             lightning: try PrepaidLightning(),
             workers: workers,

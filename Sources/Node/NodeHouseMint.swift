@@ -6,17 +6,29 @@ internal import Storage
 
 /// The node's mint as its gateway holds ecash at it.
 struct NodeHouseMint: HouseMint {
-    let url: MintURL
-    private let mint: Mint
+    let url: MintURL?
+    private let store: any HoldingStore
+    private let mint: Mint?
 
-    init(_ mint: Mint, url: MintURL) {
+    /// - Parameters:
+    ///   - store: the mint's, also where the mint itself is turned off.
+    ///   - mint: nil where it is turned off.
+    init(_ store: any HoldingStore, mint: Mint?, url: MintURL) {
+        self.store = store
         self.mint = mint
-        self.url = url
+        self.url = mint == nil ? nil : url
+    }
+
+    private var running: Mint {
+        get throws {
+            guard let mint else { throw GatewayError(.purseFailed, "the node's own mint is turned off") }
+            return mint
+        }
     }
 
     func recognise(_ proofs: [Proof]) async throws {
         do {
-            try await mint.recognise(proofs)
+            try await running.recognise(proofs)
         } catch is MintError {
             throw CallRefusal(.invalidProof, "The mint did not sign one of the proofs. Nothing was taken.")
         } catch is SignatoryUnavailable {
@@ -26,7 +38,7 @@ struct NodeHouseMint: HouseMint {
 
     func hold(_ proofs: [Proof], ys: [[UInt8]], in connection: Connection) throws {
         do {
-            try mint.holding.hold(proofs, ys: ys, in: connection)
+            try store.hold(proofs, ys: ys, in: connection)
         } catch let error as MintError {
             throw CallRefusal(
                 .alreadySpent,
@@ -36,11 +48,11 @@ struct NodeHouseMint: HouseMint {
     }
 
     func release(_ ys: [[UInt8]], in connection: Connection) throws {
-        try mint.holding.release(ys, in: connection)
+        try store.release(ys, in: connection)
     }
 
     func redeem(_ batch: RedemptionBatch) async throws -> MintQuote {
-        try await mint.redeem(held: batch.ys, reference: batch.id)
+        try await running.redeem(held: batch.ys, reference: batch.id)
     }
 
     /// Whether the mint holds exactly what the gateway took and has not redeemed.

@@ -89,10 +89,11 @@ struct NodeServices: Sendable {
             await Self.authority(of: $0, node: vault.node.did, registry)
         }
         identity.office.revocationHooks.add { try BudgetOffice.note($0, in: $1) }
+        let mintStore = try await SQLiteMintStore(database: database)
         let mint = try await mint(
             configuration,
             vault: vault,
-            database: database,
+            store: mintStore,
             lightning: lightning?.mint,
             http: http,
             workers: workers,
@@ -131,7 +132,7 @@ struct NodeServices: Sendable {
             clock: clock,
             logger: logger
         )
-        let house = try mint.map { NodeHouseMint($0, url: try MintURL(configuration.ownMintURL)) }
+        let house = NodeHouseMint(mintStore, mint: mint, url: try MintURL(configuration.ownMintURL))
         let gateway = Gateway(
             database: database,
             purse: WalletPurse(
@@ -243,7 +244,7 @@ struct NodeServices: Sendable {
     private static func mint(
         _ configuration: NodeConfiguration,
         vault: NodeKeys,
-        database: Database,
+        store: SQLiteMintStore,
         lightning: (any LightningBackend)?,
         http: HTTPClient,
         workers: WorkerPool,
@@ -267,7 +268,7 @@ struct NodeServices: Sendable {
             settings.messageOfTheDay = "TEST MONEY: this mint's ecash is worth nothing."
         }
         return try await Mint(
-            database: database,
+            store: store,
             signatory: try vault.signatory(workers: workers),
             lightning: lightning,
             workers: workers,

@@ -83,6 +83,38 @@ struct OwnMintTests {
         }
     }
 
+    /// Writes the seller's `mint.enabled`, for its next start.
+    private func turn(mint isOn: Bool, of node: TestedNode) throws {
+        let path = URL(filePath: node.directory + "/config.json")
+        guard case .object(var settings) = try JSONValue.parse([UInt8](Data(contentsOf: path))) else { return }
+        settings["mint"] = ["enabled": .bool(isOn)]
+        try Data(settings.serialized()).write(to: path)
+    }
+
+    @Test("CALL-24, CALL-9: killed within a call and started with its mint turned off, it lets the proofs go")
+    func turnedOff() async throws {
+        try await World.with { world in
+            try await sold(world)
+            let token = try await token(world)
+            let url = world.seller.url + "/s/weather/held/1"
+            async let call = try? world.get(url, headers: [("X-Cashu", token)])
+            for _ in 0..<500 where world.upstream.total == 0 { try await Task.sleep(for: .milliseconds(20)) }
+            #expect(world.upstream.total == 1)
+            #expect(try await world.buyer.command("wallet", "receive", token, "--json").status != 0)
+            await world.seller.kill()
+            _ = await call
+            try turn(mint: false, of: world.seller)
+            try await world.seller.start()
+            #expect(try await world.seller.call(.POST, "/api/audit").json["findings"]?.arrayValue == [])
+            await world.seller.kill()
+            try turn(mint: true, of: world.seller)
+            try await world.seller.start()
+            let received = try await world.buyer.command("wallet", "receive", token, "--json")
+            #expect(received.status == 0, "\(received)")
+            try await isSound(world)
+        }
+    }
+
     @Test("CALL-24, CALL-14: a call that fails gives the same proofs back, and they are good")
     func refunded() async throws {
         try await World.with { world in

@@ -126,10 +126,8 @@ extension Node {
     /// - Returns: sentences that say what does not add up; none where all is well.
     func audit() async throws -> [String] {
         var findings = try await database.read { try LedgerStore.audit(in: $0) }
-        if let mint {
-            findings += try await mint.audit().findings
-            findings += try await database.read { try NodeHouseMint.audit(in: $0) }
-        }
+        if let mint { findings += try await mint.audit().findings }
+        findings += try await database.read { try NodeHouseMint.audit(in: $0) }
         findings += try await wallet.audit()
         findings += try await budgets.audit()
         findings += try await database.read { try GatewayTables.audit(in: $0) }

@@ -288,7 +288,7 @@ extension Gateway {
         switch assessment {
         case .acceptOffline: break
         case .holdAtMint(let payment):
-            try await house?.recognise(payment.proofs)
+            try await house.recognise(payment.proofs)
             isHeldAtMint = true
         case .redeemFirst(_, let obstacles):
             isOnline = true
@@ -372,7 +372,7 @@ extension Gateway {
         let isTurnedOff = offlineStop.withLock { $0 != nil }
         let now = clock.now()
         let keyTables = keyTables
-        let isOwnMint = house?.url == token.mint
+        let isOwnMint = house.url == token.mint
         return try await workers.run {
             let identity = try OfflineAcceptance.identity(of: token)
             func judged(_ verdict: Result<PaymentAssessment, CallRefusal>) -> Judged {

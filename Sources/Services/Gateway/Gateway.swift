@@ -73,7 +73,7 @@ public final class Gateway: Sendable {
     let depositDesk: DepositDesk?
     let registry: ServiceRegistry
     let purse: any SellerPurse
-    let house: (any HouseMint)?
+    let house: any HouseMint
     let callers: any CallerCheck
     let delegations: DelegationDesk
     let workers: WorkerPool
@@ -110,7 +110,7 @@ public final class Gateway: Sendable {
 
     /// - Parameters:
     ///   - database: opened with ``GatewayTables/migrations``.
-    ///   - house: the node's own mint, on the same database; nil where it has none.
+    ///   - house: the node's own mint, on the same database.
     ///   - sellerSecret: the node's ecash key, used by nothing but its claims.
     ///   - sealingKey: seals the secrets of credentials in the database: 32 bytes, from the node's vault.
     ///   - invoices: where money comes in over Lightning; nil where nothing is sold that way.
@@ -120,7 +120,7 @@ public final class Gateway: Sendable {
     public init(
         database: Database,
         purse: any SellerPurse,
-        house: (any HouseMint)? = nil,
+        house: any HouseMint = NoHouseMint(),
         callers: any CallerCheck,
         workers: WorkerPool,
         sellerSecret: Secp256k1.Scalar,

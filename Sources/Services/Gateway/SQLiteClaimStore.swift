@@ -9,11 +9,12 @@ public import Storage
 /// The claim store on the node's SQLite database, in the ledger's own transactions.
 public struct SQLiteClaimStore: ClaimStore {
     let database: Database
-    /// The node's own mint, where it has one.
-    let house: (any HouseMint)?
+    let house: any HouseMint
 
-    /// - Parameter database: opened with ``GatewayTables/migrations``.
-    public init(database: Database, house: (any HouseMint)? = nil) {
+    /// - Parameters:
+    ///   - database: opened with ``GatewayTables/migrations``.
+    ///   - house: the node's own mint, on the same database.
+    public init(database: Database, house: any HouseMint = NoHouseMint()) {
         self.database = database
         self.house = house
     }
@@ -41,7 +42,7 @@ public struct SQLiteClaimStore: ClaimStore {
                     try Self.insert(claim, in: connection)
                     if let quote = claim.quote { try Self.insert(quote, of: claim, in: connection) }
                     if claim.isHeldAtMint {
-                        try held(payment, in: connection)
+                        try house.hold(payment.proofs, ys: payment.ys, in: connection)
                         try LedgerStore.post([GatewayAccounts.taken(claim, payment)], in: connection)
                     } else if !claim.isOnline {
                         try Self.book(payment, of: claim, cap: cap, in: connection)
@@ -64,14 +65,9 @@ public struct SQLiteClaimStore: ClaimStore {
         } catch let error as GatewayError where error.code == .overCap {
             return .overCap
         } catch let refusal as CallRefusal {
+            // Of the house: thrown, so that the savepoint took everything back.
             return .existing(.refuse(refusal))
         }
-    }
-
-    /// Holds a payment at the node's own mint. A refusal is thrown, so that the savepoint takes everything back.
-    private func held(_ payment: AssessedPayment, in connection: Connection) throws {
-        guard let house else { throw GatewayError(.purseFailed, "this node has no mint to hold ecash at") }
-        try house.hold(payment.proofs, ys: payment.ys, in: connection)
     }
 
     private static func book(
@@ -341,7 +337,7 @@ public struct SQLiteClaimStore: ClaimStore {
                 """,
                 .text(refund.claimID)
             ).filter { try $0.bool(1) }
-            if !held.isEmpty { try house?.release(held.map { try $0.blob(0) }, in: connection) }
+            if !held.isEmpty { try house.release(held.map { try $0.blob(0) }, in: connection) }
             try Self.keep(refund.receipt, of: refund.claimID, at: refund.at, in: connection)
             if next == .refunded {
                 try LedgerStore.post([GatewayAccounts.returned(record, at: refund.at)], in: connection)

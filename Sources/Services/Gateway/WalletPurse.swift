@@ -7,17 +7,17 @@ public import Wallet
 public struct WalletPurse: SellerPurse {
     public let acceptedMints: [MintURL]
     private let wallet: Wallet
-    private let house: (any HouseMint)?
+    private let house: any HouseMint
     private let sellerSecret: Secp256k1.Scalar
 
     /// - Parameters:
     ///   - acceptedMints: best first; each is added to the wallet when it is first needed.
-    ///   - house: the node's own mint, where it has one.
+    ///   - house: the node's own mint.
     ///   - sellerSecret: the key that buyers lock ecash to.
     public init(
         wallet: Wallet,
         acceptedMints: [MintURL],
-        house: (any HouseMint)? = nil,
+        house: any HouseMint = NoHouseMint(),
         sellerSecret: Secp256k1.Scalar
     ) {
         self.wallet = wallet
@@ -39,12 +39,14 @@ public struct WalletPurse: SellerPurse {
 
     public func redeem(_ batch: RedemptionBatch) async throws -> BatchReport {
         if batch.isHeldAtMint {
-            guard let house else {
-                throw GatewayError(.purseFailed, "the node's own mint, which holds these proofs, is not running")
+            // Where it answers now, whatever its address was when it took the proofs.
+            guard let mint = house.url else {
+                throw GatewayError(.purseFailed, "the node's own mint, which holds these proofs, is turned off")
             }
             let quote = try await house.redeem(batch)
-            _ = try await terms(of: house.url, maximumAgeSeconds: 86_400)
-            _ = try await wallet.collect(granted: quote, at: house.url)
+            // A wallet that has not met its own node's mint yet.
+            _ = try await terms(of: mint, maximumAgeSeconds: .max)
+            _ = try await wallet.collect(granted: quote, at: mint)
             return BatchReport(redeemed: batch.ys, failed: [])
         }
         let report = try await wallet.redeem(

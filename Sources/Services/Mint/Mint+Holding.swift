@@ -7,8 +7,6 @@ package import Storage
 /// Ecash that the node takes for its own calls, at its own mint: held in the transaction that takes it, as a melt holds its
 /// inputs, and spent in batches. In between it is `PENDING` to everybody else (NUT-07).
 extension Mint {
-    package var holding: any HoldingStore { store }
-
     /// Whether this mint signed the proofs. Nothing of where they stand is looked at: that is the insert's that holds them.
     /// - Throws: `MintError` 10001, 12001; `SignatoryUnavailable`.
     package func recognise(_ proofs: [Proof]) async throws {
@@ -23,7 +21,7 @@ extension Mint {
     /// - Throws: `StorageError` where one of them is not held, or they are not worth their fee; then none is spent.
     package func redeem(held ys: [[UInt8]], reference: String) async throws -> MintQuote {
         let ring = ring
-        let quote = try await holding.redeem(held: ys, reference: reference, at: clock.now()) { ring[$0]?.info }
+        let quote = try await store.redeem(held: ys, reference: reference, at: clock.now()) { ring[$0]?.info }
         announce(ys.map { MintChange(subject: .one(.proof($0))) })
         metrics.redeemed(held: ys.count)
         return try quote.onTheWire()

@@ -79,7 +79,7 @@ public final class Mint: Sendable {
         logger: Logger
     ) async throws {
         try await self.init(
-            database: database,
+            store: SQLiteMintStore(database: database),
             signatory: InProcessSignatory(seed: seed, workers: workers),
             lightning: lightning,
             workers: workers,
@@ -91,32 +91,7 @@ public final class Mint: Sendable {
         )
     }
 
-    /// As ``init(database:seed:lightning:workers:clock:configuration:issuerDocuments:statementSigner:logger:)``, with keys
-    /// that another holds.
-    package convenience init(
-        database: Database,
-        signatory: any Signatory,
-        lightning: any LightningBackend,
-        workers: WorkerPool,
-        clock: WallClock,
-        configuration: MintConfiguration,
-        issuerDocuments: (any IssuerDocuments)? = nil,
-        statementSigner: DocumentSigner? = nil,
-        logger: Logger
-    ) async throws {
-        try await self.init(
-            store: SQLiteMintStore(database: database),
-            signatory: signatory,
-            lightning: lightning,
-            workers: workers,
-            clock: clock,
-            configuration: configuration,
-            issuerDocuments: issuerDocuments,
-            statementSigner: statementSigner,
-            logger: logger
-        )
-    }
-
+    /// With a store that the caller uses too, and keys that another may hold.
     package init(
         store: any MintStore,
         signatory: any Signatory,

@@ -55,7 +55,7 @@ actor MintBook {
             throw WalletError(.mintUnknown, "the mint \(mint) is not in this wallet: add it first if you trust it")
         }
         let age = clock.now().milliseconds(since: known.fetchedAt)
-        if age >= 0, age <= maximumAgeSeconds * 1000 { return known }
+        if age >= 0, (age + 999) / 1000 <= maximumAgeSeconds { return known }
         do {
             return try await refresh(mint)
         } catch let error as WalletError where acceptsStale && error.code == .mintUnreachable {

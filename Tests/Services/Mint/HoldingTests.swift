@@ -9,7 +9,7 @@ import Testing
 @Suite("Proofs that are held for a call")
 struct HoldingTests {
     private func hold(_ proofs: [Proof], at fixture: MintFixture) async throws {
-        let (holding, ys) = (try fixture.mint.holding, try Self.ys(proofs))
+        let (holding, ys) = (try fixture.mint.store, try Self.ys(proofs))
         try await fixture.database.write { try holding.hold(proofs, ys: ys, in: $0) }
     }
 
@@ -28,7 +28,7 @@ struct HoldingTests {
         await #expect(throws: MintError.self) { try await hold([proofs[0]], at: fixture) }
         try await fixture.requireSound()
 
-        let (holding, ys) = (try fixture.mint.holding, try Self.ys(proofs))
+        let (holding, ys) = (try fixture.mint.store, try Self.ys(proofs))
         try await fixture.database.write { try holding.release(ys, in: $0) }
         #expect(try await fixture.states(proofs) == [.unspent, .unspent])
         await #expect(throws: StorageError.self) {

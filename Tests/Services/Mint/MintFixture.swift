@@ -57,7 +57,7 @@ final class MintFixture: Sendable {
             logger: Self.logger
         )
         let mint = try await Mint(
-            database: database,
+            store: SQLiteMintStore(database: database),
             signatory: signatory.withLock { $0 } ?? InProcessSignatory(seed: Self.seed, workers: workers),
             lightning: lightning,
             workers: workers,
