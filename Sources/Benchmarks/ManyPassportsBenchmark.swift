@@ -50,7 +50,7 @@ struct ManyPassportsBenchmark {
         )
         let service = try await IdentityService(
             database: database,
-            vault: try NodeKeys.of(words: try Mnemonic(entropy: [UInt8](repeating: 7, count: 16))),
+            nodeKeys: try NodeKeys.of(words: try Mnemonic(entropy: [UInt8](repeating: 7, count: 16))),
             configuration: IdentityConfiguration(publicURL: "https://node.example"),
             clock: .system,
             logger: logger

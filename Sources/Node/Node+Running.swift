@@ -266,7 +266,7 @@ extension Node {
         // A copy of the database that was made while it ran is older than what is left now.
         try? await fence.advance()
         await database.close()
-        await identity.vault.close()
+        await identity.nodeKeys.close()
     }
 }
 

@@ -79,7 +79,7 @@ public final class Node: Sendable {
         backups = BackupMaker(
             directory: directory,
             database: database,
-            vault: services.identity.vault,
+            nodeKeys: services.identity.nodeKeys,
             clock: .system
         )
         self.http = http
@@ -107,11 +107,11 @@ public final class Node: Sendable {
     public static func open(_ configuration: NodeConfiguration, passphrase: [UInt8]) async throws -> Node {
         let directory = try DataDirectory(path: configuration.dataDirectory)
         let logger = Logger(label: "mintmark")
-        let vault = try await keys(configuration, in: directory, passphrase: passphrase, logger: logger)
+        let nodeKeys = try await keys(configuration, in: directory, passphrase: passphrase, logger: logger)
         do {
-            return try await open(configuration, in: directory, vault: vault, logger: logger)
+            return try await open(configuration, in: directory, nodeKeys: nodeKeys, logger: logger)
         } catch {
-            await vault.close()
+            await nodeKeys.close()
             throw error
         }
     }
@@ -119,7 +119,7 @@ public final class Node: Sendable {
     private static func open(
         _ given: NodeConfiguration,
         in directory: DataDirectory,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         logger: Logger
     ) async throws -> Node {
         var configuration = given
@@ -130,13 +130,13 @@ public final class Node: Sendable {
                 + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations,
             logger: logger
         )
-        let owner = try await database.keep(vault.node.did.string, forKey: "node.did")
-        guard owner == vault.node.did.string else {
+        let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")
+        guard owner == nodeKeys.node.did.string else {
             await database.close()
             throw StorageError(
                 .foreign,
                 "\(database.path) belongs to the node \(owner), but the keys beside it are those of"
-                    + " \(vault.node.did): put back the files that belong together"
+                    + " \(nodeKeys.node.did): put back the files that belong together"
             )
         }
         let metrics = PrometheusMetrics.shared
@@ -148,7 +148,7 @@ public final class Node: Sendable {
         do {
             let services = try await NodeServices.compose(
                 configuration: configuration,
-                vault: vault,
+                nodeKeys: nodeKeys,
                 database: database,
                 http: http,
                 workers: workers,
@@ -222,7 +222,7 @@ public final class Node: Sendable {
             settlementAccount: settlement.map { "\($0.settler.account)" } ?? anchor.map { "\($0.anchor.account)" },
             isTestMoney: configuration.network != .mainnet,
             sellerKey: Hex.encode(
-                Secp256k1.Point(multiplyingGeneratorBy: identity.vault.sellerKey).compressed
+                Secp256k1.Point(multiplyingGeneratorBy: identity.nodeKeys.sellerKey).compressed
             )
         )
     }

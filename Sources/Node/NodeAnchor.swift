@@ -11,13 +11,13 @@ struct NodeAnchor: Sendable {
     private let client: HTTPClient
 
     /// - Throws: where the chain's address is none.
-    init?(_ configuration: NodeConfiguration, vault: NodeKeys, database: Database, logger: Logger) throws {
+    init?(_ configuration: NodeConfiguration, nodeKeys: NodeKeys, database: Database, logger: Logger) throws {
         guard let settings = configuration.anchor else { return nil }
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: SettlementHTTP.configuration)
         do {
             anchor = ChainAnchor(
                 chain: try JSONRPCChain(url: settings.chainURL, chainID: settings.chainID, client: client),
-                key: EthereumKey(vault.settlementKey),
+                key: EthereumKey(nodeKeys.settlementKey),
                 metadataKey: Showcase.anchorKey,
                 configuration: settings.limits,
                 database: database,

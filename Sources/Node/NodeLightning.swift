@@ -24,7 +24,7 @@ struct NodeLightning: Sendable {
     /// - Throws: where the settings cannot work, or the node is on another network than they say.
     init?(
         _ configuration: NodeConfiguration,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         database: Database,
         logger: Logger
     ) async throws {
@@ -32,7 +32,7 @@ struct NodeLightning: Sendable {
         if configuration.lightning == .simulated {
             let accounts = try await SimulatedAccounts(
                 url: configuration.simulatedLightningURL,
-                name: String(vault.node.did.string.suffix(24)),
+                name: String(nodeKeys.node.did.string.suffix(24)),
                 database: database,
                 logger: logger
             )

@@ -39,7 +39,7 @@ struct NodeServices: Sendable {
 
     static func compose(
         configuration: NodeConfiguration,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         database: Database,
         http: HTTPClient,
         workers: WorkerPool,
@@ -47,7 +47,7 @@ struct NodeServices: Sendable {
     ) async throws -> NodeServices {
         let lightning = try await NodeLightning(
             configuration,
-            vault: vault,
+            nodeKeys: nodeKeys,
             database: database,
             logger: logger
         )
@@ -55,7 +55,7 @@ struct NodeServices: Sendable {
             return try await compose(
                 lightning,
                 configuration: configuration,
-                vault: vault,
+                nodeKeys: nodeKeys,
                 database: database,
                 http: http,
                 workers: workers,
@@ -70,7 +70,7 @@ struct NodeServices: Sendable {
     private static func compose(
         _ lightning: NodeLightning?,
         configuration: NodeConfiguration,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         database: Database,
         http: HTTPClient,
         workers: WorkerPool,
@@ -79,20 +79,20 @@ struct NodeServices: Sendable {
         let clock = WallClock.system
         let identity = try await IdentityService(
             database: database,
-            vault: vault,
+            nodeKeys: nodeKeys,
             configuration: identityConfiguration(configuration),
             clock: clock,
             logger: logger
         )
-        let budgets = BudgetOffice(database: database, signer: vault.node, clock: clock) {
+        let budgets = BudgetOffice(database: database, signer: nodeKeys.node, clock: clock) {
             [registry = identity.registry] in
-            await Self.authority(of: $0, node: vault.node.did, registry)
+            await Self.authority(of: $0, node: nodeKeys.node.did, registry)
         }
         identity.office.revocationHooks.add { try BudgetOffice.note($0, in: $1) }
         let mintStore = try await SQLiteMintStore(database: database)
         let mint = try await mint(
             configuration,
-            vault: vault,
+            nodeKeys: nodeKeys,
             store: mintStore,
             lightning: lightning?.mint,
             http: http,
@@ -102,7 +102,7 @@ struct NodeServices: Sendable {
         let plainHosts = configuration.plainHTTPHosts
         let wallet = try await Wallet(
             database: database,
-            seed: vault.walletSeed,
+            seed: nodeKeys.walletSeed,
             mints: HTTPMintConnector(client: http),
             lightning: lightning?.wallet,
             clock: clock,
@@ -122,11 +122,11 @@ struct NodeServices: Sendable {
                 rates: configuration.walletEVM.rates
             )
         )
-        let settlement = try NodeSettlement(configuration, vault: vault, database: database, logger: logger)
-        let anchor = try NodeAnchor(configuration, vault: vault, database: database, logger: logger)
+        let settlement = try NodeSettlement(configuration, nodeKeys: nodeKeys, database: database, logger: logger)
+        let anchor = try NodeAnchor(configuration, nodeKeys: nodeKeys, database: database, logger: logger)
         let log = try await AuditLog(
             database: database,
-            key: try CheckpointKey(vault.node),
+            key: try CheckpointKey(nodeKeys.node),
             origin: Self.logOrigin(configuration.publicURL),
             sources: [ReceiptOutbox(), Outbox()],
             clock: clock,
@@ -139,15 +139,15 @@ struct NodeServices: Sendable {
                 wallet: wallet,
                 acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
                 house: house,
-                sellerSecret: vault.sellerKey
+                sellerSecret: nodeKeys.sellerKey
             ),
             house: house,
             callers: PassportCallerCheck(identity.gate),
             workers: workers,
-            sellerSecret: vault.sellerKey,
-            sealingKey: vault.paywallKey,
+            sellerSecret: nodeKeys.sellerKey,
+            sealingKey: nodeKeys.paywallKey,
             invoices: sellerInvoices(configuration, lightning: lightning?.mint, logger: logger),
-            signer: vault.node,
+            signer: nodeKeys.node,
             group: MultiThreadedEventLoopGroup.singleton,
             clock: clock,
             configuration: try gatewayConfiguration(configuration, sale: settlement?.sale, logOrigin: { log.origin }),
@@ -243,7 +243,7 @@ struct NodeServices: Sendable {
 
     private static func mint(
         _ configuration: NodeConfiguration,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         store: SQLiteMintStore,
         lightning: (any LightningBackend)?,
         http: HTTPClient,
@@ -269,13 +269,13 @@ struct NodeServices: Sendable {
         }
         return try await Mint(
             store: store,
-            signatory: try vault.signatory(workers: workers),
+            signatory: try nodeKeys.signatory(workers: workers),
             lightning: lightning,
             workers: workers,
             clock: .system,
             configuration: settings,
             issuerDocuments: HTTPIssuerDocuments(client: http),
-            statementSigner: vault.node,
+            statementSigner: nodeKeys.node,
             logger: logger
         )
     }

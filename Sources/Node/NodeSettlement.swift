@@ -17,7 +17,7 @@ struct NodeSettlement: Sendable {
     /// - Throws: where the address is none.
     init?(
         _ configuration: NodeConfiguration,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         database: Database,
         logger: Logger
     ) throws {
@@ -32,7 +32,7 @@ struct NodeSettlement: Sendable {
         }
         let settler = ChainSettler(
             chain: chain,
-            key: EthereumKey(vault.settlementKey),
+            key: EthereumKey(nodeKeys.settlementKey),
             configuration: settings.limits,
             database: database,
             clock: .system,

@@ -7,31 +7,20 @@ import Testing
 /// A call of which a part comes back, made on a delegation: its debit ends at what was paid, whenever the change comes.
 @Suite("Change of delegated calls", .serialized)
 struct DelegatedChangeTests {
-    private func spent(_ node: TestedNode, _ cid: String) async throws -> String? {
-        try await node.command("delegations", "list", "--json").json.array("delegations")
-            .first { $0["cid"]?.stringValue == cid }?["spent"]?.stringValue
-    }
-
     @Test("[DLG-12] of a call by measure the debit is the maximum first, and what it cost once the change is in")
     func metered() async throws {
         try await World.with { world in
             #expect(try await world.fund(200).status == 200)
             let buyer = world.buyer
             let root = try await buyer.call(.GET, "/api/node").json.string("did")
-            let added = try await world.seller.command(
-                "service",
-                "add",
-                "m",
-                "--upstream",
-                "http://127.0.0.1:\(world.upstreamPort)",
-                "--price",
-                "GET /now/*=1sat+1sat/10000B,max=31sat",
+            try await world.sell(
                 "--accept",
                 "cashu",
                 "--trust-root",
-                root
+                root,
+                named: "m",
+                price: "GET /now/*=1sat+1sat/10000B,max=31sat"
             )
-            #expect(added.status == 0, "\(added)")
             let made = try await buyer.command("agent", "register", "planner", "--capability", "pay", "--json")
             #expect(made.status == 0, "\(made)")
             let given = try await buyer.command("delegate", "--to", "planner", "--budget", "64sat", "--json")
@@ -50,7 +39,7 @@ struct DelegatedChangeTests {
                 #expect(paid.status == 0 && paid.json["status"]?.int64Value == 200, "\(paid)")
                 var last: String?
                 for _ in 0..<200 {
-                    last = try await spent(buyer, cid)
+                    last = try await buyer.spent(of: cid)
                     if last == String(2 * number) { break }
                     try await Task.sleep(for: .milliseconds(250))
                 }

@@ -18,20 +18,7 @@ struct DelegationCommandTests {
     }
 
     private func sold(_ world: World, root: String) async throws -> String {
-        let added = try await world.seller.command(
-            "service",
-            "add",
-            "weather",
-            "--upstream",
-            "http://127.0.0.1:\(world.upstreamPort)",
-            "--price",
-            "2sat",
-            "--trust-root",
-            root,
-            "--require-delegation",
-            "--require-ticket"
-        )
-        #expect(added.status == 0, "\(added)")
+        try await world.sell("--trust-root", root, "--require-delegation", "--require-ticket")
         return world.seller.url + "/s/weather/now"
     }
 
@@ -42,11 +29,6 @@ struct DelegationCommandTests {
             try await Task.sleep(for: .milliseconds(250))
         }
         return false
-    }
-
-    private func spent(_ node: TestedNode, _ cid: String) async throws -> String? {
-        try await node.command("delegations", "list", "--json").json.array("delegations")
-            .first { $0["cid"]?.stringValue == cid }?["spent"]?.stringValue
     }
 
     @Test("[DLG-13] given, passed on, spent within the budget, blamed link by link, taken back; over two nodes")
@@ -112,11 +94,11 @@ struct DelegationCommandTests {
             // 2 and 2 of 5 are spent: one sat is not enough for a third, and nothing moves.
             let over = try await buyer.command("pay", url + "/3", "--max", "5sat", "--delegation", second, "--json")
             #expect(over.status == 2 && over.json["code"]?.stringValue == "budget-exceeded", "\(over)")
-            #expect(try await spent(buyer, first) == "4")
+            #expect(try await buyer.spent(of: first) == "4")
             // The planner, above, has more.
             let above = try await buyer.command("pay", url + "/4", "--max", "5sat", "--delegation", first, "--json")
             #expect(above.status == 0, "\(above)")
-            #expect(try await spent(buyer, first) == "6")
+            #expect(try await buyer.spent(of: first) == "6")
             let tree = try await buyer.command("delegations", "tree")
             #expect(tree.output.contains("planner") && tree.output.contains("└─ worker"), "\(tree)")
 
@@ -158,14 +140,7 @@ struct DelegationCommandTests {
             #expect(try await world.fund(300).status == 200)
             let buyer = world.buyer
             let root = try await buyer.call(.GET, "/api/node").json.string("did")
-            let added = try await world.seller.command(
-                "service",
-                "add",
-                "weather",
-                "--upstream",
-                "http://127.0.0.1:\(world.upstreamPort)",
-                "--price",
-                "2sat",
+            try await world.sell(
                 "--trust-root",
                 root,
                 "--require-delegation",
@@ -173,7 +148,6 @@ struct DelegationCommandTests {
                 "--accept",
                 "payment-cashu,x402-cashu,l402"
             )
-            #expect(added.status == 0, "\(added)")
             try await registered("planner", buyer)
             let given = try await buyer.command("delegate", "--to", "planner", "--budget", "100sat", "--json")
             let cid = try given.json.string("cid")
@@ -196,12 +170,12 @@ struct DelegationCommandTests {
                 #expect(paid.status == 0 && paid.json["payment"]?["way"]?.stringValue == way, "\(paid)")
                 let named = paid.json["payment"]?["receipt"]?["delegation"]
                 #expect(named?["checked"]?.stringValue == "ticket", "\(paid)")
-                #expect(try await spent(buyer, cid) == String(2 * number))
+                #expect(try await buyer.spent(of: cid) == String(2 * number))
             }
             // An invoice would be paid before the seller has seen the chain.
             let ahead = try await pay(3, via: "l402")
             #expect(ahead.status != 0 && "\(ahead)".contains("a call on a delegation is paid with ecash"), "\(ahead)")
-            #expect(try await spent(buyer, cid) == "4")
+            #expect(try await buyer.spent(of: cid) == "4")
             #expect(world.upstream.total == 2)
             #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
         }
@@ -235,7 +209,7 @@ struct DelegationCommandTests {
             #expect(failed.status != 0, "\(failed)")
             await buyer.kill()
             try await buyer.start()
-            #expect(try await until { try await spent(buyer, cid) == "0" })
+            #expect(try await until { try await buyer.spent(of: cid) == "0" })
             #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
         }
     }

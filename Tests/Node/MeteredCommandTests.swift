@@ -10,19 +10,8 @@ struct MeteredCommandTests {
     func change() async throws {
         try await World.with { world in
             let (seller, buyer) = (world.seller, world.buyer)
-            let added = try await seller.command(
-                "service",
-                "add",
-                "m",
-                "--upstream",
-                "http://127.0.0.1:\(world.upstreamPort)",
-                "--price",
-                "GET /now/*=1sat+1sat/10000B,max=31sat",
-                "--accept",
-                "cashu",
-                "--json"
-            )
-            #expect(added.status == 0, "\(added)")
+            let price = "GET /now/*=1sat+1sat/10000B,max=31sat"
+            let added = try await world.sell("--accept", "cashu", named: "m", price: price)
             let rule = try #require(added.json.array("prices").first)
             #expect(rule["maximum"]?.stringValue == "31" && rule["meters"]?[0]?["per"]?.stringValue == "10000")
             let trial = try await seller.command(

@@ -8,18 +8,7 @@ import Testing
 @Suite("A seller with a mint of its own")
 struct OwnMintTests {
     private func sold(_ world: World) async throws {
-        let added = try await world.seller.command(
-            "service",
-            "add",
-            "weather",
-            "--upstream",
-            "http://127.0.0.1:\(world.upstreamPort)",
-            "--price",
-            "2sat",
-            "--price",
-            "GET /fail/*=2sat"
-        )
-        #expect(added.status == 0, "\(added)")
+        try await world.sell("--price", "GET /fail/*=2sat")
         #expect(try await world.fund(100).status == 200)
         // A node that has just started asks for its own mint's terms first.
         for _ in 0..<100 where try await world.get(world.seller.url + "/s/weather/now/0").headers["X-Cashu"].isEmpty {

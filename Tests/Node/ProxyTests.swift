@@ -106,16 +106,7 @@ struct ProxyTests {
     ) async throws {
         try await World.with { world in
             #expect(try await world.fund(300).status == 200)
-            let added = try await world.seller.command(
-                "service",
-                "add",
-                "weather",
-                "--upstream",
-                "http://127.0.0.1:\(world.upstreamPort)",
-                "--price",
-                "2sat"
-            )
-            #expect(added.status == 0, "\(added)")
+            try await world.sell()
             let process = ServerProcess(
                 "proxy",
                 ["proxy", "--json", "--listen", "127.0.0.1:0", "--data", world.buyer.directory] + arguments,

@@ -72,17 +72,18 @@ public struct Multiaddr: Hashable, Sendable, CustomStringConvertible {
         let text = String(decoding: value, as: UTF8.self)
         switch Code(name: name) {
         case .ip4:
-            guard let bytes = IPAddressText.parse4(value) else { break }
+            guard let bytes = IPAddressText.bytes4(text) else { break }
             return .ip4(bytes)
         case .ip6:
-            guard let bytes = IPAddressText.parse6(value) else { break }
+            guard let bytes = IPAddressText.bytes6(text) else { break }
             return .ip6(bytes)
         case .dns: return .dns(text)
         case .dns4: return .dns4(text)
         case .dns6: return .dns6(text)
         case .tcp:
-            guard let port = IPAddressText.decimal(value, maximum: 65535) else { break }
-            return .tcp(UInt16(truncatingIfNeeded: port))
+            // Digits alone, without a sign or a leading zero.
+            guard let port = UInt16(text), String(port) == text else { break }
+            return .tcp(port)
         case .p2p: return .p2p(try PeerID(parsing: text))
         case nil: break
         }
@@ -167,8 +168,8 @@ public struct Multiaddr: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         parts.map { part in
             switch part {
-            case .ip4(let bytes): "/ip4/\(IPAddressText.text4(bytes))"
-            case .ip6(let bytes): "/ip6/\(IPAddressText.text6(bytes))"
+            case .ip4(let bytes): "/ip4/\(IPAddressText.text(bytes))"
+            case .ip6(let bytes): "/ip6/\(IPAddressText.text(bytes))"
             case .dns(let name): "/dns/\(name)"
             case .dns4(let name): "/dns4/\(name)"
             case .dns6(let name): "/dns6/\(name)"

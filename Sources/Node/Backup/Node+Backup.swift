@@ -24,14 +24,14 @@ final class BackupMaker: Sendable {
 
     private let directory: DataDirectory
     private let database: Database
-    private let vault: NodeKeys
+    private let nodeKeys: NodeKeys
     private let clock: WallClock
     private let isBusy = Mutex(false)
 
-    init(directory: DataDirectory, database: Database, vault: NodeKeys, clock: WallClock) {
+    init(directory: DataDirectory, database: Database, nodeKeys: NodeKeys, clock: WallClock) {
         self.directory = directory
         self.database = database
-        self.vault = vault
+        self.nodeKeys = nodeKeys
         self.clock = clock
     }
 
@@ -88,13 +88,13 @@ final class BackupMaker: Sendable {
             throw BackupError(.notPermitted, "\(directory.file(NodeFiles.vault)) cannot be read")
         }
         let header = BackupHeader(
-            node: vault.node.did.string,
+            node: nodeKeys.node.did.string,
             createdAt: createdAt,
             salt: SecureRandom.bytes(16),
             vault: [UInt8](vaultBytes)
         )
         let configuration = FileManager.default.contents(atPath: directory.file("config.json")).map { [UInt8]($0) }
-        let backupKey = vault.backupKey
+        let backupKey = nodeKeys.backupKey
         return try await withCheckedThrowingContinuation { continuation in
             let thread = Thread {
                 continuation.resume(

@@ -41,25 +41,25 @@ public enum BackupRestore {
         progress: (UInt64, UInt64) -> Void
     ) throws -> RestoredNode {
         let reader = try BackupReader(path: file)
-        let vault: NodeKeys =
+        let nodeKeys: NodeKeys =
             switch keys {
             case .passphrase(let passphrase): try NodeKeys.open(file: reader.header.vault, passphrase: passphrase)
             case .words(let words, _, _): try NodeKeys.of(words: words)
             }
-        guard vault.node.did.string == reader.header.node else {
+        guard nodeKeys.node.did.string == reader.header.node else {
             throw BackupError(
                 .otherNode,
-                "the backup is of the node \(reader.header.node), and these are the words of \(vault.node.did)"
+                "the backup is of the node \(reader.header.node), and these are the words of \(nodeKeys.node.did)"
             )
         }
         try requireFree(directory)
-        let manifest = try reader.read(backupKey: vault.backupKey, take: { _ in }) { progress($0, 2 * $1) }
+        let manifest = try reader.read(backupKey: nodeKeys.backupKey, take: { _ in }) { progress($0, 2 * $1) }
         let temporary = directory + ".restoring-" + Hex.encode(SecureRandom.bytes(4))
         do {
             let folder = try DataDirectory(path: temporary)
             let database = try SequentialFile.creating(folder.file(NodeFiles.database))
             let again = try reader.read(
-                backupKey: vault.backupKey,
+                backupKey: nodeKeys.backupKey,
                 take: { try database.write($0) },
                 progress: { progress($1 + $0, 2 * $1) }
             )

@@ -70,7 +70,7 @@ struct OperatorRoutes: Sendable {
         DelegationRoutes(
             office: node.budgets,
             registry: node.identity.registry,
-            signer: node.identity.vault.node,
+            signer: node.identity.nodeKeys.node,
             publicURL: node.facts.publicURL,
             clock: .system,
             invocationReceipt: { try await node.invocationReceipt($0) }

@@ -66,13 +66,13 @@ public final class WitnessProcess: Sendable {
     /// Opens a witness's folder, which it holds until ``close()``.
     public static func open(in folder: String, passphrase: [UInt8]) async throws -> WitnessProcess {
         let directory = try DataDirectory(path: folder)
-        let vault = try NodeKeys.open(in: directory, passphrase: passphrase)
+        let nodeKeys = try NodeKeys.open(in: directory, passphrase: passphrase)
         let database = try Self.database(in: directory)
         guard let name = try await database.fact(nameKey) else {
             await database.close()
             throw ConfigurationError("\(folder) holds no witness: make one with `mintmark witness init`")
         }
-        guard let key = vault.witnessKey else {
+        guard let key = nodeKeys.witnessKey else {
             await database.close()
             throw Self.keyless(folder)
         }

@@ -1,3 +1,4 @@
+internal import Encodings
 internal import Glibc
 internal import NIOCore
 internal import NIOPosix
@@ -8,14 +9,8 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads a literal without brackets, port and zone. nil where it is none.
     public init?(_ text: String) {
-        var raw = [UInt8](repeating: 0, count: 16)
-        if inet_pton(AF_INET, text, &raw) == 1 {
-            self.init(bytes: Array(raw.prefix(4)))
-        } else if inet_pton(AF_INET6, text, &raw) == 1 {
-            self.init(bytes: raw)
-        } else {
-            return nil
-        }
+        guard let bytes = IPAddressText.bytes4(text) ?? IPAddressText.bytes6(text) else { return nil }
+        self.init(bytes: bytes)
     }
 
     init(bytes: [UInt8]) {
@@ -34,12 +29,7 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    public var description: String {
-        if bytes.count == 4 { return bytes.map(String.init).joined(separator: ".") }
-        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        guard inet_ntop(AF_INET6, bytes, &text, socklen_t(text.count)) != nil else { return "?" }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
+    public var description: String { IPAddressText.text(bytes) }
 }
 
 /// Addresses with a common beginning, such as `10.0.0.0/8`.

@@ -44,9 +44,9 @@ extension AgentRegistry {
         let export = AgentExport(
             id: UUIDText.randomURN(),
             agent: record,
-            seed: try record.sealedKey.map { try vault.open($0, agent: agent.id, did: agent.did).seed },
+            seed: try record.sealedKey.map { try nodeKeys.open($0, agent: agent.id, did: agent.did).seed },
             nextSeed: try record.nextDID.flatMap { did in
-                try record.sealedNextKey.map { try vault.open($0, agent: agent.id, did: did).seed }
+                try record.sealedNextKey.map { try nodeKeys.open($0, agent: agent.id, did: did).seed }
             },
             origin: office.issuer,
             destination: destination,
@@ -85,11 +85,11 @@ extension AgentRegistry {
         record.agent.changedAt = clock.now()
         let id = record.agent.id
         record.sealedKey = try export.seed.map {
-            try vault.seal(try Ed25519.PrivateKey(seed: $0), agent: id, did: record.agent.did)
+            try nodeKeys.seal(try Ed25519.PrivateKey(seed: $0), agent: id, did: record.agent.did)
         }
         if let nextDID = record.nextDID {
             record.sealedNextKey = try export.nextSeed.map {
-                try vault.seal(try Ed25519.PrivateKey(seed: $0), agent: id, did: nextDID)
+                try nodeKeys.seal(try Ed25519.PrivateKey(seed: $0), agent: id, did: nextDID)
             }
         }
         let history = JSONValue.array(export.passports).serialized()

@@ -11,14 +11,14 @@ public import Storage
 /// whoever steals the current key cannot bring one of his own after it.
 public final class AgentRegistry: Sendable {
     let database: Database
-    let vault: NodeKeys
+    let nodeKeys: NodeKeys
     public let office: PassportOffice
     private let challenges = PossessionChallenges()
     var clock: WallClock { office.clock }
 
-    public init(database: Database, vault: NodeKeys, office: PassportOffice) {
+    public init(database: Database, nodeKeys: NodeKeys, office: PassportOffice) {
         self.database = database
-        self.vault = vault
+        self.nodeKeys = nodeKeys
         self.office = office
     }
 
@@ -95,9 +95,9 @@ public final class AgentRegistry: Sendable {
                 createdAt: now,
                 changedAt: now
             ),
-            sealedKey: try vault.seal(key, agent: id, did: did),
+            sealedKey: try nodeKeys.seal(key, agent: id, did: did),
             nextDID: nextDID,
-            sealedNextKey: try vault.seal(next, agent: id, did: nextDID)
+            sealedNextKey: try nodeKeys.seal(next, agent: id, did: nextDID)
         )
     }
 
@@ -158,7 +158,7 @@ public final class AgentRegistry: Sendable {
         guard let newest, now < newest.passport.validUntil else {
             throw IdentityError(.passportNotFound, "agent `\(record.agent.name)` has no passport in force: renew it")
         }
-        let key = try vault.open(sealedKey, agent: record.agent.id, did: record.agent.did)
+        let key = try nodeKeys.open(sealedKey, agent: record.agent.id, did: record.agent.did)
         return AgentCredentials(signer: DocumentSigner(key), passport: newest.passport)
     }
 
@@ -314,7 +314,7 @@ public final class AgentRegistry: Sendable {
         next.agent.changedAt = clock.now()
         next.sealedKey = sealedNextKey
         next.nextDID = followingDID
-        next.sealedNextKey = try vault.seal(following, agent: old.agent.id, did: followingDID)
+        next.sealedNextKey = try nodeKeys.seal(following, agent: old.agent.id, did: followingDID)
         return next
     }
 

@@ -4,7 +4,7 @@ public import Storage
 
 /// All of identity, put together: what Node composes and mounts.
 public struct IdentityService: Sendable {
-    public let vault: NodeKeys
+    public let nodeKeys: NodeKeys
     public let office: PassportOffice
     public let registry: AgentRegistry
     public let registration: RegistrationDesk
@@ -29,7 +29,7 @@ public struct IdentityService: Sendable {
     ///   - keyFetcher: how others' key sets are fetched; `nil`: over HTTPS.
     public init(
         database: Database,
-        vault: NodeKeys,
+        nodeKeys: NodeKeys,
         configuration: IdentityConfiguration,
         clock: WallClock,
         logger: Logger,
@@ -37,12 +37,12 @@ public struct IdentityService: Sendable {
         didFetcher: (any DIDFetching)? = nil,
         keyFetcher: (any KeySetFetching)? = nil
     ) async throws {
-        self.vault = vault
+        self.nodeKeys = nodeKeys
         self.logger = logger
         let office = try await PassportOffice(
             database: database,
-            signer: vault.node,
-            p256: vault.p256,
+            signer: nodeKeys.node,
+            p256: nodeKeys.p256,
             configuration: configuration,
             clock: clock
         )
@@ -60,10 +60,10 @@ public struct IdentityService: Sendable {
         )
         documents = DIDDocuments(office)
         offers = PassportOffers(office: office)
-        operatorDID = OperatorDID(database: database, vault: vault.vault, office: office)
-        registry = AgentRegistry(database: database, vault: vault, office: office)
+        operatorDID = OperatorDID(database: database, vault: nodeKeys.vault, office: office)
+        registry = AgentRegistry(database: database, nodeKeys: nodeKeys, office: office)
         registration = RegistrationDesk(database: database, registry: registry, policy: configuration.registration)
-        keys = KeyBoard(database: database, vault: vault, office: office)
+        keys = KeyBoard(database: database, nodeKeys: nodeKeys, office: office)
         gate = PassportGate(
             resolver: StatusResolver(office: office, cache: cache),
             clock: clock,

@@ -39,13 +39,13 @@ public final class KeyBoard: Sendable {
     }
 
     private let database: Database
-    private let vault: NodeKeys
+    private let nodeKeys: NodeKeys
     private let office: PassportOffice
     private let kept = Mutex<Kept?>(nil)
 
-    init(database: Database, vault: NodeKeys, office: PassportOffice) {
+    init(database: Database, nodeKeys: NodeKeys, office: PassportOffice) {
         self.database = database
-        self.vault = vault
+        self.nodeKeys = nodeKeys
         self.office = office
     }
 
@@ -71,7 +71,7 @@ public final class KeyBoard: Sendable {
         let created = Timestamp(secondsSince1970: now.secondsSince1970)
         let signers = try records.compactMap { record in
             try record.sealedKey.map {
-                DocumentSigner(try vault.open($0, agent: record.agent.id, did: record.agent.did))
+                DocumentSigner(try nodeKeys.open($0, agent: record.agent.id, did: record.agent.did))
             }
         }
         published.headers = [("Content-Digest", digest)]

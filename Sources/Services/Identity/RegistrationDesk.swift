@@ -60,7 +60,7 @@ public final class RegistrationDesk: Sendable {
         self.registry = registry
         self.policy = policy
         paidToken = Base64URL.encode(
-            Sealing.deriveKey(from: registry.vault.agentSealingKey, label: "mintmark v1 paid registration")
+            Sealing.deriveKey(from: registry.nodeKeys.agentSealingKey, label: "mintmark v1 paid registration")
         )
     }
 

@@ -58,7 +58,7 @@ public struct Showcase: Sendable {
         AgentCard.Node(publicURL: publicURL, did: service.office.issuer.string, version: store.version)
     }
     private var nodeKey: (key: DocumentKey, keysURL: String) {
-        (DocumentKey(service.vault.node), "\(publicURL)/.well-known/jwks.json")
+        (DocumentKey(service.nodeKeys.node), "\(publicURL)/.well-known/jwks.json")
     }
 
     // MARK: Addresses

@@ -96,8 +96,9 @@ enum NodeMaking {
         if isMade { try folder.replaceFile(NodeFiles.passphrase, with: passphrase + [UInt8(ascii: "\n")]) }
         let token = Base64URL.encode(SecureRandom.bytes(32))
         try folder.replaceFile(NodeFiles.operatorToken, with: Array((token + "\n").utf8))
-        let vault = try NodeKeys.create(in: folder, words: words, passphrase: passphrase, now: WallClock.system.now())
-        return Made(did: vault.node.did.string, words: words.words, keptPassphrase: isMade)
+        let now = WallClock.system.now()
+        let nodeKeys = try NodeKeys.create(in: folder, words: words, passphrase: passphrase, now: now)
+        return Made(did: nodeKeys.node.did.string, words: words.words, keptPassphrase: isMade)
     }
 
     static func passphrase(asks: Bool) throws -> (bytes: [UInt8], isMade: Bool) {

@@ -6,6 +6,7 @@ import NIOHTTP1
 import NIOPosix
 import Node
 import TestSupport
+import Testing
 
 /// A node of the tests: a `mintmark serve` process, its data directory, and the socket it is spoken to through.
 final class TestedNode: Sendable {
@@ -64,6 +65,12 @@ final class TestedNode: Sendable {
     /// Runs a command on this node's data directory, whether or not the node runs.
     func command(_ arguments: String..., input: String = "") async throws -> Program.Outcome {
         try await Program.run(arguments + ["--data", directory], input: input)
+    }
+
+    /// What of a delegation's budget is spent, as the node lists it.
+    func spent(of cid: String) async throws -> String? {
+        try await command("delegations", "list", "--json").json.array("delegations")
+            .first { $0["cid"]?.stringValue == cid }?["spent"]?.stringValue
     }
 
     /// Calls the operator's API on the socket.
@@ -202,6 +209,23 @@ struct World: Sendable {
             "/api/wallet/fund",
             ["amount": .string(String(amount)), "mint": .string(seller.url + "/mint")]
         )
+    }
+
+    /// Puts the plain service on sale at the seller.
+    /// - Parameter more: of `service add`.
+    @discardableResult
+    func sell(
+        _ more: String...,
+        named name: String = "weather",
+        price: String = "2sat"
+    ) async throws -> Program.Outcome {
+        let added = try await Program.run(
+            ["service", "add", name, "--json", "--upstream", "http://127.0.0.1:\(upstreamPort)", "--price", price]
+                + more
+                + ["--data", seller.directory]
+        )
+        #expect(added.status == 0, "\(added)")
+        return added
     }
 
     /// Calls as any HTTP client does, without a wallet.

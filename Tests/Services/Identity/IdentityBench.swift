@@ -122,7 +122,7 @@ final class IdentityBench: Sendable {
         change(&configuration)
         service = try await IdentityService(
             database: database,
-            vault: try Self.vault(seed: seed, now: clock.now),
+            nodeKeys: try Self.nodeKeys(seed: seed, now: clock.now),
             configuration: configuration,
             clock: clock.clock,
             logger: logger,
@@ -132,7 +132,7 @@ final class IdentityBench: Sendable {
     }
 
     /// The vault of certain words, sealed at the least cost.
-    static func vault(seed: UInt8, now: Timestamp) throws -> NodeKeys {
+    static func nodeKeys(seed: UInt8, now: Timestamp) throws -> NodeKeys {
         let folder = try TemporaryFolder()
         return try NodeKeys.create(
             in: try DataDirectory(path: folder.path),

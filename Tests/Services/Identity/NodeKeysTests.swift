@@ -60,7 +60,7 @@ struct NodeKeysTests {
         ]
         #expect(Set(all).count == all.count && all.allSatisfy { $0.count == 32 })
         #expect(try NodeKeys.words(in: directory, passphrase: passphrase).words == words.words)
-        let other = try IdentityBench.vault(seed: 8, now: now)
+        let other = try IdentityBench.nodeKeys(seed: 8, now: now)
         #expect(other.node.did != made.node.did && other.mintSeed != made.mintSeed)
     }
 
