@@ -167,7 +167,7 @@ struct AgentRegistryTests {
 
     @Test("[PASS-13] a planned move of the key does not lift a suspension of the same moment")
     func suspensionMeanwhile() async throws {
-        for _ in 0..<50 {
+        for _ in 0..<10 {
             let bench = try await IdentityBench()
             let (agent, passport) = try await bench.register()
             // Both wait for the one writer: the suspension comes first, after the move has looked at the agent.
