@@ -268,7 +268,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
                 "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
-                "Vault", httpClient, hummingbird,
+                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],

@@ -89,7 +89,7 @@ struct RecordExchangeTests {
         }
     }
 
-    @Test("What each message is worth: accept, reject where the sender is answerable, else ignore")
+    @Test("[REC-10] what each message is worth: accept, reject where the sender is answerable, else ignore")
     func verdicts() async throws {
         try await Hosts.with { hosts in
             let (host, _) = try await hosts.start(1, gossip: Hosts.quick)
