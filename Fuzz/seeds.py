@@ -20,7 +20,7 @@ def strings(value):
             yield from strings(item)
 
 
-names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip")
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip", "record", "negentropy")
 seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
@@ -70,6 +70,30 @@ message = b"\x0a\x26" + peer + b"\x12\x01x\x1a\x08\0\0\0\0\0\0\0\1\x22\x01a\x2a\
 seeds["gossip"] |= {
     bytes.fromhex("0a0508011201611a070a050a0161120109"), b"\x12" + bytes([len(message)]) + message,
     bytes.fromhex("1a1e" + "0a060a0161120109" + "12030a0109" + "1a030a0161" + "22050a0161183c" + "2a030a0109"),
+}
+
+# A record with its proof, a tombstone, a stamp beside it; messages of negentropy of each mode.
+did = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+proof = {
+    "type": "DataIntegrityProof", "cryptosuite": "eddsa-jcs-2022", "created": "2026-11-21T00:00:00Z",
+    "verificationMethod": f"{did}#{did[8:]}", "proofPurpose": "assertionMethod", "proofValue": "z" + "2" * 87,
+}
+record = {
+    "type": "MintmarkRecord", "author": did, "kind": "note", "name": "a", "sequence": 1, "created": "2026-11-21T00:00:00Z",
+    "expires": "2026-11-22T00:00:00Z", "proof": proof,
+}
+stamp = {
+    "type": "MintmarkStamp", "entry": did, "author": did, "record": "uEiA" + "A" * 43, "created": "2026-11-21T00:00:00Z",
+    "postage": {"amount": "1", "unit": "sat"}, "proof": proof,
+}
+for envelope in (
+    {"record": record | {"body": {"text": "a"}}}, {"record": record | {"deleted": True}},
+    {"record": record | {"body": {}}, "stamp": stamp},
+):
+    seeds["record"].add(json.dumps(envelope, separators=(",", ":")).encode())
+seeds["negentropy"] |= {
+    bytes.fromhex("6100000200"), bytes.fromhex("6100000201" + "11" * 32), bytes.fromhex("61000001" + "22" * 16),
+    bytes.fromhex("61050000" + "0502070701" + "33" * 16 + "00000200"),
 }
 
 for name, items in seeds.items():

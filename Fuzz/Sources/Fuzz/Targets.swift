@@ -9,7 +9,7 @@ import Lightning
 import Paywall
 
 /// What was taken and then not read again from its own writing.
-private func again<T>(_ what: String, _ read: () throws -> T) -> T {
+func again<T>(_ what: String, _ read: () throws -> T) -> T {
     do {
         return try read()
     } catch {
@@ -21,6 +21,7 @@ private func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
     case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux, gossip
+    case record, negentropy
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -45,6 +46,8 @@ enum FuzzTarget: String, CaseIterable {
         case .peer: try Self.peer(bytes)
         case .yamux: try Self.yamux(bytes)
         case .gossip: try Self.gossip(bytes)
+        case .record: try RecordTargets.record(bytes)
+        case .negentropy: try RecordTargets.negentropy(bytes)
         }
     }
 
