@@ -1,3 +1,4 @@
+import CanonicalJSON
 public import Encodings
 public import SignedDocuments
 import Storage
@@ -42,6 +43,17 @@ public struct Equivocation: Sendable {
     public var first: [UInt8]?
     public var second: [UInt8]
     public var at: Timestamp
+
+    /// What was signed is told as text: a list or a record as JSON, or a token.
+    var json: JSONObject {
+        var object: JSONObject = [
+            "list": .string(url), "sequence": JSONValue(sequence), "issuer": .string(issuer),
+            "seenAt": .string(at.rfc3339),
+        ]
+        object["first"] = first.map { .string(String(decoding: $0, as: UTF8.self)) }
+        object["second"] = .string(String(decoding: second, as: UTF8.self))
+        return object
+    }
 }
 
 /// A row of `identity_lists_seen`: the highest sequence of a list that was seen.
