@@ -163,7 +163,7 @@ struct GossipWorld {
                     if let since = publishedAt[message.id] { latencies.append(now - since) }
                     nodes[node].validated(message.id, verdict, at: now)
                     more = true
-                case .connect(let records): connects[node, default: []] += records
+                case .connect(let records, _): connects[node, default: []] += records.map(\.record)
                 case .cutOff(let peer):
                     if let other = numbers[peer] { cutOff[node, default: []].insert(other) }
                 }
