@@ -1,5 +1,6 @@
 internal import CanonicalJSON
 internal import Foundation
+internal import Gossip
 internal import Identity
 internal import Libp2p
 internal import Logging
@@ -20,7 +21,7 @@ final class GossipNode: Sendable {
     private let parts = Mutex<[any GossipPart]>([])
 
     /// Of everything that is kept in `cache.sqlite`; each part's own list is added here.
-    private static let migrations = PeerStore.migrations
+    private static let migrations = PeerStore.migrations + RecordStore.migrations
 
     private init(cache: Database, peering: Peering) {
         self.cache = cache

@@ -62,6 +62,7 @@ final class RecordsPart: GossipPart {
     var protocols: [P2PProtocol] { [repair.servedProtocol] }
 
     func start(on host: P2PHost) async throws {
+        await trustChanged()
         let exchange = RecordExchange(intake: intake, host: host)
         try await exchange.start()
         let (records, record) = AsyncStream.makeStream(of: Record.self, bufferingPolicy: .bufferingNewest(4_096))
@@ -176,7 +177,10 @@ final class RecordsPart: GossipPart {
         query.count = RecordQuery.maximumCount
         while let page = try? await intake.store.records(query), let last = page.last {
             for record in page where record.author != identity.office.issuer { await hear(record) }
-            query.after = ReconciliationItem(record: last)
+            query.after = ReconciliationItem(
+                timestamp: UInt64(clamping: last.created.millisecondsSince1970),
+                id: last.id
+            )
         }
     }
 

@@ -214,7 +214,7 @@ struct StatusListCacheTests {
         #expect(try await cache.equivocations().isEmpty)
     }
 
-    @Test("[RVK-3] a list that has changed and cannot be had serves no more, nor does its older copy, also after a restart")
+    @Test("[RVK-3] a list that changed and cannot be had serves no more, nor its older copy, also after a restart")
     func heardAndAway() async throws {
         let bench = try await IdentityBench()
         let old = try document(bench, sequence: 5)
@@ -237,7 +237,7 @@ struct StatusListCacheTests {
         #expect(sequence(await again.service.cache.state(of: url)) == 6)
     }
 
-    @Test("[RVK-4] two contents of one sequence are kept as evidence, as the issuer signed both, and the list serves no more")
+    @Test("[RVK-4] two contents of one sequence are kept, as the issuer signed both; the list serves no more")
     func evidence() async throws {
         let bench = try await IdentityBench()
         let cache = bench.service.cache
