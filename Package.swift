@@ -72,6 +72,7 @@ let package = Package(
         .library(name: "Ethereum", targets: ["Ethereum"]),
         .library(name: "Paywall", targets: ["Paywall"]),
         .library(name: "Libp2p", targets: ["Libp2p"]),
+        .library(name: "Records", targets: ["Records"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -125,7 +126,10 @@ let package = Package(
         room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
         room("Libp2p", on: .domain, ["Encodings", "Cryptography", crypto]),
+        // GossipSub's engines under a made-up clock and network: for tests and for GossipSimulator.
+        room("GossipSimulation", on: .domain, ["Libp2p", "Cryptography"]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
+        room("Records", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
@@ -136,6 +140,14 @@ let package = Package(
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
         room("P2PTransport", on: .services, ["Libp2p", "Cryptography", nioCore, nioPosix, logging]),
+        room(
+            "Gossip",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Libp2p",
+                "P2PTransport", "Storage", logging,
+            ]
+        ),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(
             "WebServer",
@@ -255,8 +267,14 @@ let package = Package(
         ),
         .executableTarget(
             name: "GossipPeer",
-            dependencies: ["Encodings", "Cryptography", "Libp2p", "P2PTransport", nioPosix, logging],
+            dependencies: ["Encodings", "Cryptography", "Libp2p", "P2PTransport", "Records", nioPosix, logging],
             path: "Sources/GossipPeer",
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "GossipSimulator",
+            dependencies: ["CanonicalJSON", "GossipSimulation", argumentParser],
+            path: "Sources/GossipSimulator",
             swiftSettings: house
         ),
         .executableTarget(
@@ -265,7 +283,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
                 "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
-                "Vault", httpClient, hummingbird,
+                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -307,11 +325,17 @@ let package = Package(
         tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
+        tests(
+            of: "Records",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]
+        ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
-        tests(of: "Libp2p", on: .domain, ["Encodings", "Cryptography"]),
+        tests(of: "Libp2p", on: .domain, ["Encodings", "Cryptography", "GossipSimulation"]),
+        tests(of: "GossipSimulation", on: .domain, ["Libp2p"]),
         tests(
             of: "Paywall",
             on: .domain,
@@ -328,6 +352,14 @@ let package = Package(
             [
                 "Libp2p", "P2PTransport", "Encodings", "Cryptography", "Storage", "TestSockets", nioCore, nioPosix,
                 logging,
+            ]
+        ),
+        tests(
+            of: "Gossip",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Libp2p",
+                "P2PTransport", "Storage", nioPosix, logging,
             ]
         ),
         tests(

@@ -30,10 +30,14 @@ let package = Package(
         room("Ethereum", ["Encodings", "Cryptography"]),
         room("Paywall", ["Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum"]),
         room("Libp2p", ["Encodings", "Cryptography", crypto]),
+        room("SignedDocuments", ["Encodings", "CanonicalJSON", "Cryptography"]),
+        room("Passports", ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        room("Records", ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
         .executableTarget(
             name: "Fuzz",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "Cashu", "Lightning", "Ethereum", "Paywall", "Libp2p",
+                "Records",
             ],
             path: "Sources/Fuzz",
             swiftSettings: house + [.unsafeFlags(["-parse-as-library"])]

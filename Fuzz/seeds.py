@@ -20,7 +20,7 @@ def strings(value):
             yield from strings(item)
 
 
-names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip", "discovery")
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip", "record", "negentropy", "discovery")
 seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
@@ -79,6 +79,30 @@ seeds["discovery"] |= {
     bytes.fromhex("000084000000000100000001") + service + bytes.fromhex("000c00010000007800040161c00c") + b"\xc0\x27"
     + bytes.fromhex("0010800100000078") + bytes([0, len(text) + 1, len(text)]) + text,
     bytes.fromhex("0a08047f0000010610e1"), bytes.fromhex("08011208047f0000010610e1"),
+}
+
+# A record with its proof, a tombstone, a stamp beside it; messages of negentropy of each mode.
+did = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+proof = {
+    "type": "DataIntegrityProof", "cryptosuite": "eddsa-jcs-2022", "created": "2026-11-21T00:00:00Z",
+    "verificationMethod": f"{did}#{did[8:]}", "proofPurpose": "assertionMethod", "proofValue": "z" + "2" * 87,
+}
+record = {
+    "type": "MintmarkRecord", "author": did, "kind": "note", "name": "a", "sequence": 1, "created": "2026-11-21T00:00:00Z",
+    "expires": "2026-11-22T00:00:00Z", "proof": proof,
+}
+stamp = {
+    "type": "MintmarkStamp", "entry": did, "author": did, "record": "uEiA" + "A" * 43, "created": "2026-11-21T00:00:00Z",
+    "postage": {"amount": "1", "unit": "sat"}, "proof": proof,
+}
+for envelope in (
+    {"record": record | {"body": {"text": "a"}}}, {"record": record | {"deleted": True}},
+    {"record": record | {"body": {}}, "stamp": stamp},
+):
+    seeds["record"].add(json.dumps(envelope, separators=(",", ":")).encode())
+seeds["negentropy"] |= {
+    bytes.fromhex("6100000200"), bytes.fromhex("6100000201" + "11" * 32), bytes.fromhex("61000001" + "22" * 16),
+    bytes.fromhex("61050000" + "0502070701" + "33" * 16 + "00000200"),
 }
 
 for name, items in seeds.items():

@@ -97,6 +97,12 @@ enum Main {
         ) {
             try await ReturningBenchmark().run()
         },
+        Benchmark(
+            "repair",
+            "Seconds and bytes until two nodes have the same records: 100,000 of which one missed 1,000, and 10,000 new on each side."
+        ) {
+            try await RepairBenchmark().run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },

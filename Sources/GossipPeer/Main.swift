@@ -12,12 +12,14 @@ internal import Synchronization
 ///
 /// `listen ADDRESS`, `dial ADDRESS`, `ping PEER`, `echo PEER BYTES`, `close PEER`, `subscribe TOPIC`, `unsubscribe TOPIC`,
 /// `publish TOPIC HEX`, `flood TOPIC COUNT BYTES`, `mesh TOPIC`, `score PEER`, `received TOPIC`; it ends with its input.
+/// `items TIMESTAMP:ID,…`, `reconcile [HEX]` and `respond HEX` run negentropy on ids, as ``Reconciliation`` says.
 @main
 enum Main {
     static let echo = "/mintmark/echo/1"
     static let started = Mutex<P2PHost?>(nil)
     /// Messages of each topic that came.
     static let received = Mutex<[String: Int]>([:])
+    static let reconciliation = Mutex(Reconciliation())
 
     static func main() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -131,6 +133,8 @@ enum Main {
         case ("mesh", 1):
             say("mesh \(words[0]) \(try await host.meshPeers(of: words[0]).map(\.description).joined(separator: ","))")
         case ("score", 1): say("score \(words[0]) \(try await host.score(of: try PeerID(parsing: words[0])))")
+        case ("items", 1), ("reconcile", 0), ("reconcile", 1), ("respond", 1):
+            say(try reconciliation.withLock { try $0.run(command, words.first) })
         case ("received", 1): say("received \(words[0]) \(received.withLock { $0[words[0], default: 0] })")
         default: say("error \(command) usage unknown command")
         }

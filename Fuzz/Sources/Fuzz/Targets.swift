@@ -9,7 +9,7 @@ import Lightning
 import Paywall
 
 /// What was taken and then not read again from its own writing.
-private func again<T>(_ what: String, _ read: () throws -> T) -> T {
+func again<T>(_ what: String, _ read: () throws -> T) -> T {
     do {
         return try read()
     } catch {
@@ -20,7 +20,8 @@ private func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// What is fuzzed, by the name in `FUZZ_TARGET`. Each parses the bytes; whatever it took must come back the same from
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
-    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux, gossip, discovery
+    case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux, gossip
+    case record, negentropy, discovery
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -46,6 +47,8 @@ enum FuzzTarget: String, CaseIterable {
         case .yamux: try Self.yamux(bytes)
         case .gossip: try Self.gossip(bytes)
         case .discovery: Self.discovery(bytes)
+        case .record: try RecordTargets.record(bytes)
+        case .negentropy: try RecordTargets.negentropy(bytes)
         }
     }
 

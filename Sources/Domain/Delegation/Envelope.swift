@@ -38,8 +38,8 @@ struct Envelope: Sendable {
         self.bytes = bytes
         self.signature = signature
         self.payload = payload
-        // The block is in its one form, so the map's bytes are the last of it.
-        signed = try DAGCBOR.encode(parts[1])
+        // The block is in its one form: the array's head, the signature, and the rest is the map.
+        signed = Array(bytes.dropFirst(1 + (try DAGCBOR.encode(parts[0])).count))
     }
 
     /// Signs a payload.
@@ -71,20 +71,23 @@ struct Envelope: Sendable {
     }
 }
 
-/// Reads a payload's members, each once, and nothing else.
+/// Reads a payload's members, and tells whether all were asked for.
 struct PayloadReader {
-    private let members: CBOR
-    private let names: [String]
-    private var read: Set<String> = []
+    private let members: [CBORPair]
+    private var isRead: [Bool]
 
     init(_ payload: [CBORPair]) {
-        members = .map(payload)
-        names = payload.compactMap(\.key.textValue)
+        members = payload
+        isRead = [Bool](repeating: false, count: payload.count)
     }
 
     mutating func value(_ name: String) -> CBOR? {
-        read.insert(name)
-        return members[text: name]
+        for (index, member) in members.enumerated() {
+            guard case .text(let key) = member.key, key.hasSameCodeUnits(as: name) else { continue }
+            isRead[index] = true
+            return member.value
+        }
+        return nil
     }
 
     func refuse(_ name: String, _ what: String) -> DelegationError {
@@ -134,8 +137,8 @@ struct PayloadReader {
 
     /// - Throws: `.malformed` where a member is left that no part of UCAN knows.
     func expectEnd() throws(DelegationError) {
-        if let other = names.first(where: { !read.contains($0) }) {
-            throw DelegationError(.malformed, "`\(other.prefix(40))` has no place here")
+        if let other = isRead.firstIndex(of: false) {
+            throw DelegationError(.malformed, "`\((members[other].key.textValue ?? "").prefix(40))` has no place here")
         }
     }
 }

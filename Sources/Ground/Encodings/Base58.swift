@@ -52,6 +52,7 @@ public enum Base58 {
         let values = values
         let zeros = characters.prefix { $0 == UInt8(ascii: "1") }.count
         var limbs: [UInt32] = []  // least significant first
+        limbs.reserveCapacity(characters.count / 5 + 1)
         var index = zeros
         while index < characters.count {
             var factor: UInt64 = 1

@@ -196,7 +196,7 @@ extension CBOR {
 
     /// The keys of one map: compared one by one while few, hashed in their encoded form beyond.
     private struct SeenKeys {
-        private static let linearCount = 8
+        private static let linearCount = 16
         private var encoded: Set<[UInt8]> = []
 
         /// Whether `key` is new among the keys of `pairs`.

@@ -83,12 +83,12 @@ public final class BudgetOffice: Sendable {
         try chain.verify(invocation, ChainRules(now: now, trustedRoots: [root]))
         let plan = try plan(invocation, chain, standing, at: now)
         let isFull = past.isFull
-        let record = try await database.write { connection in
+        let record = try await database.write { [limits = past.limits] connection in
             if isFull, try BudgetAccounts.find(key: plan.key, in: connection) == nil {
                 throw BudgetError(.overloaded, "as many debits as are kept here are open: try again later")
             }
             let record = try BudgetAccounts.debit(plan, in: connection)
-            try DelegationShelf.keep(chain, as: .seen, at: now, in: connection)
+            try DelegationShelf.keep(chain, as: .seen, at: now, limits: limits, in: connection)
             return record
         }
         past.counted()
@@ -250,7 +250,9 @@ public final class BudgetOffice: Sendable {
             try connection.first("SELECT 1 FROM budget_delegations WHERE cid = ?", .blob(leaf.cid.digest)) != nil
         }
         guard isKnown == false else { return }
-        try? await database.write { try DelegationShelf.keep(chain, as: .seen, at: now, in: $0) }
+        try? await database.write { [limits = past.limits] in
+            try DelegationShelf.keep(chain, as: .seen, at: now, limits: limits, in: $0)
+        }
     }
 
     public func delegation(_ cid: CID) async throws -> KeptDelegation? {

@@ -17,6 +17,9 @@ public struct BudgetLimits: Sendable, Equatable {
     public var maximumLinks = 1_000_000
     /// So many of the latest words of sellers on this node's invocations are kept.
     public var maximumInvocationReceipts = 100_000
+    /// A delegation that was only seen at work stays no longer than until so many came after it: its blame then names the
+    /// CID alone.
+    public var maximumSeen: Int64 = 100_000
     /// What one transaction folds, so that debits need not wait.
     public var batch = 2000
 

@@ -106,5 +106,10 @@ public enum BudgetTables {
                 ) STRICT
                 """
         ),
+        // So that the oldest of what was only seen is found at once.
+        Migration(
+            id: "budgets-5",
+            sql: "CREATE INDEX budget_delegations_seen ON budget_delegations (sequence) WHERE origin = 'seen'"
+        ),
     ]
 }

@@ -19,8 +19,7 @@ public struct KeptDelegation: Sendable {
 
 /// The delegations that this node issued, was given, or saw at work.
 enum DelegationShelf {
-    /// Of those that were only seen, so many are kept; more are passed over, and their blame names the CID alone.
-    static let maximumSeen = 100_000
+    /// So many that were issued or imported are kept.
     static let maximumKept = 100_000
 
     /// Keeps a chain's links. What is there already stays; a link that was only seen may become one that is held.
@@ -28,24 +27,31 @@ enum DelegationShelf {
         _ chain: DelegationChain,
         as origin: KeptDelegation.Origin,
         at now: Timestamp,
+        limits: BudgetLimits = BudgetLimits(),
         in connection: Connection
     ) throws {
-        let count =
-            try connection.first(
-                origin == .seen
-                    ? "SELECT count(*) FROM budget_delegations WHERE origin = 'seen'"
-                    : "SELECT count(*) FROM budget_delegations WHERE origin <> 'seen'"
-            )?.int(0) ?? 0
-        if count + chain.links.count > (origin == .seen ? maximumSeen : maximumKept) {
-            guard origin != .seen else { return }
-            throw BudgetError(.overloaded, "\(maximumKept) delegations are kept here already")
+        if origin == .seen {
+            try connection.execute(
+                """
+                DELETE FROM budget_delegations
+                WHERE origin = 'seen' AND sequence <= (SELECT max(sequence) FROM budget_delegations) - ?
+                """,
+                .integer(limits.maximumSeen - Int64(chain.links.count))
+            )
+        } else {
+            let count =
+                try connection.first("SELECT count(*) FROM budget_delegations WHERE origin <> 'seen'")?.int(0) ?? 0
+            guard count + chain.links.count <= maximumKept else {
+                throw BudgetError(.overloaded, "\(maximumKept) delegations are kept here already")
+            }
         }
         var parent: CID?
         for link in chain.links {
             try connection.execute(
                 """
                 INSERT INTO budget_delegations (cid, parent, issuer, audience, envelope, origin, at) VALUES (?, ?, ?, ?, ?, ?, ?)
-                ON CONFLICT (cid) DO UPDATE SET origin = excluded.origin WHERE origin = 'seen'
+                ON CONFLICT (cid) DO UPDATE SET origin = excluded.origin
+                WHERE origin = 'seen' AND excluded.origin <> 'seen'
                 """,
                 .blob(link.cid.digest),
                 .optional(parent?.digest),

@@ -217,15 +217,18 @@ public final class AgentRegistry: Sendable {
     }
 
     static func requireActive(_ agent: Agent) throws {
-        switch agent.state {
-        case .active: return
-        case .suspended:
-            throw IdentityError(.agentNotActive, "agent `\(agent.name)` is suspended: restore its passport first")
-        case .revoked:
+        try requireNotSuspended(agent)
+        guard agent.state == .active else {
             throw IdentityError(
                 .agentNotActive,
                 "the key of agent `\(agent.name)` is revoked: move it to its next key first"
             )
+        }
+    }
+
+    private static func requireNotSuspended(_ agent: Agent) throws {
+        guard agent.state != .suspended else {
+            throw IdentityError(.agentNotActive, "agent `\(agent.name)` is suspended: restore its passport first")
         }
     }
 
@@ -239,9 +242,7 @@ public final class AgentRegistry: Sendable {
     /// - Throws: `IdentityError`: `.agentNotFound`, `.keyNotHeld`, `.keyNotCommitted`, `.possessionNotProven`.
     public func rotate(_ idOrName: String, key: OwnKey? = nil) async throws -> (agent: Agent, passport: Passport) {
         let old = try await database.read { try AgentStore.find(idOrName, in: $0) }
-        guard old.agent.state != .suspended else {
-            throw IdentityError(.agentNotActive, "agent `\(old.agent.name)` is suspended: restore its passport first")
-        }
+        try Self.requireNotSuspended(old.agent)
         return try await moveOn(old, key: key, reason: .superseded, compromisedSince: nil)
     }
 
@@ -270,7 +271,11 @@ public final class AgentRegistry: Sendable {
     ) async throws -> (agent: Agent, passport: Passport) {
         try await requireHere(old.agent)
         let next = try key.map { try nextRecord(old, own: $0) } ?? nextRecord(old)
-        try await office.revokeKey(of: old.agent, reason: reason)
+        try await office.revokeKey(of: old.agent, reason: reason) { _, connection in
+            // A planned move must not lift a suspension that came since the agent was read.
+            guard reason != .keyCompromise else { return }
+            try Self.requireNotSuspended(try AgentStore.find(old.agent.id, in: connection).agent)
+        }
         let prepared = try await office.prepare(next.agent)
         do {
             try await database.write { [office] connection in

@@ -19,7 +19,8 @@ public struct Migration: Sendable {
 
 /// A SQLite database in WAL mode with synchronous=FULL, one writer with group commit and a few readers.
 ///
-/// `write` returns only after its commit is on the disk, so what it made visible survives a power loss.
+/// `write` returns only after its commit is on the disk, so what it made visible survives a power loss; save for a database
+/// that can be rebuilt, which may lose its last commits then and waits for no disk.
 public final class Database: Sendable {
     /// "MMRK": says that the file is one of this program's.
     static let applicationID: Int32 = 0x4D4D_524B
@@ -39,13 +40,15 @@ public final class Database: Sendable {
     ///   - path: the file; its folder must exist. `-wal` and `-shm` files stand beside it while open.
     ///   - migrations: of every service that keeps its tables here.
     ///   - queueLimit: how many writes may wait before `write` answers `overloaded`.
+    ///   - isRebuildable: whether a power loss may take the last commits (synchronous=NORMAL): for what others tell again.
     /// - Throws: `StorageError` with a sentence that says what to do.
     public init(
         path: String,
         migrations: [Migration],
         logger: Logger,
         queueLimit: Int = 16_384,
-        readers: Int = 4
+        readers: Int = 4,
+        isRebuildable: Bool = false
     ) throws(StorageError) {
         self.path = path
         self.logger = logger
@@ -58,10 +61,14 @@ public final class Database: Sendable {
             pool = try DatabasePool(path: path, configuration: configuration)
             try pool.writeWithoutTransaction { database in
                 // GRDB sets synchronous=NORMAL when it opens a WAL pool; a spend must survive a power loss.
-                try database.execute(sql: "PRAGMA synchronous = FULL")
+                let wanted = isRebuildable ? 1 : 2
+                try database.execute(sql: "PRAGMA synchronous = \(wanted)")
                 let synchronous = try Int.fetchOne(database, sql: "PRAGMA synchronous")
-                guard synchronous == 2 else {
-                    throw StorageError(.statement, "SQLite refuses synchronous=FULL; it answers \(synchronous ?? -1)")
+                guard synchronous == wanted else {
+                    throw StorageError(
+                        .statement,
+                        "SQLite refuses synchronous=\(wanted); it answers \(synchronous ?? -1)"
+                    )
                 }
                 try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
                 // Each body's savepoint keeps the pages it changes. In memory, where its release drops them at once; past

@@ -51,14 +51,15 @@ extension Wallet {
     /// - Throws: `mintUnreachable`; `mintRefused` where the mint makes no statements; `mintDishonest` where the statement
     ///   itself cannot be relied on; `notFound` for a mint where this wallet has no coins.
     public func auditLiabilities(of mint: MintURL) async throws -> LiabilityReport {
-        let coins = try await auditedCoins(of: mint)
-        guard !coins.isEmpty else {
+        guard try await database.read({ try !CoinStore.unspent(mint: mint, in: $0).isEmpty }) else {
             throw WalletError(.notFound, "this wallet has no coins of \(mint) to look for")
         }
         let api = await book.client(mint)
         do {
             let terms = try await book.terms(mint)
             let (document, statement, signer) = try await Self.statement(api, nil)
+            // Read after the statement: one that was spent before it was closed is not here any more.
+            let coins = try await auditedCoins(of: mint)
             var report = LiabilityReport(
                 mint: mint,
                 epoch: statement.epoch,

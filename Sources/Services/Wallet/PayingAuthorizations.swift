@@ -21,7 +21,7 @@ extension Buyer {
     /// - Throws: `limitExceeded`, `insufficientFunds`, `challengeUnusable` with nothing signed.
     func authorize(_ offer: AuthorizationOffer, for call: Call) async throws -> PaymentRecord {
         let cost = try requireAllowed(offer, for: call)
-        try await requireBalance(offer)
+        let balance = try await balance(for: offer)
         let account = try wallet.keys.evmAccount()
         let id = WalletID.random()
         // In hand before it is written, so that nobody takes it for one that a crash left behind.
@@ -32,6 +32,7 @@ extension Buyer {
             return try await wallet.database.write { connection in
                 try self.requireNoneOpen(call, in: connection)
                 try Self.requireRoom(call, amount: cost, fee: 0, at: now, in: connection)
+                try Self.requireFunds(offer, balance, in: connection)
                 let authorization = try Self.sign(offer, payment: id, by: account, lifetime: lifetime, at: now)
                 let payment = try call.record(id, of: authorization, amount: cost, at: now)
                 try SpendingLimits.charge(payment.spend, in: connection)
@@ -61,27 +62,30 @@ extension Buyer {
         return cost
     }
 
-    /// Looks whether the account holds enough, where there is a chain to ask and it answers.
-    func requireBalance(_ offer: AuthorizationOffer) async throws {
-        let asset = offer.asset
-        guard let chain = chains[asset.chainID] else { return }
+    /// What the account holds of an offer's asset; nil where there is no chain to ask, or it does not answer.
+    func balance(for offer: AuthorizationOffer) async throws -> UInt256? {
+        guard let chain = chains[offer.asset.chainID] else { return nil }
         let account = try wallet.keys.evmAccount().address
-        let balance: UInt256
         do {
-            balance = try await chain.balance(of: account, token: asset.contract)
+            return try await chain.balance(of: account, token: offer.asset.contract)
         } catch {
             wallet.logger.notice("the chain does not say what the account holds", metadata: ["why": "\(error)"])
-            return
+            return nil
         }
-        let outstanding = try await wallet.database.read { connection in
-            try AuthorizationStore.outstanding(asset, in: connection)
-        }
-        let needed = try outstanding.adding(offer.requirements.amount)
+    }
+
+    /// Looks whether a balance, where it is known, covers an offer beside all that is authorised already: in the transaction
+    /// that signs, so that two calls at once do not count the same money.
+    /// - Throws: `insufficientFunds`.
+    static func requireFunds(_ offer: AuthorizationOffer, _ balance: UInt256?, in connection: Connection) throws {
+        guard let balance else { return }
+        let asset = offer.asset
+        let needed = try AuthorizationStore.outstanding(asset, in: connection).adding(offer.requirements.amount)
         guard needed <= balance else {
             throw WalletError(
                 .insufficientFunds,
-                "the account \(account) holds \(balance) of \(asset.contract) on \(asset.network), and \(needed) are"
-                    + " needed with what is authorised already"
+                "the account holds \(balance) of \(asset.contract) on \(asset.network), and \(needed) are needed with what"
+                    + " is authorised already"
             )
         }
     }

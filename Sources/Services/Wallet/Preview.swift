@@ -118,7 +118,8 @@ extension Buyer {
             try await requirePayable(invoice, for: invoice.session == nil ? call : call.depositing, at: now)
         case .authorization(let authorization):
             let cost = try requireAllowed(authorization, for: call)
-            try await requireBalance(authorization)
+            let balance = try await balance(for: authorization)
+            try await wallet.database.read { try Self.requireFunds(authorization, balance, in: $0) }
             try await requireRoom(call, amount: cost, key: nil, at: now)
         }
     }

@@ -13,7 +13,7 @@ struct GossipCommand: AsyncParsableCommand {
         abstract: "What passes on the gossip network.",
         discussion: """
               mintmark gossip watch
-              mintmark gossip watch /mintmark/records/1 --json
+              mintmark gossip watch mintmark/records/1/note --json
             """,
         subcommands: [Watch.self]
     )
@@ -26,7 +26,7 @@ struct GossipCommand: AsyncParsableCommand {
                 you watch, and passes nothing of it on. A line says when, the topic, who published it, how large it is, what the \
                 node made of it, and how it begins. --json has the data whole, in base64url.
                   mintmark gossip watch
-                  mintmark gossip watch /mintmark/records/1 --count 10 --json
+                  mintmark gossip watch mintmark/records/1/note --count 10 --json
                 """
         )
         @Argument(help: "The topic.") var topic: String?

@@ -188,4 +188,20 @@ struct PastTests {
             await bank.database.close()
         }
     }
+
+    @Test("[DLG-15] of delegations that were only seen the oldest go, and what is held here stays")
+    func seen() async throws {
+        var limits = BudgetLimits()
+        limits.maximumSeen = 10
+        let bank = try Bank(limits: limits)
+        let held = [try bank.link(0, 1, budget: 100)]
+        try await bank.office.keep(DelegationChain(held), as: .issued)
+        let shown = try (0..<25).map { [held[0], try bank.link(1, 2 + $0 % 5)] }
+        for links in shown { await bank.office.note(DelegationChain(links)) }
+        let kept = try await bank.office.delegations()
+        #expect(kept.filter { $0.origin == .issued }.map(\.delegation) == held)
+        let seen = kept.filter { $0.origin == .seen }.map(\.delegation)
+        #expect((8...10).contains(seen.count))
+        #expect(seen == shown.suffix(seen.count).map { $0[1] })
+    }
 }

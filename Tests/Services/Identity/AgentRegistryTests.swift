@@ -1,4 +1,5 @@
 import Cryptography
+import Dispatch
 import Encodings
 import Identity
 import Passports
@@ -161,6 +162,40 @@ struct AgentRegistryTests {
             #expect(code == (movesOn ? nil : .agentNotActive))
             let after = try await bench.registry.agent(agent.id)
             #expect((after.did != agent.did) == movesOn)
+        }
+    }
+
+    @Test("[PASS-13] a planned move of the key does not lift a suspension of the same moment")
+    func suspensionMeanwhile() async throws {
+        for _ in 0..<10 {
+            let bench = try await IdentityBench()
+            let (agent, passport) = try await bench.register()
+            // Both wait for the one writer: the suspension comes first, after the move has looked at the agent.
+            let (began, goOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            async let held: Void = bench.database.write { _ in
+                began.signal()
+                goOn.wait()
+            }
+            await withCheckedContinuation { continuation in
+                DispatchQueue.global().async {
+                    began.wait()
+                    continuation.resume()
+                }
+            }
+            async let suspended = bench.office.suspend(passport.id)
+            async let moved = identityCode { _ = try await bench.registry.rotate(agent.id) }
+            try await Task.sleep(for: .milliseconds(2))
+            goOn.signal()
+            try await held
+            let code = await moved
+            // Which of the two came first is open; that both are told they succeeded is not.
+            do {
+                #expect(try await suspended.state == .suspended)
+                #expect(code == .agentNotActive)
+                #expect(try await bench.registry.agent(agent.id).state == .suspended)
+            } catch let error as IdentityError {
+                #expect(error.code == .passportFinal && code == nil)
+            }
         }
     }
 

@@ -114,6 +114,31 @@ struct X402RefusalTests {
         }
     }
 
+    @Test("What the account holds is not counted twice: of eight calls at once no more are signed than it covers")
+    func balance() async throws {
+        try await X402Line.run { line in
+            let alice = try await line.world.wallet()
+            let buyer = try line.buyer(alice)
+            line.seller.set { $0.balance = UInt256(29_999) }
+            let request = line.request()
+            let codes = await withTaskGroup(of: WalletError.Code?.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        do {
+                            _ = try await buyer.pay(request).body.collect(upTo: 100)
+                            return nil
+                        } catch {
+                            return (error as? WalletError)?.code
+                        }
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(codes.filter { $0 == nil }.count == 2)
+            #expect(codes.filter { $0 == .insufficientFunds }.count == 6)
+        }
+    }
+
     @Test("The agent's limit and the days' limits hold before anything is signed, also for sixteen calls at once")
     func limits() async throws {
         try await X402Line.run { line in
