@@ -105,6 +105,10 @@ final class GossipNode: Sendable {
         facts["addresses"] = .array(addresses.map { .string($0.description) })
         if let statistics = try? await peering.running().statistics() {
             facts["connections"] = .integer(Int64(statistics.inbound + statistics.outbound))
+            // Of each topic that is subscribed to, the peers that its messages go to.
+            facts["meshes"] = .object(
+                JSONObject(statistics.meshSizes.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) })
+            )
         }
         return facts
     }

@@ -28,9 +28,9 @@ extension Demo {
             }
             for node in shops + [buyer] { _ = try await node.call(.post, "/api/peers", ["address": address]) }
             for node in shops + [buyer] {
-                try await waitUntil("\(node.name) has met the seller") {
-                    let listed = try await node.call(.get, "/api/peers").array("peers")
-                    return listed.contains { $0["connected"]?.boolValue == true }
+                try await waitUntil("\(node.name) hears the seller") {
+                    let meshes = try await node.call(.get, "/api/node").object("gossip").object("meshes")
+                    return try meshes.int64("mintmark/records/1/status") > 0
                 }
             }
             return (
