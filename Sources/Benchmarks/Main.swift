@@ -27,6 +27,15 @@ enum Main {
         ) {
             try await ManyPassportsBenchmark(passports: Options.number("--passports") ?? 50_000).run()
         },
+        Benchmark(
+            "gossip",
+            "10, 50 and 100 GossipPeer processes (--nodes N: one size alone): how long a message takes to all, CPU, bytes and"
+                + " memory, beside go-libp2p's; two nodes' messages a second. Build the product GossipPeer first."
+        ) {
+            var benchmark = GossipBenchmark()
+            if let nodes = Options.number("--nodes") { benchmark.settings.removeAll { $0.nodes != nodes } }
+            return try await benchmark.run()
+        },
         Benchmark("swap", "Swaps a second at the mint over HTTP, durable, 32 clients: 1→1 and 8→8, with DLEQ.") {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
         },
@@ -173,7 +182,7 @@ struct Benchmark: Sendable {
 
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
-    private static let known: Set<String> = ["--spent", "--folder", "--entries", "--passports"]
+    private static let known: Set<String> = ["--spent", "--folder", "--entries", "--passports", "--nodes"]
 
     static var names: [String] {
         var names: [String] = []

@@ -11,7 +11,7 @@ internal import Synchronization
 /// lines on its output what happened. It is what checks and measurements with other implementations run.
 ///
 /// `listen ADDRESS`, `dial ADDRESS`, `ping PEER`, `echo PEER BYTES`, `close PEER`, `subscribe TOPIC`, `unsubscribe TOPIC`,
-/// `publish TOPIC HEX`, `flood TOPIC COUNT BYTES`, `mesh TOPIC`, `score PEER`, `received TOPIC`; it ends with its input.
+/// `publish TOPIC HEX`, `flood TOPIC COUNT BYTES`, `timed TOPIC NUMBER BYTES`, `timings`, `statistics`, `mesh TOPIC`, `score PEER`, `received TOPIC`; it ends with its input.
 /// `items TIMESTAMP:ID,…`, `reconcile [HEX]` and `respond HEX` run negentropy on ids, as ``Reconciliation`` says.
 @main
 enum Main {
@@ -19,6 +19,7 @@ enum Main {
     static let started = Mutex<P2PHost?>(nil)
     /// Messages of each topic that came.
     static let received = Mutex<[String: Int]>([:])
+    static let timings = Mutex(Timings())
     static let reconciliation = Mutex(Reconciliation())
 
     static func main() async throws {
@@ -105,6 +106,19 @@ enum Main {
         case ("close", 1):
             await (try await connection(words[0], host)).close()
             say("closed \(words[0])")
+        case ("subscribe", 1) where words[0].utf8.starts(with: "timed".utf8):
+            try await host.subscribe(words[0]) { message, _ in
+                timings.withLock { $0.take(message.data) }
+                return .accept
+            }
+            say("subscribed \(words[0])")
+        case ("timed", 3):
+            let data = Timings.data(number: UInt32(words[1]) ?? 0, count: Int(words[2]) ?? 0)
+            say("published \(try await host.publish(data, on: words[0]))")
+        case ("timings", 0): say("timings \(timings.withLock { $0.told })")
+        case ("statistics", 0):
+            let statistics = try await host.statistics()
+            say("statistics \(statistics.bytesIn) \(statistics.bytesOut)")
         case ("subscribe", 1):
             try await host.subscribe(words[0]) { message, peer in
                 let count = received.withLock { counts in
