@@ -126,6 +126,8 @@ let package = Package(
         room("Ethereum", on: .domain, ["Encodings", "Cryptography"]),
         room("Ledger", on: .domain, ["Encodings"]),
         room("Libp2p", on: .domain, ["Encodings", "Cryptography", crypto]),
+        // GossipSub's engines under a made-up clock and network: for tests and for GossipSimulator.
+        room("GossipSimulation", on: .domain, ["Libp2p", "Cryptography"]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Records", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
@@ -263,6 +265,12 @@ let package = Package(
             swiftSettings: house
         ),
         .executableTarget(
+            name: "GossipSimulator",
+            dependencies: ["CanonicalJSON", "GossipSimulation", argumentParser],
+            path: "Sources/GossipSimulator",
+            swiftSettings: house
+        ),
+        .executableTarget(
             name: "Benchmarks",
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
@@ -319,7 +327,8 @@ let package = Package(
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
         tests(of: "Ledger", on: .domain, ["Encodings"]),
-        tests(of: "Libp2p", on: .domain, ["Encodings", "Cryptography"]),
+        tests(of: "Libp2p", on: .domain, ["Encodings", "Cryptography", "GossipSimulation"]),
+        tests(of: "GossipSimulation", on: .domain, ["Libp2p"]),
         tests(
             of: "Paywall",
             on: .domain,

@@ -1,4 +1,5 @@
 import Cryptography
+import GossipSimulation
 import TestSupport
 import Testing
 
@@ -8,10 +9,10 @@ import Testing
 @Suite("GossipSub under attack")
 struct GossipAttackTests {
     /// Node 0 is attacked by node 1; node 2 is honest.
-    static func world(_ change: (inout GossipParameters) -> Void = { _ in }) throws -> GossipWorld {
+    static func world(_ change: (inout GossipParameters) -> Void = { _ in }) throws -> SimulatedNetwork {
         var parameters = GossipParameters()
         change(&parameters)
-        var world = try GossipWorld(3, parameters: parameters)
+        var world = try SimulatedNetwork(3, parameters: parameters)
         world.link(1, 0)
         world.link(2, 0)
         try world.subscribeAll("news")
@@ -75,7 +76,7 @@ struct GossipAttackTests {
     @Test("Messages that the owner rejects cost their sender, those it ignores cost nobody")
     func verdicts() throws {
         var world = try Self.world()
-        world.verdict = { $0.data == [1] ? .reject : .ignore }
+        world.verdict = { $1.data == [1] ? .reject : .ignore }
         let before = world.nodes[0].score(of: world.keys[1].peerID, at: world.now)
         let ignored = try GossipMessage(signing: [2], topic: "news", sequence: 1, key: world.keys[1])
         try world.forge(Self.rpc([ignored.protobuf]), from: 1, to: 0)
@@ -83,7 +84,7 @@ struct GossipAttackTests {
         let rejected = try GossipMessage(signing: [1], topic: "news", sequence: 2, key: world.keys[1])
         try world.forge(Self.rpc([rejected.protobuf]), from: 1, to: 0)
         #expect(world.nodes[0].score(of: world.keys[1].peerID, at: world.now) <= before - 99)
-        world.copies = 0
+        world.resetCopies()
         try world.run(milliseconds: 500)
         #expect(world.copies == 0)
     }
@@ -155,7 +156,7 @@ struct GossipAttackTests {
         var world = try Self.world()
         let id = try world.publish(0, "news", [1], sequence: 1)
         try world.run(milliseconds: 100)
-        world.copies = 0
+        world.resetCopies()
         var rpc = GossipRPC()
         rpc.want = Array(repeating: id, count: 1_000)
         for _ in 0..<5 { try world.forge(rpc, from: 1, to: 0) }
@@ -196,7 +197,7 @@ struct GossipAttackTests {
 
     @Test("Many peers on one address lose their standing")
     func colocation() throws {
-        var world = try GossipWorld(10)
+        var world = try SimulatedNetwork(10)
         for other in 1..<10 {
             world.nodes[0].addPeer(
                 world.keys[other].peerID,

@@ -1,4 +1,5 @@
 import Cryptography
+import GossipSimulation
 import TestSupport
 import Testing
 
@@ -8,13 +9,13 @@ import Testing
 struct GossipSubTests {
     @Test("A message reaches every node once, by meshes that keep their size")
     func spread() throws {
-        var world = try GossipWorld(60)
+        var world = try SimulatedNetwork(60)
         world.linkRandomly(degree: 20, seed: 1)
         try world.subscribeAll("news")
         try world.run(milliseconds: 5_000)
         // Between two heartbeats one or two may have gone.
         for node in world.nodes { #expect((3...12).contains(node.meshPeers(of: "news").count)) }
-        world.copies = 0
+        world.resetCopies()
         var ids: [GossipMessageID] = []
         for number in 0..<10 {
             ids.append(
@@ -39,11 +40,11 @@ struct GossipSubTests {
         var parameters = GossipParameters()
         // Nobody forges here, and signatures would be all of the time.
         parameters.checksSignatures = false
-        var world = try GossipWorld(200, parameters: parameters)
+        var world = try SimulatedNetwork(200, parameters: parameters)
         world.linkRandomly(degree: 20, seed: 7)
         try world.subscribeAll("news")
         try world.run(milliseconds: 10_000)
-        world.copies = 0
+        world.resetCopies()
         for number in 0..<50 {
             _ = try world.publish(number * 4, "news", [UInt8](repeating: 1, count: 500), sequence: UInt64(number))
             try world.run(milliseconds: 200)
@@ -57,7 +58,7 @@ struct GossipSubTests {
     @Test("The same seed gives the same run")
     func deterministic() throws {
         func run() throws -> [[GossipMessageID]] {
-            var world = try GossipWorld(20)
+            var world = try SimulatedNetwork(20)
             world.linkRandomly(degree: 8, seed: 3)
             try world.subscribeAll("news")
             try world.run(milliseconds: 3_000)
@@ -70,7 +71,7 @@ struct GossipSubTests {
 
     @Test("What a mesh loses, gossip brings: IHAVE, IWANT")
     func recovery() throws {
-        var world = try GossipWorld(10)
+        var world = try SimulatedNetwork(10)
         for one in 0..<10 { for other in 0..<one { world.link(one, other) } }
         try world.subscribeAll("news")
         try world.run(milliseconds: 3_000)
@@ -91,7 +92,7 @@ struct GossipSubTests {
 
     @Test("Leaving a topic prunes with a short backoff; a late subscriber joins at once")
     func topics() throws {
-        var world = try GossipWorld(3)
+        var world = try SimulatedNetwork(3)
         world.link(0, 1)
         world.link(1, 2)
         world.link(0, 2)
@@ -119,7 +120,7 @@ struct GossipSubTests {
     func fanout() throws {
         var parameters = GossipParameters()
         parameters.floodsPublished = false
-        var world = try GossipWorld(15, parameters: parameters)
+        var world = try SimulatedNetwork(15, parameters: parameters)
         for other in 1..<15 { world.link(0, other) }
         for node in 1..<15 { try world.nodes[node].subscribe("news", at: 0) }
         try world.run(milliseconds: 1_500)
@@ -135,7 +136,7 @@ struct GossipSubTests {
 
     @Test("Large messages are told about first, and are not sent to who does not want them")
     func dontWant() throws {
-        var world = try GossipWorld(3)
+        var world = try SimulatedNetwork(3)
         world.link(0, 1)
         world.link(0, 2)
         world.link(1, 2)
@@ -146,7 +147,7 @@ struct GossipSubTests {
             told += rpc.dontWant.count
             return true
         }
-        world.copies = 0
+        world.resetCopies()
         let id = try world.publish(0, "news", [UInt8](repeating: 0, count: 1_000), sequence: 1)
         // Both get it from the publisher and tell each other.
         try world.run(milliseconds: 1_000)
@@ -172,7 +173,7 @@ struct GossipSubTests {
 
     @Test("What was published is not published again, nor what is too large")
     func publishing() throws {
-        var world = try GossipWorld(1)
+        var world = try SimulatedNetwork(1)
         let message = try GossipMessage(signing: [1], topic: "news", sequence: 1, key: world.keys[0])
         try world.nodes[0].publish(message, at: 0)
         #expect(throws: Libp2pError.self) { try world.nodes[0].publish(message, at: 0) }
