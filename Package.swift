@@ -139,7 +139,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
-        room("P2PTransport", on: .services, ["Libp2p", nioCore, nioPosix, logging]),
+        room("P2PTransport", on: .services, ["Libp2p", "Cryptography", nioCore, nioPosix, logging]),
         room(
             "Gossip",
             on: .services,
@@ -155,6 +155,11 @@ let package = Package(
             [hummingbirdCore, hummingbirdHTTP2, nioCore, nioHTTP1, nioWebSocket, nioTLS, nioSSL, logging]
         ),
         room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
+        room(
+            "Peering",
+            on: .services,
+            ["Encodings", "Libp2p", "P2PTransport", "Storage", nioCore, nioPosix, logging, metrics]
+        ),
         room(
             "AuditLog",
             on: .services,
@@ -243,7 +248,9 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
-                "Ethereum", "Delegation", "Budgets", "Vault", "WebClient", httpClient, hummingbird, hummingbirdCore,
+                "Ethereum", "Delegation", "Budgets", "Vault", "WebClient", "Libp2p", "P2PTransport", "Peering",
+                httpClient,
+                hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
         ),
@@ -338,6 +345,14 @@ let package = Package(
             of: "P2PTransport",
             on: .services,
             ["Libp2p", "Encodings", "Cryptography", "TestSockets", nioCore, nioPosix, logging]
+        ),
+        tests(
+            of: "Peering",
+            on: .services,
+            [
+                "Libp2p", "P2PTransport", "Encodings", "Cryptography", "Storage", "TestSockets", nioCore, nioPosix,
+                logging,
+            ]
         ),
         tests(
             of: "Gossip",
@@ -442,7 +457,9 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
-                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark", grdb,
+                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark",
+                "Libp2p",
+                "P2PTransport", "Peering", grdb,
                 hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]

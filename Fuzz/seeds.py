@@ -20,7 +20,7 @@ def strings(value):
             yield from strings(item)
 
 
-names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip", "record", "negentropy")
+names = ("token", "request", "secret", "invoice", "json", "cbor", "macaroon", "challenge", "x402", "rlp", "peer", "yamux", "gossip", "record", "negentropy", "discovery")
 seeds = {name: set() for name in names}
 for page in sorted(fixtures.glob("*/*.json")):
     raw = page.read_bytes()
@@ -70,6 +70,15 @@ message = b"\x0a\x26" + peer + b"\x12\x01x\x1a\x08\0\0\0\0\0\0\0\1\x22\x01a\x2a\
 seeds["gossip"] |= {
     bytes.fromhex("0a0508011201611a070a050a0161120109"), b"\x12" + bytes([len(message)]) + message,
     bytes.fromhex("1a1e" + "0a060a0161120109" + "12030a0109" + "1a030a0161" + "22050a0161183c" + "2a030a0109"),
+}
+# Datagrams of multicast DNS: a question, and an answer with compressed names; a question to be dialed, and its answer.
+service = b"\x04_p2p\x04_udp\x05local\0"
+text = b"dnsaddr=/ip4/10.0.0.9/tcp/4001/p2p/12D3KooWCY3wNV8MZ6T2s2tRzdZKzbC9sePYqPT8X3Fg8QwPZgGd"
+seeds["discovery"] |= {
+    bytes.fromhex("000000000001000000000000") + service + bytes.fromhex("000c0001"),
+    bytes.fromhex("000084000000000100000001") + service + bytes.fromhex("000c00010000007800040161c00c") + b"\xc0\x27"
+    + bytes.fromhex("0010800100000078") + bytes([0, len(text) + 1, len(text)]) + text,
+    bytes.fromhex("0a08047f0000010610e1"), bytes.fromhex("08011208047f0000010610e1"),
 }
 
 # A record with its proof, a tombstone, a stamp beside it; messages of negentropy of each mode.

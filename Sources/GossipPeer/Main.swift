@@ -16,6 +16,7 @@ internal import Synchronization
 @main
 enum Main {
     static let echo = "/mintmark/echo/1"
+    static let started = Mutex<P2PHost?>(nil)
     /// Messages of each topic that came.
     static let received = Mutex<[String: Int]>([:])
     static let reconciliation = Mutex(Reconciliation())
@@ -34,6 +35,7 @@ enum Main {
             logger: Logger(label: "gossip-peer") { _ in SwiftLogNoOpLogHandler() },
             onEvent: tell
         )
+        started.withLock { $0 = host }
         say("peer \(host.peerID)")
         while let line = await nextLine() {
             let words = line.split(separator: " ").map(String.init)
@@ -79,6 +81,13 @@ enum Main {
                     + "observed=\(told.observedAddress?.description ?? "-") record=\(record != nil)"
             )
         case .disconnected(let connection, let error): say("disconnected \(connection.peer) \(error.code.rawValue)")
+        case .handshakeFailed: break
+        case .exchanged(let records, _):
+            guard let host = started.withLock({ $0 }) else { return }
+            for record in records.prefix(4).map(\.record) {
+                guard let address = try? record.addresses.first?.naming(record.peer) else { continue }
+                Task { _ = try? await host.dial(address) }
+            }
         }
     }
 

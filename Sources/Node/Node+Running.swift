@@ -61,9 +61,8 @@ extension Node {
         if fence.raised == nil { try await gateway.start() } else { try await gateway.load() }
         // So that the first question for `/health` already finds an answer.
         try? await probe.check()
-        let opened = DoorCount(doors == .everything ? 2 : 1)
-        let facts = facts
-        let announce: @Sendable () async -> Void = { if opened.open() { await onReady(facts) } }
+        let opened = DoorCount(doors == .everything ? (gossip == nil ? 2 : 3) : 1)
+        let announce: @Sendable () async -> Void = { if opened.open() { await onReady(await self.currentFacts()) } }
         let router = Router()
         OperatorRoutes(node: self).add(to: router.group("api"))
         var services: [any Service] = [
@@ -91,6 +90,7 @@ extension Node {
                 )
             )
             services += rounds
+            if let gossip { services.append(gossip.service(onListening: announce)) }
         }
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
@@ -256,6 +256,7 @@ extension Node {
 
     /// Closes in the order that loses nothing: first what still writes, then the store, then the lock with the process.
     private func close() async {
+        await gossip?.close()
         await gateway.shutdown()
         try? await http.shutdown()
         await lightning?.shutdown()

@@ -58,6 +58,8 @@ public final class Node: Sendable {
     let budgets: BudgetOffice
     let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
+    /// Nil where it is turned off.
+    let gossip: GossipNode?
     let logger: Logger
 
     private init(
@@ -69,6 +71,7 @@ public final class Node: Sendable {
         workers: WorkerPool,
         metrics: PrometheusMetrics,
         services: NodeServices,
+        gossip: GossipNode?,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -98,6 +101,7 @@ public final class Node: Sendable {
         budgets = services.budgets
         delegatedPurse = services.delegatedPurse
         cosigning = services.cosigning
+        self.gossip = gossip
         self.logger = logger
     }
 
@@ -155,6 +159,7 @@ public final class Node: Sendable {
                 logger: logger
             )
             let fence: EpochFence
+            let gossip: GossipNode?
             do {
                 fence = try await Self.fence(
                     in: directory,
@@ -162,6 +167,7 @@ public final class Node: Sendable {
                     gateway: services.gateway,
                     logger: logger
                 )
+                gossip = try await GossipNode.open(configuration, in: directory, nodeKeys: nodeKeys, logger: logger)
             } catch {
                 await services.lightning?.shutdown()
                 throw error
@@ -175,6 +181,7 @@ public final class Node: Sendable {
                 workers: workers,
                 metrics: metrics,
                 services: services,
+                gossip: gossip,
                 logger: logger
             )
         } catch {
@@ -210,6 +217,13 @@ public final class Node: Sendable {
             identity,
             store: NodeStorefront(gateway: gateway, anchor: anchor?.anchor, origin: configuration.publicURL)
         )
+    }
+
+    /// The same with what is known of the gossip network now.
+    func currentFacts() async -> NodeFacts {
+        var facts = facts
+        facts.gossip = await gossip?.facts()
+        return facts
     }
 
     public var facts: NodeFacts {

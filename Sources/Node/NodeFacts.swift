@@ -17,6 +17,8 @@ public struct NodeFacts: Sendable {
     public var isTestMoney: Bool
     /// The key that buyers lock ecash to, 66 hex digits.
     public var sellerKey: String
+    /// The node's id, addresses and connections on the gossip network, where it is there.
+    public var gossip: JSONObject?
 
     public var json: JSONValue {
         var object: JSONObject = [
@@ -26,6 +28,7 @@ public struct NodeFacts: Sendable {
         ]
         object["mint"] = mintURL.map { .string($0) }
         object["settlementAccount"] = settlementAccount.map { .string($0) }
+        object["gossip"] = gossip.map { .object($0) }
         return .object(object)
     }
 }

@@ -5,7 +5,8 @@ internal import Storage
 public enum NodeFiles {
     public static let vault = "vault.json"
     public static let database = "node.sqlite"
-    /// Gossip, listings and search will live here, apart from the money, so that a flood cannot fill its disk.
+    /// What is known of the gossip network, apart from the money; it can be built anew.
+    public static let cache = "cache.sqlite"
     public static let passphrase = "passphrase"
     public static let operatorToken = "operator-token"
     public static let socket = "node.sock"

@@ -35,7 +35,7 @@ struct Mintmark: AsyncParsableCommand {
             RestoreCommand.self, AgentCommand.self,
             PassportCommand.self, DIDCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
-            PayCommand.self, ProxyCommand.self, ReceiptCommand.self,
+            PayCommand.self, ProxyCommand.self, ReceiptCommand.self, PeersCommand.self, GossipCommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, VaultCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,
         ]

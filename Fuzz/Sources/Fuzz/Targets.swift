@@ -21,7 +21,7 @@ func again<T>(_ what: String, _ read: () throws -> T) -> T {
 /// its own writing. Refusals are what most inputs end with; a trap, too much memory or time is a finding.
 enum FuzzTarget: String, CaseIterable {
     case token, request, secret, invoice, json, cbor, macaroon, challenge, x402, rlp, peer, yamux, gossip
-    case record, negentropy
+    case record, negentropy, discovery
 
     static let chosen: FuzzTarget = {
         let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
@@ -46,6 +46,7 @@ enum FuzzTarget: String, CaseIterable {
         case .peer: try Self.peer(bytes)
         case .yamux: try Self.yamux(bytes)
         case .gossip: try Self.gossip(bytes)
+        case .discovery: Self.discovery(bytes)
         case .record: try RecordTargets.record(bytes)
         case .negentropy: try RecordTargets.negentropy(bytes)
         }
@@ -102,6 +103,28 @@ enum FuzzTarget: String, CaseIterable {
         _ = node.takeActions()
         precondition(node.meshPeers(of: "a").count <= 1 && node.topics == ["a"])
     }
+
+    /// A datagram of multicast DNS, and what peers tell of others and ask to be dialed at.
+    private static func discovery(_ bytes: [UInt8]) {
+        var local = LocalPeerDiscovery(peer: names[0], addresses: own, name: "fuzz")
+        for action in local.receive(bytes, from: [1], at: 0) {
+            guard case .found(let found) = action else { continue }
+            precondition(!found.isEmpty && found.count <= LocalPeerDiscovery.addressesPerSender)
+            precondition(found.allSatisfy { $0.tcpEndpoint?.peer != nil && $0.tcpEndpoint?.peer != names[0] })
+        }
+        if let records = try? PeerExchange.records(in: bytes[...]) {
+            precondition(records.count <= PeerExchange.maximumRecords)
+        }
+        if let asked = try? DialBack.addresses(in: bytes[...]) {
+            let origin = asked.first
+            precondition(DialBack.allowed(asked, from: origin).allSatisfy { $0.parts.first == origin?.parts.first })
+        }
+        if let answer = try? DialBack.Answer(bytes[...]) {
+            precondition(again("an answer") { try DialBack.Answer(answer.delimited.dropFirst(answer.delimited.count > 128 ? 2 : 1)) } == answer)
+        }
+    }
+
+    private static let own = [try? Multiaddr(parsing: "/ip4/10.0.0.1/tcp/1")].compactMap { $0 }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 

@@ -253,7 +253,7 @@ package struct SimulatedNetwork {
                 case .validate(let message, _):
                     take(message, at: node)
                     more = true
-                case .connect(let records): connects[node, default: []] += records
+                case .connect(let records, _): connects[node, default: []] += records.map(\.record)
                 case .cutOff(let peer):
                     if let other = numbers[peer] { cutOff[node, default: []].insert(other) }
                 }

@@ -37,6 +37,10 @@ public struct Libp2pError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let reset = Code(rawValue: "reset")
         /// It took longer than is waited.
         public static let timedOut = Code(rawValue: "timed-out")
+        /// The peer's standing in GossipSub is so low that it is not listened to.
+        public static let standingTooLow = Code(rawValue: "standing-too-low")
+        /// The peer, or the place that it comes from, is banned here.
+        public static let banned = Code(rawValue: "banned")
         /// The address cannot be reached.
         public static let unreachable = Code(rawValue: "unreachable")
         /// A library below failed; not expected.

@@ -84,6 +84,8 @@ public struct NodeConfiguration: Sendable {
     var settlement: SettlementSettings?
     /// The identity registry that agents are registered in; nil: none.
     var anchor: AnchorSettings?
+    /// How the node meets others; nil: not at all.
+    var gossip: GossipSettings?
     /// The socket of the vault that has the issuer's and the mint's keys; nil: where the key file says.
     var vaultSocket: String?
     /// Who is asked to cosign the transparency log's checkpoints.
@@ -185,6 +187,7 @@ public struct NodeConfiguration: Sendable {
         settlement = try SettlementSettings(values)
         anchor = try AnchorSettings(values, settlement: settlement)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
+        gossip = try GossipSettings(values)
         vaultSocket = values.text(.vault)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"

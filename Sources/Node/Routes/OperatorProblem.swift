@@ -6,8 +6,10 @@ internal import Gateway
 internal import HTTPTypes
 internal import Hummingbird
 internal import Identity
+internal import Libp2p
 internal import Lightning
 internal import Mint
+internal import Peering
 internal import SignedDocuments
 internal import Storage
 internal import Vault
@@ -32,6 +34,8 @@ enum OperatorProblem {
         case let error as VaultError: make("vault-\(error.code.rawValue)", error.message, 503)
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
+        case let error as PeeringError: make(error.code.rawValue, error.message, peeringStatus(error.code))
+        case let error as Libp2pError: make("peer-\(error.code.rawValue)", error.message, 502)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
         case let error as CashuError: make("invalid-request", error.message, 400)
         case let error as JSONError: make("invalid-request", "the request's JSON: \(error.message)", 400)
@@ -97,6 +101,15 @@ enum OperatorProblem {
         case .quoteUnknown: 404
         case .notPending, .underWay: 409
         case .contradicted, .evidenceMissing, .preimageWrong: 403
+        default: 400
+        }
+    }
+
+    private static func peeringStatus(_ code: PeeringError.Code) -> Int {
+        switch code {
+        case .unknown: 404
+        case .full: 409
+        case .notRunning: 503
         default: 400
         }
     }

@@ -18,7 +18,7 @@ struct OperatorRoutes: Sendable {
     func add<Context: RequestContext>(to group: RouterGroup<Context>) {
         let node = node
         let api = group.add(middleware: FenceMiddleware(fence: node.fence))
-        api.get("node") { _, _ in OperatorResponses.json(node.facts.json) }
+        api.get("node") { _, _ in OperatorResponses.json(await node.currentFacts().json) }
         api.post("audit") { _, _ in
             await OperatorResponses.answering { ["findings": .array(try await node.audit().map { .string($0) })] }
         }
@@ -76,6 +76,7 @@ struct OperatorRoutes: Sendable {
             invocationReceipt: { try await node.invocationReceipt($0) }
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
+        GossipRoutes(gossip: node.gossip).add(to: api)
     }
 
     /// A receipt that this node gave or was given.

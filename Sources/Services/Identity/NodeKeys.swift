@@ -41,6 +41,12 @@ public struct NodeKeys: Sendable, CustomStringConvertible, CustomReflectable {
     /// Signs the forms of passports that need P-256, and their status lists.
     public var p256: DocumentKey { vault.p256 }
 
+    /// What the node is known by on the gossip network: the same as long as the words are, also where the issuer's keys are
+    /// in a vault. It tells nothing of the node's DID.
+    public func peerKey() throws -> Ed25519.PrivateKey {
+        try Ed25519.PrivateKey(seed: Sealing.deriveKey(from: agentSealingKey, label: "mintmark v1 gossip peer"))
+    }
+
     init(_ words: Mnemonic) throws {
         let vault = try SealedFileVault(words)
         self.vault = vault

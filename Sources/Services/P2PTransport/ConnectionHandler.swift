@@ -25,6 +25,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var closed: Libp2pError?
     private var heardSinceTick = false
     private var silentTicks = 0
+    private var isPaused = false
+    private var byteBudget: TokenBucket
+    private var streamBudget: TokenBucket
     private(set) var remoteAddress: Multiaddr?
     /// What the peer told about itself, and when that comes.
     private(set) var identified: Identify?
@@ -37,6 +40,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         self.session = session
         self.loop = loop
         limits = host.limits
+        byteBudget = TokenBucket(perSecond: host.limits.bytesPerSecond, atOnce: host.limits.bytesAtOnce)
+        streamBudget = TokenBucket(perSecond: host.limits.streamsPerSecond, atOnce: host.limits.streamsAtOnce)
         closePromise = loop.makePromise(of: Void.self)
     }
 
@@ -65,6 +70,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         guard closed == nil else { return }
         let buffer = unwrapInboundIn(data)
         heardSinceTick = true
+        host.bytesIn += UInt64(buffer.readableBytes)
+        spend(buffer.readableBytes, context)
         do throws(Libp2pError) {
             let events = try session.receive([UInt8](buffer.readableBytesView)[...])
             for event in events { take(event) }
@@ -96,6 +103,25 @@ final class ConnectionHandler: ChannelInboundHandler {
         fail(Libp2pError(.closed, "the connection broke"))
     }
 
+    /// A peer that sends more than its share is read later: TCP holds it back.
+    private func spend(_ count: Int, _ context: ChannelHandlerContext) {
+        guard let wait = byteBudget.spend(count, at: .now()), !isPaused else { return }
+        let channel = context.channel
+        guard (try? channel.syncOptions?.setOption(.autoRead, value: false)) != nil else { return }
+        isPaused = true
+        resume(channel, after: wait)
+    }
+
+    /// What was read since, before the channel paused, is waited for too.
+    private func resume(_ channel: any Channel, after wait: TimeAmount) {
+        loop.assumeIsolated().scheduleTask(in: wait) { [weak self] in
+            guard let self, closed == nil else { return }
+            if let more = byteBudget.spend(0, at: .now()) { return resume(channel, after: more) }
+            isPaused = false
+            try? channel.syncOptions?.setOption(.autoRead, value: true)
+        }
+    }
+
     /// Sends what there is while the socket takes it: once for all that happens in one turn of the loop.
     private func scheduleFlush() {
         guard !flushIsScheduled else { return }
@@ -114,6 +140,7 @@ final class ConnectionHandler: ChannelInboundHandler {
                 let (bytes, writable) = try session.takeOutput()
                 guard !bytes.isEmpty else { break }
                 wrote = true
+                host.bytesOut += UInt64(bytes.count)
                 context.write(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
                 for id in writable { streams[id]?.pump() }
             } catch {
@@ -164,7 +191,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func accept(_ id: UInt32, _ name: String) {
         let isGossip = host.gossip != nil && GossipSub.protocolNames.contains(name)
         let limit = isGossip ? 2 : limits.streamsPerProtocol
-        guard let connection, openByProtocol[name, default: 0] < limit else { return session.reset(id) }
+        guard let connection, openByProtocol[name, default: 0] < limit, streamBudget.take(1, at: .now()) else {
+            return session.reset(id)
+        }
         openByProtocol[name, default: 0] += 1
         let core = StreamCore(id: id, protocolName: name, isOurs: false, connection: self)
         streams[id] = core

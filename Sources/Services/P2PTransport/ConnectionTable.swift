@@ -15,6 +15,8 @@ struct ConnectionTable {
     private var perAddress: [[UInt8]: Int] = [:]
     private var perPeer: [PeerID: Int] = [:]
     private var pending = (inbound: 0, outbound: 0)
+    /// Connections from outside, those in their handshake among them.
+    private(set) var inbound = 0
     private var nextSlot: Slot = 0
 
     init(_ limits: P2PLimits) {
@@ -27,9 +29,12 @@ struct ConnectionTable {
     /// - Parameter address: where from or to; nil for a host whose address is not known yet.
     /// - Throws: `.limitExceeded`.
     mutating func admit(isInbound: Bool, address: Multiaddr?) throws(Libp2pError) -> Slot {
-        let key = address.flatMap(Self.key)
+        let key = address?.place
         guard entries.count < limits.connections else {
             throw Libp2pError(.limitExceeded, "there are as many connections as there may be")
+        }
+        guard !isInbound || inbound < limits.inboundConnections else {
+            throw Libp2pError(.limitExceeded, "there are as many connections from outside as there may be")
         }
         guard isInbound ? pending.inbound < limits.inboundHandshakes : pending.outbound < limits.outboundHandshakes
         else {
@@ -41,6 +46,7 @@ struct ConnectionTable {
             }
             perAddress[key, default: 0] += 1
         }
+        if isInbound { inbound += 1 }
         if isInbound { pending.inbound += 1 } else { pending.outbound += 1 }
         nextSlot += 1
         entries[nextSlot] = Entry(isInbound: isInbound, address: key)
@@ -62,6 +68,7 @@ struct ConnectionTable {
     /// Gives the place back; a second time does nothing.
     mutating func remove(_ slot: Slot) {
         guard let entry = entries.removeValue(forKey: slot) else { return }
+        if entry.isInbound { inbound -= 1 }
         if let key = entry.address { Self.decrease(&perAddress, key) }
         if let peer = entry.peer {
             Self.decrease(&perPeer, peer)
@@ -75,14 +82,5 @@ struct ConnectionTable {
     private static func decrease<Key>(_ counts: inout [Key: Int], _ key: Key) {
         let count = counts[key, default: 1] - 1
         counts[key] = count == 0 ? nil : count
-    }
-
-    /// What counts as one address: an IPv4 address, or the 64 bits of an IPv6 network, in which one holder has many.
-    static func key(_ address: Multiaddr) -> [UInt8]? {
-        switch address.parts.first {
-        case .ip4(let bytes): bytes
-        case .ip6(let bytes): [UInt8](bytes.prefix(8))
-        default: nil
-        }
     }
 }

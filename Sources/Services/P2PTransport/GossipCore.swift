@@ -28,6 +28,10 @@ final class GossipCore {
     private var slow: Set<PeerID> = []
     private var isActing = false
     private var sequence: UInt64 = 0
+    /// Topics that are listened to and not passed on, by how many ask for that.
+    private var observed: [String: Int] = [:]
+    /// Is told of every message that passes, on the loop.
+    var tap: (@Sendable (GossipPassage) -> Void)?
 
     init(host: HostCore, parameters: GossipParameters) {
         self.host = host
@@ -61,14 +65,15 @@ final class GossipCore {
     }
 
     func unsubscribe(_ topic: String) {
-        engine.unsubscribe(topic, at: now)
         validators[topic] = nil
+        if observed[topic] == nil { engine.unsubscribe(topic, at: now) }
         act()
     }
 
     func publish(_ data: [UInt8], _ topic: String, sequence: UInt64) throws(Libp2pError) -> Int {
         let message = try GossipMessage(signing: data, topic: topic, sequence: sequence, key: host.key)
         let count = try engine.publish(message, at: now)
+        tap?(GossipPassage(message: message, from: nil, verdict: .accept))
         act()
         return count
     }
@@ -78,6 +83,28 @@ final class GossipCore {
         sequence = max(sequence + 1, time)
         return sequence
     }
+
+    /// Joins a topic to hear what passes: without a validator nothing of it is passed on.
+    func observe(_ topic: String) throws(Libp2pError) {
+        try engine.subscribe(topic, at: now)
+        observed[topic, default: 0] += 1
+        act()
+    }
+
+    func stopObserving(_ topic: String) {
+        guard let count = observed[topic] else { return }
+        observed[topic] = count == 1 ? nil : count - 1
+        guard count == 1, validators[topic] == nil else { return }
+        engine.unsubscribe(topic, at: now)
+        act()
+    }
+
+    var counts: GossipCounts { engine.counts }
+    var meshSizes: [String: Int] {
+        Dictionary(uniqueKeysWithValues: engine.topics.map { ($0, engine.meshPeers(of: $0).count) })
+    }
+    func standing(of peer: PeerID) -> GossipStanding? { engine.standing(of: peer, at: now) }
+    func setApplicationScore(_ score: Double, of peer: PeerID) { engine.setApplicationScore(score, of: peer) }
 
     func meshPeers(of topic: String) -> [PeerID] { engine.meshPeers(of: topic).sorted() }
     func score(of peer: PeerID) -> Double { engine.score(of: peer, at: now) }
@@ -132,9 +159,7 @@ final class GossipCore {
 
     /// What counts as one address for the score; on one machine all peers have the same, and that says nothing.
     private static func address(_ address: Multiaddr?) -> [UInt8]? {
-        guard let address, let key = ConnectionTable.key(address) else { return nil }
-        let isLoopback = key.count == 4 ? key[0] == 127 : address.description.utf8.starts(with: "/ip6/::1/".utf8)
-        return isLoopback ? nil : key
+        address?.reach == .machine ? nil : address?.place
     }
 
     // MARK: What peers send
@@ -170,7 +195,8 @@ final class GossipCore {
                 switch action {
                 case .send(let peers, let frame): for peer in peers { send(frame, to: peer) }
                 case .validate(let message, let peer): validate(message, from: peer)
-                case .connect(let records): connect(records)
+                case .connect(let records, let peer):
+                    if let connection = streams[peer]?.connection { host.tell(.exchanged(records, by: connection)) }
                 case .cutOff(let peer): host.cutOff(peer)
                 }
             }
@@ -184,12 +210,16 @@ final class GossipCore {
 
     private func validate(_ message: GossipMessage, from peer: PeerID) {
         guard let validate = validators[message.topic] else {
+            tap?(GossipPassage(message: message, from: peer, verdict: .ignore))
             return engine.validated(message.id, .ignore, at: now)
         }
         let (bound, loop) = (NIOLoopBound(self, eventLoop: host.loop), host.loop)
         host.run {
             let verdict = await validate(message, peer)
-            loop.execute { bound.value.validated(message.id, verdict) }
+            loop.execute {
+                bound.value.tap?(GossipPassage(message: message, from: peer, verdict: verdict))
+                bound.value.validated(message.id, verdict)
+            }
         }
     }
 
@@ -233,13 +263,5 @@ final class GossipCore {
         let waiting = waiters
         waiters = []
         for waiter in waiting { waiter.succeed(()) }
-    }
-
-    /// Dials a few of the peers that were passed on, at the addresses that they signed.
-    private func connect(_ records: [PeerRecord]) {
-        for record in records.prefix(4) where host.connection(with: record.peer) == nil {
-            guard let address = try? record.addresses.first?.naming(record.peer) else { continue }
-            _ = host.dial(address)
-        }
     }
 }

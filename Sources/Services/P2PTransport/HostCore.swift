@@ -11,12 +11,21 @@ final class HostCore {
     let protocols: [String: P2PProtocol]
     private let names: [String]
     private let onEvent: @Sendable (P2PEvent) -> Void
+    private let gate: @Sendable (Multiaddr?, PeerID?) -> Bool
     private let logger: Logger
     private var table: ConnectionTable
     private var handlers: [ConnectionTable.Slot: ConnectionHandler] = [:]
     private var byPeer: [PeerID: [ConnectionTable.Slot]] = [:]
     private var listeners: [any Channel] = []
     private(set) var listenAddresses: [Multiaddr] = []
+    /// What peers are told in place of the addresses that are listened on; nil: those.
+    var announced: [Multiaddr]?
+    /// Bytes of all connections so far, encrypted, and probes under way.
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+    var probes = 0
+    private(set) var handshakesFailed: UInt64 = 0
+    private(set) var refused: UInt64 = 0
     private var tasks: [UInt64: Task<Void, Never>] = [:]
     private var nextTask: UInt64 = 0
     private var ticking: RepeatedTask?
@@ -30,6 +39,7 @@ final class HostCore {
         limits: P2PLimits,
         protocols: [P2PProtocol],
         gossip parameters: GossipParameters?,
+        gate: @escaping @Sendable (Multiaddr?, PeerID?) -> Bool,
         logger: Logger,
         onEvent: @escaping @Sendable (P2PEvent) -> Void
     ) {
@@ -39,6 +49,7 @@ final class HostCore {
         self.protocols = Dictionary(protocols.map { ($0.name, $0) }) { first, _ in first }
         names = (parameters == nil ? [] : GossipSub.protocolNames) + protocols.map(\.name)
         self.onEvent = onEvent
+        self.gate = gate
         self.logger = logger
         table = ConnectionTable(limits)
         if let parameters { gossip = GossipCore(host: self, parameters: parameters) }
@@ -75,7 +86,15 @@ final class HostCore {
 
     private func accepted(_ channel: any Channel) throws {
         guard !isClosed else { throw Libp2pError(.closed, "the host is closed") }
-        let slot = try table.admit(isInbound: true, address: Multiaddr(channel.remoteAddress))
+        let address = Multiaddr(channel.remoteAddress)
+        let slot: ConnectionTable.Slot
+        do throws(Libp2pError) {
+            try requireWelcome(address, nil)
+            slot = try table.admit(isInbound: true, address: address)
+        } catch {
+            refused += 1
+            throw error
+        }
         _ = try add(channel, slot: slot, isInbound: true, expecting: nil)
     }
 
@@ -114,6 +133,7 @@ final class HostCore {
         let slot: ConnectionTable.Slot
         do throws(Libp2pError) {
             guard peer != key.peerID else { throw Libp2pError(.wrongPeer, "this is the address of this host itself") }
+            try requireWelcome(address, peer)
             slot = try table.admit(isInbound: false, address: address)
         } catch {
             return loop.makeFailedFuture(error)
@@ -155,7 +175,23 @@ final class HostCore {
 
     var connections: [P2PConnection] { handlers.values.compactMap(\.connection) }
 
+    var pendingCount: Int { handlers.count - connections.count }
+
+    private func requireWelcome(_ address: Multiaddr?, _ peer: PeerID?) throws(Libp2pError) {
+        guard gate(address, peer) else { throw Libp2pError(.banned, "this peer or address is banned here") }
+    }
+
+    /// Asks the gate about every connection anew, and breaks those that it does not let in any more.
+    func recheck() {
+        for handler in Array(handlers.values) where !gate(handler.remoteAddress, handler.connection?.peer) {
+            handler.fail(Libp2pError(.banned, "this peer or address is banned here"))
+        }
+    }
+
+    func tell(_ event: P2PEvent) { onEvent(event) }
+
     func establish(_ handler: ConnectionHandler, _ peer: PeerID) throws(Libp2pError) {
+        try requireWelcome(handler.remoteAddress, peer)
         try table.establish(handler.slot, peer: peer)
         byPeer[peer, default: []].append(handler.slot)
     }
@@ -175,6 +211,8 @@ final class HostCore {
         handlers[handler.slot] = nil
         guard let connection = handler.connection else {
             logger.debug("handshake failed", metadata: ["error": "\(error)"])
+            handshakesFailed += 1
+            onEvent(.handshakeFailed(handler.remoteAddress, isInbound: handler.isInbound, error))
             return
         }
         byPeer[connection.peer]?.removeAll { $0 == handler.slot }
@@ -202,7 +240,7 @@ final class HostCore {
     /// Breaks all connections with a peer.
     func cutOff(_ peer: PeerID) {
         for slot in byPeer[peer] ?? [] {
-            handlers[slot]?.fail(Libp2pError(.protocolViolation, "the peer's standing is too low"))
+            handlers[slot]?.fail(Libp2pError(.standingTooLow, "the peer's standing is too low"))
         }
     }
 
@@ -221,12 +259,13 @@ final class HostCore {
     func identity(seenFrom address: Multiaddr?, sequence: UInt64) -> Identify {
         var identify = Identify()
         identify.publicKey = key.publicKey
-        identify.listenAddresses = listenAddresses
+        let addresses = announced ?? listenAddresses
+        identify.listenAddresses = addresses
         identify.protocols = names
         identify.observedAddress = address
         identify.protocolVersion = "mintmark/1"
         identify.agentVersion = "mintmark"
-        let record = PeerRecord(peer: key.peerID, sequence: sequence, addresses: listenAddresses)
+        let record = PeerRecord(peer: key.peerID, sequence: sequence, addresses: addresses)
         identify.signedPeerRecord = try? record.sealed(with: key).protobuf
         return identify
     }

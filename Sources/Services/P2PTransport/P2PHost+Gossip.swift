@@ -46,6 +46,32 @@ extension P2PHost {
         try await onGossip { $0.score(of: peer) }
     }
 
+    /// What the peer's score is made of; nil where nothing is known of it.
+    public func standing(of peer: PeerID) async throws -> GossipStanding? {
+        try await onGossip { $0.standing(of: peer) }
+    }
+
+    /// What the owner thinks of a connected peer (P5): added to its score.
+    public func setApplicationScore(_ score: Double, of peer: PeerID) async throws {
+        try await onGossip { $0.setApplicationScore(score, of: peer) }
+    }
+
+    /// Joins a topic only to hear what passes, besides what is subscribed; nothing is passed on for it. As many times as it
+    /// is called, ``stopObserving(_:)`` is to be called.
+    public func observe(_ topic: String) async throws {
+        try await onGossip { try $0.observe(topic) }
+    }
+
+    public func stopObserving(_ topic: String) async throws {
+        try await onGossip { $0.stopObserving(topic) }
+    }
+
+    /// - Parameter tap: is told, on the loop, of each message once it is known what it is worth, and of each that is published
+    ///   here: come back soon.
+    public func setTap(_ tap: @escaping @Sendable (GossipPassage) -> Void) async throws {
+        try await onGossip { $0.tap = tap }
+    }
+
     private func onGossip<Value: Sendable>(_ work: @escaping @Sendable (GossipCore) throws -> Value) async throws
         -> Value
     {

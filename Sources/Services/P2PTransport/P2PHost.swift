@@ -20,6 +20,10 @@ public enum P2PEvent: Sendable {
     case connected(P2PConnection)
     case identified(P2PConnection, Identify)
     case disconnected(P2PConnection, Libp2pError)
+    /// A connection ended before the peer had proved who it is; where it was with, and whether the other side dialed.
+    case handshakeFailed(Multiaddr?, isInbound: Bool, Libp2pError)
+    /// A peer passed others on with a PRUNE. Whether they are dialed is the owner's choice.
+    case exchanged([SealedPeerRecord], by: P2PConnection)
 }
 
 /// A node of the libp2p network: listens, dials, and serves protocols, over TCP with Noise and Yamux. Identify and ping
@@ -33,6 +37,8 @@ public final class P2PHost: Sendable {
 
     /// - Parameters:
     ///   - gossip: how it publishes and subscribes; nil where it does not.
+    ///   - gate: is asked, on the loop, whether there may be a connection with this address, and with this peer once it is
+    ///     known.
     ///   - loop: where all of it lives.
     ///   - onEvent: is called on the loop, in order.
     public static func start(
@@ -40,6 +46,7 @@ public final class P2PHost: Sendable {
         protocols: [P2PProtocol] = [],
         limits: P2PLimits = P2PLimits(),
         gossip: GossipParameters? = nil,
+        gate: @escaping @Sendable (Multiaddr?, PeerID?) -> Bool = { _, _ in true },
         loop: any EventLoop,
         logger: Logger,
         onEvent: @escaping @Sendable (P2PEvent) -> Void = { _ in }
@@ -51,6 +58,7 @@ public final class P2PHost: Sendable {
                 limits: limits,
                 protocols: protocols + [.identify, .identifyPush(onEvent), .ping],
                 gossip: gossip,
+                gate: gate,
                 logger: logger,
                 onEvent: onEvent
             )

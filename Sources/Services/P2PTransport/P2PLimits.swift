@@ -4,6 +4,8 @@ public import Libp2p
 public struct P2PLimits: Sendable {
     /// Connections in all, those still in their handshake among them.
     public var connections = 256
+    /// Connections that peers dialed: fewer than all, so that however many come, this side can still choose some itself.
+    public var inboundConnections = 192
     /// Connections with one IP address (of IPv6, one /64).
     public var connectionsPerAddress = 16
     /// Connections with one peer; two, since both may dial at the same moment.
@@ -16,6 +18,14 @@ public struct P2PLimits: Sendable {
     public var handshakeSeconds: Int64 = 10
     /// Streams of one protocol that a peer has open on one connection.
     public var streamsPerProtocol = 16
+    /// Streams that a peer may open on one connection in a second, after `streamsAtOnce`; those beyond are broken off.
+    public var streamsPerSecond = 64
+    public var streamsAtOnce = 512
+    /// Bytes that are read from one connection in a second, after `bytesAtOnce`; beyond that the peer waits.
+    public var bytesPerSecond = 16 * 1024 * 1024
+    public var bytesAtOnce = 32 * 1024 * 1024
+    /// Probes of addresses that are under way (``P2PHost/probe(_:seconds:)``).
+    public var probes = 4
     /// Writes of one stream that wait for room.
     public var waitingWrites = 64
     /// How often silent connections and unfinished streams are looked after: a stream that is not agreed on is broken

@@ -71,6 +71,9 @@ struct ServeCommand: AsyncParsableCommand {
         if let mint = facts.mintURL { lines.append(("mint", mint)) }
         lines.append(("Lightning", facts.lightning))
         lines.append(("money", facts.isTestMoney ? "TEST MONEY only" : "real"))
+        if let gossip = facts.gossip {
+            lines.append(("gossip", JSONValue.object(gossip).shown("addresses")))
+        }
         lines.append(("data", facts.dataDirectory))
         Output.line("mintmark \(facts.version) is ready")
         Output.facts(lines)

@@ -37,6 +37,9 @@ struct StatusCommand: NodeCommand {
                     ($0, value.shown($0))
                 }
             )
+            if let gossip = value["gossip"] {
+                Output.facts(["peer", "addresses", "reachability", "connections"].map { ($0, gossip.shown($0)) })
+            }
             if audit, findings.isEmpty { Output.line("The books add up.") }
             for finding in findings { Output.line("FINDING: \(finding)") }
         }

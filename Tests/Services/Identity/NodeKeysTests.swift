@@ -1,11 +1,12 @@
 import Cryptography
 import Encodings
 import Foundation
-import Identity
 import SignedDocuments
 import Storage
 import TestSupport
 import Testing
+
+@testable import Identity
 
 @Suite("Key vault")
 struct NodeKeysTests {
@@ -129,5 +130,21 @@ struct NodeKeysTests {
         try NodeKeys.changePassphrase(in: directory, from: passphrase, to: new, parameters: try IdentityBench.cheap())
         #expect(code { _ = try NodeKeys.open(in: directory, passphrase: passphrase) } == .wrongPassphrase)
         #expect(try NodeKeys.open(in: directory, passphrase: new).node.did == vault.node.did)
+    }
+
+    @Test(
+        "[GSP-1] The key on the gossip network is the words' own, another than the node's, and the same where a vault has those"
+    )
+    func peerKey() throws {
+        let words = Mnemonic()
+        let keys = try NodeKeys.of(words: words)
+        let key = try keys.peerKey()
+        #expect(try NodeKeys.of(words: words).peerKey().seed == key.seed)
+        #expect(try NodeKeys.of(words: Mnemonic()).peerKey().seed != key.seed)
+        let node = try #require(keys.node.did.string.split(separator: ":").last)
+        #expect(DIDKey(key.publicKey).string.split(separator: ":").last != node)
+        let place = VaultPlace(socket: "/v", node: keys.node.did, p256: keys.p256.did)
+        let rest = try NodeKeys(remainder: keys.remainder, vault: keys.vault, place: place)
+        #expect(try rest.peerKey().seed == key.seed)
     }
 }

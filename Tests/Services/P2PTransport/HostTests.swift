@@ -29,9 +29,10 @@ final class Hosts: Sendable {
         _ number: UInt8,
         protocols: [P2PProtocol] = [echoing],
         limits: P2PLimits = P2PLimits(),
-        gossip: GossipParameters? = nil
+        gossip: GossipParameters? = nil,
+        gate: @escaping @Sendable (Multiaddr?, PeerID?) -> Bool = { _, _ in true }
     ) async throws -> (host: P2PHost, address: Multiaddr) {
-        let host = try await dialing(number, protocols: protocols, limits: limits, gossip: gossip)
+        let host = try await dialing(number, protocols: protocols, limits: limits, gossip: gossip, gate: gate)
         return (host, try await host.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")))
     }
 
@@ -40,13 +41,15 @@ final class Hosts: Sendable {
         key: PeerKey? = nil,
         protocols: [P2PProtocol] = [echoing],
         limits: P2PLimits = P2PLimits(),
-        gossip: GossipParameters? = nil
+        gossip: GossipParameters? = nil,
+        gate: @escaping @Sendable (Multiaddr?, PeerID?) -> Bool = { _, _ in true }
     ) async throws -> P2PHost {
         let host = try await P2PHost.start(
             key: try key ?? Self.key(number),
             protocols: protocols,
             limits: limits,
             gossip: gossip,
+            gate: gate,
             loop: MultiThreadedEventLoopGroup.singleton.next(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         ) { [self] event in
@@ -55,6 +58,9 @@ final class Hosts: Sendable {
             case .identified(_, let told): events.withLock { $0.append("\(number) identified \(told.agentVersion)") }
             case .disconnected(_, let error):
                 events.withLock { $0.append("\(number) disconnected \(error.code.rawValue)") }
+            case .handshakeFailed(_, _, let error):
+                events.withLock { $0.append("\(number) refused \(error.code.rawValue)") }
+            case .exchanged(let records, _): events.withLock { $0.append("\(number) exchanged \(records.count)") }
             }
         }
         started.withLock { $0.append(host) }

@@ -194,6 +194,26 @@ struct GossipScores: Sendable {
         return score
     }
 
+    /// The same sum by its parts; P1 to P4 of all topics together, before the cap.
+    func standing(of peer: PeerID, at now: Int64) -> GossipStanding? {
+        guard let standing = standings[peer] else { return nil }
+        var parts = GossipStanding(score: score(of: peer, at: now))
+        for topic in standing.topics.values {
+            var clean = topic
+            clean.invalid = 0
+            parts.invalid += topicScore(topic, at: now) - topicScore(clean, at: now)
+            parts.delivering += topicScore(clean, at: now)
+        }
+        parts.application = standing.application * parameters.applicationWeight
+        let behaviour = standing.behaviour - parameters.behaviourThreshold
+        if behaviour > 0 { parts.behaviour = behaviour * behaviour * parameters.behaviourWeight }
+        if let address = standing.address {
+            let excess = Double(perAddress[address, default: 0] - parameters.colocationThreshold)
+            if excess > 0 { parts.colocation = excess * excess * parameters.colocationWeight }
+        }
+        return parts
+    }
+
     private func topicScore(_ topic: Topic, at now: Int64) -> Double {
         var score = 0.0
         if let since = topic.graftedAt {

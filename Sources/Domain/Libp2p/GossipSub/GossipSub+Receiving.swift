@@ -8,6 +8,7 @@ extension GossipSub {
             rpc = try GossipRPC(bytes)
         } catch {
             scores.misbehaved(peer)
+            counts.malformed += 1
             throw error
         }
         for subscription in rpc.subscriptions { take(subscription, from: peer, at: now) }
@@ -47,25 +48,35 @@ extension GossipSub {
     // MARK: Messages
 
     private mutating func take(_ bytes: ArraySlice<UInt8>, from peer: PeerID, at now: Int64) {
-        guard bytes.count <= parameters.maximumMessageBytes else { return scores.misbehaved(peer) }
+        counts.received += 1
+        guard bytes.count <= parameters.maximumMessageBytes else {
+            counts.malformed += 1
+            return scores.misbehaved(peer)
+        }
         let message: GossipMessage
         do throws(Libp2pError) {
             message = try GossipMessage(protobuf: bytes)
         } catch {
+            counts.malformed += 1
             return scores.misbehaved(peer)
         }
         let id = message.id
         promises[id] = nil
         guard mesh[message.topic] != nil, message.from != peerID else { return }
         if seen.contains(id) {
+            counts.duplicates += 1
             if validating[id] != nil, validating[id]?.from.contains(peer) == false { validating[id]?.from.append(peer) }
             return scores.deliveredAgain(peer, message.topic)
         }
         guard validating.count < parameters.maximumValidating,
             validatingBytes + message.data.count <= parameters.maximumValidatingBytes
-        else { return }
+        else {
+            counts.overflowed += 1
+            return
+        }
         // Before the id is remembered: a forged message must not keep the true one out.
         guard !parameters.checksSignatures || message.isSigned else {
+            counts.rejected += 1
             return scores.deliveredInvalid(peer, message.topic)
         }
         _ = seen.insert(id, at: now)
@@ -85,10 +96,12 @@ extension GossipSub {
         let message = entry.message
         validatingBytes -= message.data.count
         switch verdict {
-        case .ignore: return
+        case .ignore: counts.ignored += 1
         case .reject:
+            counts.rejected += 1
             for peer in entry.from { scores.deliveredInvalid(peer, message.topic) }
         case .accept:
+            counts.accepted += 1
             scores.deliveredFirst(first, message.topic)
             for peer in entry.from.dropFirst() { scores.deliveredAgain(peer, message.topic) }
             let frame = GossipRPC.delimited(message: message.protobuf)
@@ -96,6 +109,7 @@ extension GossipSub {
             let to = (mesh[message.topic] ?? []).filter {
                 $0 != message.from && !entry.from.contains($0) && wants($0, id)
             }
+            counts.sent += UInt64(to.count)
             if !to.isEmpty { act(.send(to.sorted(), frame)) }
         }
     }
@@ -126,13 +140,18 @@ extension GossipSub {
         if mesh[prune.topic]?.remove(peer) != nil { scores.prune(peer, prune.topic, at: now) }
         back(off: peer, prune.topic, seconds: prune.backoffSeconds ?? parameters.pruneBackoffSeconds, at: now)
         guard !prune.peers.isEmpty, scores.score(of: peer, at: now) >= thresholds.acceptExchange else { return }
-        let records = prune.peers.compactMap { info -> PeerRecord? in
-            guard info.peer != peerID, peers[info.peer] == nil, let sealed = info.signedRecord,
-                let record = try? PeerRecord(opening: sealed), record.peer == info.peer
-            else { return nil }
-            return record
+        var records: [SealedPeerRecord] = []
+        for info in prune.peers.prefix(parameters.exchangedPeers) where info.peer != peerID {
+            // Without its record a peer cannot be told from an invention.
+            guard peers[info.peer] == nil, let sealed = info.signedRecord else { continue }
+            guard let record = try? SealedPeerRecord(opening: sealed), record.record.peer == info.peer else {
+                // Whoever passes records on has checked them.
+                scores.misbehaved(peer)
+                continue
+            }
+            records.append(record)
         }
-        if !records.isEmpty { act(.connect(records)) }
+        if !records.isEmpty { act(.connect(records, from: peer)) }
     }
 
     private mutating func take(_ have: GossipRPC.Have, from peer: PeerID, at now: Int64) {
@@ -153,6 +172,7 @@ extension GossipSub {
         guard !ids.isEmpty, scores.score(of: peer, at: now) >= thresholds.gossip else { return }
         for id in ids where wants(peer, id) {
             guard let frame = cache.frame(id, for: peer, atMost: parameters.retransmissions) else { continue }
+            counts.sent += 1
             act(.send([peer], frame))
         }
     }

@@ -13,7 +13,7 @@ public struct GossipSub: Sendable {
         /// A signed message that is new: say what it is worth with ``GossipSub/validated(_:_:at:)``.
         case validate(GossipMessage, from: PeerID)
         /// Peers that another one passed on, by records that they signed.
-        case connect([PeerRecord])
+        case connect([SealedPeerRecord], from: PeerID)
         /// The peer's standing is so low that it is not listened to any more.
         case cutOff(PeerID)
     }
@@ -69,6 +69,8 @@ public struct GossipSub: Sendable {
     /// Messages that a peer said it has and was asked for, until when it has to send them.
     var promises: [GossipMessageID: (peer: PeerID, until: Int64)] = [:]
     var ticks: UInt64 = 0
+    /// What came and went so far.
+    public internal(set) var counts = GossipCounts()
     private var control: [PeerID: GossipRPC] = [:]
     private var actions: [Action] = []
 
@@ -111,6 +113,9 @@ public struct GossipSub: Sendable {
     public var topics: Set<String> { Set(mesh.keys) }
 
     public func score(of peer: PeerID, at now: Int64) -> Double { scores.score(of: peer, at: now) }
+
+    /// What a peer's score is made of; nil where nothing is known of it.
+    public func standing(of peer: PeerID, at now: Int64) -> GossipStanding? { scores.standing(of: peer, at: now) }
 
     /// Sets what the owner thinks of the peer (P5).
     public mutating func setApplicationScore(_ score: Double, of peer: PeerID) {
@@ -205,6 +210,8 @@ public struct GossipSub: Sendable {
         let frame = GossipRPC.delimited(message: bytes)
         cache.put(id, MessageCache.Entry(topic: message.topic, frame: frame))
         let to = publishTargets(message.topic, at: now).filter { wants($0, id) }
+        counts.published += 1
+        counts.sent += UInt64(to.count)
         if !to.isEmpty { act(.send(to, frame)) }
         return to.count
     }
