@@ -249,7 +249,7 @@ let package = Package(
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
                 "Ethereum", "Delegation", "Budgets", "Vault", "WebClient", "Libp2p", "P2PTransport", "Peering",
-                httpClient,
+                "Records", "Gossip", httpClient,
                 hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]

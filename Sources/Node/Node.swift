@@ -168,6 +168,7 @@ public final class Node: Sendable {
                     logger: logger
                 )
                 gossip = try await GossipNode.open(configuration, in: directory, nodeKeys: nodeKeys, logger: logger)
+                if let gossip { Self.join(gossip, services, logger: logger) }
             } catch {
                 await services.lightning?.shutdown()
                 throw error
@@ -190,6 +191,23 @@ public final class Node: Sendable {
             await database.close()
             throw error
         }
+    }
+
+    /// Records, and by them the news of status lists, come to whom the node's services trust.
+    private static func join(_ gossip: GossipNode, _ services: NodeServices, logger: Logger) {
+        let (gateway, own) = (services.gateway, services.identity.office.issuer)
+        let records = RecordsPart(
+            cache: gossip.cache,
+            identity: services.identity,
+            trusted: {
+                let named = gateway.services.flatMap { $0.passport?.trustedIssuers ?? [] }
+                return Set(named.compactMap { try? DIDKey(parsing: $0) }).union([own])
+            },
+            clock: .system,
+            logger: logger
+        )
+        gossip.join(records)
+        gateway.onServicesChange { [weak records] in await records?.trustChanged() }
     }
 
     /// Looks whether the database is the one that was last at work here. Where not, no money moves, and ecash is not

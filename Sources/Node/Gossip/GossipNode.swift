@@ -1,5 +1,6 @@
 internal import CanonicalJSON
 internal import Foundation
+internal import Gossip
 internal import Identity
 internal import Libp2p
 internal import Logging
@@ -20,7 +21,7 @@ final class GossipNode: Sendable {
     private let parts = Mutex<[any GossipPart]>([])
 
     /// Of everything that is kept in `cache.sqlite`; each part's own list is added here.
-    private static let migrations = PeerStore.migrations
+    private static let migrations = PeerStore.migrations + RecordStore.migrations
 
     private init(cache: Database, peering: Peering) {
         self.cache = cache
@@ -104,6 +105,10 @@ final class GossipNode: Sendable {
         facts["addresses"] = .array(addresses.map { .string($0.description) })
         if let statistics = try? await peering.running().statistics() {
             facts["connections"] = .integer(Int64(statistics.inbound + statistics.outbound))
+            // Of each topic that is subscribed to, the peers that its messages go to.
+            facts["meshes"] = .object(
+                JSONObject(statistics.meshSizes.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) })
+            )
         }
         return facts
     }

@@ -72,6 +72,7 @@ public final class Gateway: Sendable {
     /// The same for sessions.
     let depositDesk: DepositDesk?
     let registry: ServiceRegistry
+    private let serviceWatchers = Mutex<[@Sendable () async -> Void]>([])
     let purse: any SellerPurse
     let house: any HouseMint
     let callers: any CallerCheck
@@ -203,10 +204,21 @@ public final class Gateway: Sendable {
         try requireFreeHosts(service)
         try registry.requireAllowed(service)
         try await registry.add(service, replaces: replaces, at: clock.now().millisecondsSince1970)
+        await tellWatchers()
     }
 
     public func remove(service name: String) async throws {
         try await registry.remove(name)
+        await tellWatchers()
+    }
+
+    /// Calls `body` after each change of ``services``, before whoever made it is answered.
+    public func onServicesChange(_ body: @escaping @Sendable () async -> Void) {
+        serviceWatchers.withLock { $0.append(body) }
+    }
+
+    private func tellWatchers() async {
+        for body in serviceWatchers.withLock({ $0 }) { await body() }
     }
 
     /// A receipt that this node gave, as JSON; nil where there is none of that id.

@@ -36,4 +36,22 @@ extension IdentitySchema {
                 (revocation_list, revocation_index, suspension_list, suspension_index, state);
             """
     )
+
+    /// What lists of others were seen to say, so that two contents of one sequence can be shown to anybody.
+    static let evidence = Migration(
+        id: "identity-evidence-1",
+        sql: """
+            ALTER TABLE identity_lists_seen ADD COLUMN issuer TEXT;
+            ALTER TABLE identity_lists_seen ADD COLUMN document BLOB;
+            CREATE TABLE identity_equivocations (
+                url TEXT NOT NULL,
+                sequence INTEGER NOT NULL,
+                issuer TEXT NOT NULL,
+                first BLOB,
+                second BLOB NOT NULL,
+                at INTEGER NOT NULL,
+                PRIMARY KEY (url, sequence)
+            ) STRICT, WITHOUT ROWID;
+            """
+    )
 }

@@ -136,6 +136,12 @@ public struct IdentityRoutes: Sendable {
         group.post("/passports/:id/present") { request, context in
             await RouteAnswers.answering { try await present(request, try context.parameters.require("id")) }
         }
+        group.get("/passports/evidence") { _, _ in
+            await RouteAnswers.answering {
+                let found = try await service.cache.equivocations()
+                return RouteAnswers.json(["evidence": .array(found.map { .object($0.json) })])
+            }
+        }
         group.get("/passports/:id") { request, context in
             await RouteAnswers.answering {
                 if let form = request.uri.queryParameters["form"] {

@@ -74,5 +74,6 @@ public enum IdentitySchema {
                 """
         ),
         offers,
+        evidence,
     ]
 }

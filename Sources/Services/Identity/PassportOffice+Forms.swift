@@ -87,5 +87,10 @@ public enum ListNotation: String, Hashable, Sendable, CaseIterable {
     /// What follows the list's number in its URL.
     var suffix: String { self == .bitstring ? "" : "/\(rawValue)" }
 
+    /// Where a list stands in its other notations.
+    static func otherURLs(of url: String) -> [String] {
+        allCases.filter { $0 != .bitstring }.map { url + $0.suffix }
+    }
+
     public var mediaType: String { self == .token ? TokenStatusList.mediaType : "application/vc" }
 }

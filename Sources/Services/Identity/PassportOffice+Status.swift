@@ -148,6 +148,7 @@ extension PassportOffice {
             }
             for (purpose, places) in change.set { self.publish(purpose, places, true, sequences) }
             for (purpose, places) in change.clear { self.publish(purpose, places, false, sequences) }
+            self.statusHooks.run(Array(sequences.keys))
             return result
         }
     }
@@ -190,6 +191,7 @@ extension PassportOffice {
                 )
             }
             self.board.release(places, sequences: sequences)
+            self.statusHooks.run(Array(sequences.keys))
             return places.count
         }
     }

@@ -30,6 +30,8 @@ public final class PassportOffice: Sendable {
     let board: StatusBoard
     /// What ends together with a key, besides its passports.
     public let revocationHooks = KeyRevocationHooks()
+    /// Are told the numbers of lists that have changed, once the change is published. They come back soon.
+    public let statusHooks = StatusHooks()
     /// Held over every change of bits, so that sequences are published in the order they were written.
     let changes = AsyncLock()
     private struct PublishedName: Hashable {
@@ -213,6 +215,22 @@ public final class PassportOffice: Sendable {
         )
         published.withLock { $0[name] = result }
         return result
+    }
+
+    /// The numbers of all lists.
+    public var listNumbers: [Int64] { board.numbers }
+
+    /// What is to be told of a list as it stands now, without a document; nil where there is no such list.
+    public func statusNews(of number: Int64) -> StatusListNews? {
+        guard let list = board.list(number) else { return nil }
+        let verified = verifiedList(list, url: configuration.listURL(number), now: clock.now(), .bitstring)
+        return StatusListNews(
+            url: verified.url,
+            issuer: verified.issuer,
+            sequence: verified.sequence,
+            digest: verified.contentDigest,
+            document: []
+        )
     }
 
     private func signed(_ list: VerifiedStatusList, _ notation: ListNotation) throws -> [UInt8] {

@@ -1,6 +1,7 @@
 public import Encodings
 public import Logging
 public import Passports
+import SignedDocuments
 public import Storage
 import Synchronization
 
@@ -84,6 +85,60 @@ public final class StatusListCache: Sendable {
         }
     }
 
+    // MARK: News
+
+    /// Takes an issuer's word that its list has changed ([RVK-2]): from now on no copy of an earlier sequence serves, and the
+    /// list is fetched at once. Whose signature is on the word, the caller has checked.
+    ///
+    /// - Returns: what it was worth; for `.news` once the list was fetched, or could not be.
+    @discardableResult
+    public func hear(_ news: StatusListNews) async throws -> StatusListNews.Worth {
+        let now = clock.now()
+        let worth = try await database.write { connection -> StatusListNews.Worth in
+            // Only of lists that are in use here, and only from who signed them: nobody speaks for another's list.
+            guard let seen = try StatusListRecord.find(news.url, in: connection), seen.issuer == news.issuer.string
+            else { return .notOurs }
+            if news.sequence < seen.sequence { return .old }
+            if news.sequence == seen.sequence {
+                guard seen.digest != news.digest else { return .old }
+                try StatusListRecord.keepEvidence(seen, news, now: now, in: connection)
+                return .equivocation
+            }
+            try StatusListRecord(news).save(now: now, in: connection)
+            return .news
+        }
+        switch worth {
+        case .notOurs, .old: break
+        case .equivocation: shout(news.url, news.sequence)
+        case .news:
+            // What is under way may have been answered before the change.
+            let running = state.withLock { state in
+                for url in [news.url] + ListNotation.otherURLs(of: news.url) { state.entries[url]?.refreshAt = now }
+                return state.running[news.url]
+            }
+            if let running {
+                _ = await running.value
+                state.withLock { $0.entries[news.url]?.refreshAt = now }
+            }
+            _ = await self.state(of: news.url)
+        }
+        return worth
+    }
+
+    /// Two contents of one list under one sequence, as their issuer signed both; the latest first, at most 1,000.
+    public func equivocations() async throws -> [Equivocation] {
+        try await database.read { try StatusListRecord.evidence(in: $0) }
+    }
+
+    private func shout(_ url: String, _ sequence: UInt64) {
+        logger.critical(
+            "an issuer says two things at once of its passports: do not trust it",
+            metadata: ["list": "\(url)", "sequence": "\(sequence)", "evidence": "mintmark passport evidence"]
+        )
+    }
+
+    // MARK: Fetching
+
     private func refresh(_ url: String) async -> StatusListState {
         let old = state.withLock { $0.entries[url] }
         let entry = await fetched(url, old: old)
@@ -110,10 +165,11 @@ public final class StatusListCache: Sendable {
                 guard let kept else {
                     throw FetchError(description: "\(url) says its list is unchanged, but none is at hand")
                 }
+                if await isOutdated(kept) { throw Self.outdated(url) }
                 return serve(kept, etag: old?.etag, now: now)
             case .document(let bytes, let etag):
                 let list = try StatusListCredential.verify(bytes: bytes, url: url)
-                try await remember(list, now: now)
+                try await remember(list, bytes: bytes, now: now)
                 return serve(list, etag: etag, now: now)
             }
         } catch let reason as PassportReason {
@@ -121,8 +177,12 @@ public final class StatusListCache: Sendable {
             return refused(reason)
         } catch {
             logger.warning("status list not to be had", metadata: ["url": "\(url)", "error": "\(error)"])
-            // The copy at hand still says what it says; the verifier looks at its age and end on every call.
-            if let kept { return retry(.list(kept), etag: old?.etag) }
+            // The copy at hand still says what it says, unless its issuer told of a later one; the verifier looks at its age
+            // and end on every call.
+            if let kept {
+                if await isOutdated(kept) { return refused(Self.outdated(url)) }
+                return retry(.list(kept), etag: old?.etag)
+            }
             return refused(PassportReason(.statusUnavailable, "the status list at \(url) could not be had"))
         }
     }
@@ -153,53 +213,64 @@ public final class StatusListCache: Sendable {
         )
     }
 
+    private static func outdated(_ url: String) -> PassportReason {
+        PassportReason(.statusStale, "the status list at \(url) has changed, and could not be had since")
+    }
+
+    /// Whether its issuer has told of a later one. Where the disk does not say, it may have.
+    private func isOutdated(_ list: VerifiedStatusList) async -> Bool {
+        do {
+            let seen = try await database.read { try StatusListRecord.find(list.url, in: $0) }
+            return (seen?.sequence ?? 0) > list.sequence
+        } catch {
+            return true
+        }
+    }
+
     /// Holds a list against the highest sequence seen, and remembers its own on the disk.
     ///
+    /// - Parameter bytes: the document.
     /// - Throws: `PassportReason` with `.statusRolledBack` or `.statusEquivocated`.
-    private func remember(_ list: VerifiedStatusList, now: Timestamp) async throws {
-        let digest = list.contentDigest
-        try await database.write { connection in
-            let row = try connection.first(
-                "SELECT sequence, content_digest FROM identity_lists_seen WHERE url = ?",
-                .text(list.url)
-            )
-            if let row {
-                let seen = try row.uint64(0)
-                guard list.sequence >= seen else {
-                    throw PassportReason(
-                        .statusRolledBack,
-                        "the status list at \(list.url) has sequence \(list.sequence), after \(seen) was seen"
-                    )
-                }
-                if list.sequence == seen {
-                    guard try row.blob(1) == digest else {
-                        throw PassportReason(
-                            .statusEquivocated,
-                            "the status list at \(list.url) shows two contents under sequence \(seen)"
-                        )
-                    }
-                    return
-                }
-            } else {
-                let count = try connection.first("SELECT count(*) FROM identity_lists_seen")?.int64(0) ?? 0
-                guard count < Self.maximumSeen else {
-                    throw PassportReason(
+    private func remember(_ list: VerifiedStatusList, bytes: [UInt8], now: Timestamp) async throws {
+        let news = StatusListNews(
+            url: list.url,
+            issuer: list.issuer,
+            sequence: list.sequence,
+            digest: list.contentDigest,
+            document: bytes
+        )
+        let refusal = try await database.write { connection -> PassportReason? in
+            guard let seen = try StatusListRecord.find(list.url, in: connection) else {
+                guard try StatusListRecord.count(in: connection) < Self.maximumSeen else {
+                    return PassportReason(
                         .statusUnavailable,
                         "\(Self.maximumSeen) status lists are remembered, the most there may be"
                     )
                 }
+                try StatusListRecord(news).save(now: now, in: connection)
+                return nil
             }
-            try connection.execute(
-                """
-                INSERT INTO identity_lists_seen (url, sequence, content_digest, seen_at) VALUES (?, ?, ?, ?)
-                ON CONFLICT (url) DO UPDATE SET sequence = excluded.sequence,
-                    content_digest = excluded.content_digest, seen_at = excluded.seen_at
-                """,
-                .text(list.url),
-                try .amount(list.sequence),
-                .blob(digest),
-                .integer(now.millisecondsSince1970)
-            )
+            guard list.sequence >= seen.sequence else {
+                return PassportReason(
+                    .statusRolledBack,
+                    "the status list at \(list.url) has sequence \(list.sequence), after \(seen.sequence) was seen"
+                )
+            }
+            guard list.sequence > seen.sequence || seen.digest == news.digest else {
+                try StatusListRecord.keepEvidence(seen, news, now: now, in: connection)
+                return PassportReason(
+                    .statusEquivocated,
+                    "the status list at \(list.url) shows two contents under sequence \(seen.sequence)"
+                )
+            }
+            // What was remembered before there was a column for the issuer learns it now.
+            if list.sequence > seen.sequence || seen.issuer == nil {
+                try StatusListRecord(news).save(now: now, in: connection)
+            }
+            return nil
         }
+        guard let refusal else { return }
+        if refusal.code == .statusEquivocated { shout(list.url, list.sequence) }
+        throw refusal
     }
 }

@@ -22,7 +22,7 @@ struct SigningPolicy {
     /// The types of documents, and where each says whose it is.
     private static let issuers: [String: String?] = [
         "VerifiableCredential": "issuer", "PaidCallReceipt": "seller", "DelegationTicket": "issuer",
-        "DelegationRevocations": "issuer", "MintLiabilities": nil,
+        "DelegationRevocations": "issuer", "MintLiabilities": nil, "MintmarkRecord": "author", "MintmarkStamp": "entry",
     ]
     private static let tokenTypes: Set<String> = ["vc+jwt", "dc+sd-jwt", "statuslist+jwt"]
     private static let limits = JSONLimits(

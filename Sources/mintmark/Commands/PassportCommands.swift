@@ -17,8 +17,11 @@ struct PassportCommand: AsyncParsableCommand {
               mintmark passport suspend ID                    until further notice
               mintmark passport restore ID
               mintmark passport revoke ID --reason keyCompromise   for good
+              mintmark passport evidence                      issuers that contradicted themselves
             """,
-        subcommands: [Show.self, Present.self, Offer.self, Verify.self, Revoke.self, Suspend.self, Restore.self]
+        subcommands: [
+            Show.self, Present.self, Offer.self, Verify.self, Revoke.self, Suspend.self, Restore.self, Evidence.self,
+        ]
     )
 }
 
@@ -201,6 +204,31 @@ extension PassportCommand {
         func run(on node: NodeClient) async throws {
             let answer = try await PassportCommand.change("restore", id, [:], node)
             if options.json { Output.json(answer) } else { Output.line("restored") }
+        }
+    }
+
+    struct Evidence: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "What other issuers signed twice: two contents of one status list under one sequence.",
+            discussion: """
+                An issuer that tells you one thing of a passport and others another is caught by it. Both documents are kept \
+                as it signed them, so that you can show them to anybody; its list is not relied on until it says \
+                something newer. Consider not to trust that issuer any more.
+                  mintmark passport evidence --json > evidence.json
+                """
+        )
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.get, "/api/passports/evidence")
+            if options.json { return Output.json(answer) }
+            let found = try answer.array("evidence")
+            if found.isEmpty { return Output.line("no issuer has contradicted itself") }
+            Output.table(
+                ["list", "sequence", "issuer", "seen"],
+                found.map { [$0.shown("list"), $0.shown("sequence"), $0.shown("issuer"), $0.shown("seenAt")] }
+            )
+            Output.line("\nwhat was signed: mintmark passport evidence --json")
         }
     }
 

@@ -120,62 +120,6 @@ extension Demo {
         }
     }
 
-    func end() async throws {
-        let url = "\(seller.url)/s/weather/today"
-        let thief = try await StolenAgent(registeredAt: buyer)
-        try await report.step(
-            "stolen",
-            "An agent's own key is stolen, and the thief calls in its name",
-            command: "mintmark agent register scout --key scout.key --capability invoke"
-        ) { [self] in
-            let answer = try await get(url, headers: try thief.headers(url))
-            try require(answer.status == 402, "the thief's call was answered with \(answer.status): \(answer.body)")
-            return (
-                ["passport": .string(thief.passportID), "status": JSONValue(answer.status)],
-                "passport and signature are good, so the seller answers 402: only the money is missing"
-            )
-        }
-        let clock = ContinuousClock()
-        var revoked = clock.now
-        try await report.step(
-            "revoke",
-            "Its passport is revoked",
-            command: "mintmark passport revoke \(thief.passportID) --reason keyCompromise"
-        ) { [self] in
-            let id = thief.passportID.urlSegment
-            _ = try await buyer.call(.post, "/api/passports/\(id)/revoke", ["reason": "keyCompromise"])
-            revoked = clock.now
-            return (
-                ["passport": .string(thief.passportID)],
-                "revoked for good, with every unexpired passport of that key; renewal stops"
-            )
-        }
-        try await report.step("refused", "The thief's next calls are refused") { [self] in
-            var passed = 0
-            while true {
-                let answer = try await get(url, headers: try thief.headers(url))
-                let milliseconds = (clock.now - revoked).milliseconds
-                if answer.status == 403 {
-                    let code = (try? JSONValue.parse(Array(answer.body.utf8)))?.shown("code") ?? ""
-                    return (
-                        [
-                            "refusedAfterMilliseconds": .double(milliseconds.rounded(to: 1)), "code": .string(code),
-                            "passedMeanwhile": JSONValue(passed),
-                        ],
-                        "403 (\(code)) \(Int(milliseconds)) ms after the revocation, on another node than the issuer's; "
-                            + "this seller lets a status list be 2 s old"
-                    )
-                }
-                passed += 1
-                try require(
-                    milliseconds < 5000,
-                    "5 s after the revocation the thief is still answered \(answer.status)"
-                )
-                try await Task.sleep(for: .milliseconds(25))
-            }
-        }
-    }
-
     // MARK: Helpers
 
     /// What a call through the buyer's node came to.

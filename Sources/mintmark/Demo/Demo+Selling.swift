@@ -81,26 +81,34 @@ extension Demo {
         }
     }
 
+    private static let prices: JSONValue = [["path": "/*", "amount": "2", "unit": "sat"]]
+    private var upstream: String { "http://127.0.0.1:\(servicePort)" }
+
+    /// To agents of the buyer's node that may `invoke`.
+    func sellWeather(at node: DemoNode) async throws {
+        _ = try await node.call(
+            .post,
+            "/api/services",
+            [
+                "name": "weather", "upstream": .string(upstream), "prices": Self.prices,
+                "passport": ["trustedIssuers": [.string(buyer.did)], "capability": "invoke"],
+            ]
+        )
+    }
+
     func sell() async throws {
         try await report.step(
             "sell",
             "The seller puts the weather service on sale",
             command: "mintmark service add weather --upstream http://127.0.0.1:\(servicePort) --price 2sat"
-                + " --trust \(buyer.did) --capability invoke --status-max-age 2"
+                + " --trust \(buyer.did) --capability invoke"
         ) { [self] in
-            let upstream = JSONValue.string("http://127.0.0.1:\(servicePort)")
-            let prices: JSONValue = [["path": "/*", "amount": "2", "unit": "sat"]]
+            try await sellWeather(at: seller)
             _ = try await seller.call(
                 .post,
                 "/api/services",
-                [
-                    "name": "weather", "upstream": upstream, "prices": prices,
-                    "passport": [
-                        "trustedIssuers": [.string(buyer.did)], "capability": "invoke", "maximumStatusAgeSeconds": 2,
-                    ],
-                ]
+                ["name": "open", "upstream": .string(upstream), "prices": Self.prices]
             )
-            _ = try await seller.call(.post, "/api/services", ["name": "open", "upstream": upstream, "prices": prices])
             return (
                 ["priceSat": 2],
                 "\(seller.url)/s/weather/: 2 sat a call, for agents of the buyer's node that may `invoke`\n"

@@ -19,6 +19,9 @@ final class Demo {
     let lightning: DemoProcess
     let service: DemoProcess
     let http = HTTPClient(eventLoopGroupProvider: .singleton)
+    /// Three more that sell to the buyer's agents, to see how soon each of them hears of a revocation.
+    var shops: [DemoNode] = []
+    let environment: [String: String]
     private let keeps: Bool
     var servicePort = 0
     var passportID = ""
@@ -34,7 +37,10 @@ final class Demo {
             attributes: [.posixPermissions: 0o700]
         )
         let lightningPort = try await DemoProcess.freePort()
-        let environment = ["MINTMARK_LIGHTNING_SIMULATED_URL": "http://127.0.0.1:\(lightningPort)"]
+        environment = [
+            "MINTMARK_LIGHTNING_SIMULATED_URL": "http://127.0.0.1:\(lightningPort)",
+            "MINTMARK_GOSSIP_LISTEN": "/ip4/127.0.0.1/tcp/0",
+        ]
         lightning = DemoProcess(
             "the Lightning simulator",
             ["lightning-simulator", "--port", String(lightningPort), "--data", folder],
@@ -61,6 +67,7 @@ final class Demo {
             try await sell()
             try await payAndProve()
             try await survive()
+            try await meet()
             try await end()
         } catch {
             if !report.failed { report.closing("The demonstration could not go on: \(error)") }
@@ -75,14 +82,20 @@ final class Demo {
     }
 
     private func stop() async {
-        for process in [seller.process, buyer.process, service, lightning] { process.stop() }
-        for client in [seller.client, buyer.client] { try? await client?.shutdown() }
+        for process in (shops + [seller, buyer]).map(\.process) + [service, lightning] { process.stop() }
+        for client in (shops + [seller, buyer]).map(\.client) { try? await client?.shutdown() }
         try? await http.shutdown()
         if !keeps { try? FileManager.default.removeItem(atPath: folder) }
     }
 
     /// A call without a wallet, as any HTTP client makes it.
     func get(_ url: String, headers: [(String, String)] = []) async throws -> (
+        status: Int, headers: HTTPHeaders, body: String
+    ) {
+        try await Self.get(url, headers: headers, by: http)
+    }
+
+    static func get(_ url: String, headers: [(String, String)], by http: HTTPClient) async throws -> (
         status: Int, headers: HTTPHeaders, body: String
     ) {
         var request = HTTPClientRequest(url: url)

@@ -4,6 +4,7 @@ import Encodings
 import Passports
 import SignedDocuments
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -169,4 +170,116 @@ struct StatusListCacheTests {
         _ = await bench.service.cache.state(of: "https://other.example/status/0")
         #expect(bench.lists.requests.count == count + 1)
     }
+
+    // MARK: News of a change
+
+    private func news(_ sequence: UInt64, set: [Int] = [], by issuer: DIDKey? = nil) -> StatusListNews {
+        var bitmap = StatusBitmap()
+        for index in set { bitmap.set(index) }
+        let list = VerifiedStatusList(
+            url: url,
+            issuer: self.issuer.did,
+            purpose: .revocation,
+            sequence: sequence,
+            validFrom: Timestamp(secondsSince1970: 0),
+            validUntil: Timestamp(secondsSince1970: 1),
+            ttlMilliseconds: 1,
+            bitmap: bitmap
+        )
+        return StatusListNews(
+            url: url,
+            issuer: issuer ?? self.issuer.did,
+            sequence: sequence,
+            digest: list.contentDigest,
+            document: [UInt8]("news \(sequence)".utf8)
+        )
+    }
+
+    @Test("[RVK-2] news of a change has the list fetched at once, whatever its ttl; old news and another's do nothing")
+    func heard() async throws {
+        let bench = try await IdentityBench()
+        let cache = bench.service.cache
+        // Of a list that nobody asked for nothing is known, and nothing is fetched.
+        #expect(try await cache.hear(news(5)) == .notOurs)
+        bench.lists.answer(url, .document(try document(bench, sequence: 5), etag: "\"a\""))
+        #expect(sequence(await cache.state(of: url)) == 5)
+        #expect(try await cache.hear(news(5)) == .old)
+        #expect(try await cache.hear(news(4, set: [9])) == .old)
+        #expect(try await cache.hear(news(9, set: [1], by: DIDKey(Ed25519.PrivateKey().publicKey))) == .notOurs)
+        #expect(bench.lists.requests.count == 1)
+        bench.lists.answer(url, .document(try document(bench, sequence: 6, set: [1]), etag: nil))
+        #expect(try await cache.hear(news(6, set: [1])) == .news)
+        #expect(bench.lists.requests.count == 2)
+        #expect(sequence(await cache.state(of: url)) == 6)
+        #expect(try await cache.equivocations().isEmpty)
+    }
+
+    @Test("[RVK-3] a list that changed and cannot be had serves no more, nor its older copy, also after a restart")
+    func heardAndAway() async throws {
+        let bench = try await IdentityBench()
+        let old = try document(bench, sequence: 5)
+        bench.lists.answer(url, .document(old, etag: "\"a\""))
+        #expect(sequence(await bench.service.cache.state(of: url)) == 5)
+        bench.lists.answer(url, .failure)
+        #expect(try await bench.service.cache.hear(news(6, set: [1])) == .news)
+        #expect(code(await bench.service.cache.state(of: url)) == .statusStale)
+        // A server that still gives the old one does not change that, by its ETag or whole.
+        for answer in [ScriptedLists.Answer.notModified, .document(old, etag: nil)] {
+            bench.clock.advance(seconds: 3)
+            bench.lists.answer(url, answer)
+            #expect(code(await bench.service.cache.state(of: url)) != nil)
+        }
+        let again = try await bench.restarted()
+        again.lists.answer(url, .document(old, etag: nil))
+        #expect(code(await again.service.cache.state(of: url)) == .statusRolledBack)
+        again.clock.advance(seconds: 3)
+        again.lists.answer(url, .document(try document(again, sequence: 6, set: [1]), etag: nil))
+        #expect(sequence(await again.service.cache.state(of: url)) == 6)
+    }
+
+    @Test("[RVK-4] two contents of one sequence are kept, as the issuer signed both; the list serves no more")
+    func evidence() async throws {
+        let bench = try await IdentityBench()
+        let cache = bench.service.cache
+        let first = try document(bench, sequence: 5, ttl: 1_000)
+        bench.lists.answer(url, .document(first, etag: nil))
+        #expect(sequence(await cache.state(of: url)) == 5)
+        #expect(try await cache.hear(news(5, set: [7])) == .equivocation)
+        let evidence = try await cache.equivocations()
+        #expect(evidence.count == 1 && evidence[0].url == url && evidence[0].sequence == 5)
+        #expect(evidence[0].issuer == issuer.did.string)
+        #expect(evidence[0].first == first && evidence[0].second == [UInt8]("news 5".utf8))
+        // The same between two lists, and between news and a list.
+        let second = try document(bench, sequence: 6, set: [2], ttl: 1_000)
+        bench.lists.answer(url, .document(second, etag: nil))
+        #expect(try await cache.hear(news(6, set: [1])) == .news)
+        #expect(code(await cache.state(of: url)) == .statusEquivocated)
+        let both = try await cache.equivocations()
+        #expect(both.count == 2 && both.contains { $0.sequence == 6 && $0.second == second })
+    }
+
+    @Test("[RVK-1] what changes a list is told with the list's new sequence, after it is published")
+    func told() async throws {
+        let bench = try await IdentityBench()
+        let told = Told()
+        bench.office.statusHooks.add { [office = bench.office] numbers in
+            told.add(numbers.compactMap { office.statusNews(of: $0)?.sequence })
+        }
+        let (_, passport) = try await bench.register()
+        #expect(told.sequences.isEmpty)
+        let before = bench.office.listNumbers.compactMap { bench.office.statusNews(of: $0)?.sequence }.max() ?? 0
+        try await bench.office.suspend(passport.id)
+        try await bench.office.restore(passport.id)
+        try await bench.office.revoke(passport.id, reason: .keyCompromise)
+        #expect(told.sequences.count == 3)
+        #expect(told.sequences.map { $0.max() ?? 0 } == told.sequences.map { $0.max() ?? 0 }.sorted())
+        #expect(told.sequences.allSatisfy { $0.contains { $0 > before } })
+        #expect(bench.office.statusNews(of: 999) == nil)
+    }
+}
+
+private final class Told: Sendable {
+    private let all = Mutex<[[UInt64]]>([])
+    var sequences: [[UInt64]] { all.withLock { $0 } }
+    func add(_ sequences: [UInt64]) { all.withLock { $0.append(sequences) } }
 }

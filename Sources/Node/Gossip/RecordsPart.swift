@@ -1,0 +1,208 @@
+internal import Encodings
+internal import Gossip
+internal import Identity
+internal import Libp2p
+internal import Logging
+internal import P2PTransport
+internal import Peering
+internal import Records
+internal import SignedDocuments
+internal import Storage
+internal import Synchronization
+
+/// Records on the gossip network: kept in the cache, told, taken and repaired; and by them the news of status lists, this
+/// node's own and others' (`Specs/revocation.md`).
+final class RecordsPart: GossipPart {
+    static let kinds = RecordKinds([StatusEvent.kind])
+    /// News that are worked on at once; each may wait for an issuer's server.
+    private static let hearing = 64
+    private static let retry = Duration.seconds(1)
+
+    let intake: RecordIntake
+    let repair: RepairService
+    private let identity: IdentityService
+    private let trusted: @Sendable () -> Set<DIDKey>
+    private let clock: WallClock
+    private let logger: Logger
+    private let changed: AsyncStream<[Int64]>
+    private let changes: AsyncStream<[Int64]>.Continuation
+    private let tasks = Mutex<[Task<Void, Never>]>([])
+    private let metrics = RecordsMetrics()
+    private static let metricsInterval = Duration.seconds(5)
+
+    /// - Parameters:
+    ///   - cache: with ``RecordStore/migrations``.
+    ///   - trusted: the issuers that this node trusts now; ``trustChanged()`` says that they are others.
+    init(
+        cache: Database,
+        identity: IdentityService,
+        trusted: @escaping @Sendable () -> Set<DIDKey>,
+        clock: WallClock,
+        logger: Logger
+    ) {
+        self.identity = identity
+        self.trusted = trusted
+        self.clock = clock
+        self.logger = logger
+        let resolver = StatusResolver(office: identity.office, cache: identity.cache)
+        intake = RecordIntake(
+            store: RecordStore(database: cache, kinds: Self.kinds, clock: clock),
+            rules: RecordRules(Self.kinds),
+            policy: AdmissionPolicy(trustedIssuers: trusted()),
+            clock: clock,
+            statusLists: { passport, now in await resolver.states(for: passport, now: now) }
+        )
+        repair = RepairService(intake: intake, logger: logger)
+        (changed, changes) = AsyncStream.makeStream(of: [Int64].self)
+        identity.office.statusHooks.add { [changes] in changes.yield($0) }
+    }
+
+    // MARK: Part of the node on the network
+
+    var protocols: [P2PProtocol] { [repair.servedProtocol] }
+
+    func start(on host: P2PHost) async throws {
+        await trustChanged()
+        let exchange = RecordExchange(intake: intake, host: host)
+        try await exchange.start()
+        let (records, record) = AsyncStream.makeStream(of: Record.self, bufferingPolicy: .bufferingNewest(4_096))
+        let watching = intake.watch { if $0.key.kind == StatusEvent.kind.name { record.yield($0) } }
+        tasks.withLock {
+            $0 = [
+                Task { [repair] in await repair.run(on: host) },
+                Task { [weak self] in await self?.hear(records) },
+                Task { [weak self] in await self?.tellChanges(by: exchange) },
+                Task { [weak self, intake] in
+                    // Until it is cancelled: then nothing is watched any more.
+                    while !Task.isCancelled {
+                        await self?.measure()
+                        try? await Task.sleep(for: Self.metricsInterval)
+                    }
+                    intake.unwatch(watching)
+                    record.finish()
+                    await exchange.stop()
+                },
+            ]
+        }
+    }
+
+    func take(_ event: P2PEvent) {
+        if case .connected(let connection) = event { repair.connected(connection) }
+    }
+
+    func stop() async {
+        let running = tasks.withLock { tasks in
+            defer { tasks = [] }
+            return tasks
+        }
+        for task in running { task.cancel() }
+        for task in running { await task.value }
+    }
+
+    private func measure() async {
+        if let totals = try? await intake.store.totals() { metrics.set(totals, intake.counts, repair.counts) }
+        if let found = try? await identity.cache.equivocations() { metrics.set(equivocations: found.count) }
+    }
+
+    /// Looks anew at whom this node trusts, as after a service was put on sale.
+    func trustChanged() async {
+        var policy = intake.policy
+        guard policy.trustedIssuers != trusted() else { return }
+        policy.trustedIssuers = trusted()
+        do {
+            try await intake.setPolicy(policy)
+        } catch {
+            logger.warning("records are still judged by whom was trusted before", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: News of our lists ([RVK-1])
+
+    /// Publishes what changed while this node was not there to tell, then each change as it comes.
+    private func tellChanges(by exchange: RecordExchange) async {
+        await tell(identity.office.listNumbers, by: exchange)
+        for await numbers in changed { await tell(numbers, by: exchange) }
+    }
+
+    private func tell(_ numbers: [Int64], by exchange: RecordExchange) async {
+        for number in numbers {
+            while !Task.isCancelled {
+                do {
+                    try await tell(number, by: exchange)
+                    break
+                } catch let error as Libp2pError {
+                    // It is kept, and repair brings it to those that come.
+                    logger.notice("news of a status list reached nobody yet", metadata: ["why": "\(error)"])
+                    break
+                } catch {
+                    logger.warning("news of a status list is not told yet", metadata: ["why": "\(error)"])
+                    try? await Task.sleep(for: Self.retry)
+                }
+            }
+        }
+    }
+
+    private func tell(_ number: Int64, by exchange: RecordExchange) async throws {
+        guard let news = identity.office.statusNews(of: number) else { return }
+        let now = clock.now()
+        // A list's sequence is at least the time of its change; what lies longer back everybody has by now ([STAT-5]).
+        guard Int64(clamping: news.sequence) > now.secondsSince1970 - StatusEvent.lifetimeSeconds else { return }
+        let signer = identity.nodeKeys.node
+        let key = RecordKey(author: signer.did, kind: StatusEvent.kind.name, name: String(number))
+        if let told = try await intake.store.version(of: key), told.sequence >= news.sequence { return }
+        let event = StatusEvent(listURL: news.url, sequence: news.sequence, contentDigest: news.digest)
+        try await exchange.publish(event.record(name: key.name, created: now, by: signer))
+    }
+
+    // MARK: News of others' lists ([RVK-2])
+
+    private func hear(_ records: AsyncStream<Record>) async {
+        // What was kept and not followed before this node ended; of most the disk says that it was.
+        await hearAllKept()
+        await withTaskGroup(of: Void.self) { group in
+            var running = 0
+            for await record in records where record.author != identity.office.issuer {
+                if running >= Self.hearing {
+                    await group.next()
+                    running -= 1
+                }
+                running += 1
+                group.addTask { [self] in await hear(record) }
+            }
+        }
+    }
+
+    private func hearAllKept() async {
+        var query = RecordQuery(kind: StatusEvent.kind.name)
+        query.count = RecordQuery.maximumCount
+        while let page = try? await intake.store.records(query), let last = page.last {
+            for record in page where record.author != identity.office.issuer { await hear(record) }
+            query.after = ReconciliationItem(
+                timestamp: UInt64(clamping: last.created.millisecondsSince1970),
+                id: last.id
+            )
+        }
+    }
+
+    private func hear(_ record: Record) async {
+        guard let event = try? StatusEvent(record) else { return }
+        do {
+            let worth = try await identity.cache.hear(
+                StatusListNews(
+                    url: event.listURL,
+                    issuer: record.author,
+                    sequence: event.sequence,
+                    digest: event.contentDigest,
+                    document: record.bytes
+                )
+            )
+            guard worth == .news else { return }
+            logger.info("a status list has changed", metadata: ["list": "\(event.listURL)"])
+        } catch {
+            logger.error(
+                "news of a status list could not be kept",
+                metadata: ["list": "\(event.listURL)", "error": "\(error)"]
+            )
+        }
+    }
+}
