@@ -74,7 +74,7 @@ struct RepairBenchmark {
         let day = try await measure(shared + away, shared)
         let healed = try await measure(shared.prefix(1_000) + sides.0, shared.prefix(1_000) + sides.1)
         let bytes = away.reduce(0) { $0 + $1.bytes.count }
-        return [
+        return try [
             Measure(name: "repair-day", value: day.seconds, unit: "s", yardstick: 10),
             Measure(
                 name: "repair-day-bytes",
@@ -84,6 +84,39 @@ struct RepairBenchmark {
                 note: "\(missed) records of \(bytes) bytes missed, \(day.outcome.rounds) round trips"
             ),
             Measure(name: "repair-partition", value: healed.seconds, unit: "s", yardstick: 5),
+        ] + million()
+    }
+
+    /// The engine alone: a million ids, of which the other side lacks 100.
+    private func million() throws -> [Measure] {
+        var generator = SystemRandomNumberGenerator()
+        let items = (0..<1_000_000).compactMap { number in
+            RecordID(bytes: (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
+                .map { ReconciliationItem(timestamp: UInt64(number * 80), id: $0) }
+        }
+        var sets: [ReconciliationSet] = []
+        let building = Timing.seconds { sets = [ReconciliationSet(items)] }
+        let lacking = ReconciliationSet(items.enumerated().filter { $0.offset % 10_000 != 7 }.map(\.element))
+        var (engine, other) = (
+            Negentropy(lacking, isInitiator: true), Negentropy(sets[0], isInitiator: false)
+        )
+        var bytes = 0
+        let seconds = try Timing.seconds {
+            var message: [UInt8]? = engine.start()
+            while let query = message, let answer = try other.receive(query) {
+                bytes += query.count + answer.count
+                message = try engine.receive(answer)
+            }
+        }
+        guard engine.takeDifferences().need.count == 100 else { throw BenchmarkError("the difference was not found") }
+        return [
+            Measure(name: "negentropy-million-set", value: building, unit: "s"),
+            Measure(
+                name: "negentropy-million",
+                value: seconds,
+                unit: "s",
+                note: "\(bytes) bytes, \(engine.rounds) round trips"
+            ),
         ]
     }
 

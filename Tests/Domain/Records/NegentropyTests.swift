@@ -172,7 +172,8 @@ struct NegentropyAttackTests {
         arguments: [
             "", "00", "70", "51", "61ff", "6100", "610021", "61000003", "6100000102", "610000020411",
             "61000002ffffffffffffffffff7f", "6180808080808080808080808000000200", "61ffffffffffffffffffff7f0000",
-            "61050000000500000201", "6100ff0002",
+            "61050000000500000201", "6100ff0002", "610001ff00",
+            "610021" + String(repeating: "11", count: 33) + "0200",
         ]
     )
     func malformed(hex: String) throws {

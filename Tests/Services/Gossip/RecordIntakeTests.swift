@@ -54,13 +54,15 @@ struct RecordIntakeTests {
         let node = try TestNode(reality: reality)
         let passport = try Sample.passport()
         let other = try Sample.record(by: Sample.author(2))
-        await node.take([try Sample.record()], passport: passport)
+        let record = try Sample.record()
+        await node.take([record], passport: passport)
         await node.take([other], passport: try Sample.passport(of: Sample.author(2)))
         reality.revoke(Sample.author())
         #expect(await node.take([try Sample.record("more", sequence: 2)], passport: passport) == [.revoked])
         reality.pass(seconds: 1)
         try await node.intake.sweep()
         #expect(try await node.ids() == [other.id])
+        #expect(try await node.store.version(of: record.key) == nil)
         await node.store.close()
     }
 

@@ -162,6 +162,10 @@ enum NegentropyCoding {
             guard count <= UInt64(RecordID.byteCount) else {
                 throw NegentropyError(.malformed, "the beginning of an id is longer than an id")
             }
+            // Nothing stands at infinity; and a bound there that is not its own end leaves no way to say "all the rest" after it.
+            guard lastTimestamp != .max || count == 0 else {
+                throw NegentropyError(.malformed, "there is no id at infinity")
+            }
             return NegentropyBound(timestamp: lastTimestamp, prefix: [UInt8](try take(Int(count))))
         }
 
