@@ -24,6 +24,9 @@ enum Main {
 
     static func main() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var limits = P2PLimits()
+        // All peers of a measurement are on one machine.
+        limits.connectionsPerAddress = limits.connections
         let host = try await P2PHost.start(
             key: try key(),
             protocols: [
@@ -31,6 +34,7 @@ enum Main {
                     while let bytes = try await stream.read() { try await stream.write(bytes) }
                 }
             ],
+            limits: limits,
             gossip: GossipParameters(),
             loop: group.next(),
             logger: Logger(label: "gossip-peer") { _ in SwiftLogNoOpLogHandler() },

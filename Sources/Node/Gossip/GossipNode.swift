@@ -57,7 +57,7 @@ final class GossipNode: Sendable {
     private static func openCache(_ path: String, logger: Logger) throws -> Database {
         let found: StorageError
         do throws(StorageError) {
-            return try Database(path: path, migrations: migrations, logger: logger, readers: 2)
+            return try open(path, logger)
         } catch {
             found = error
         }
@@ -70,7 +70,11 @@ final class GossipNode: Sendable {
         try? FileManager.default.removeItem(atPath: aside)
         try FileManager.default.moveItem(atPath: path, toPath: aside)
         for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
-        return try Database(path: path, migrations: migrations, logger: logger, readers: 2)
+        return try open(path, logger)
+    }
+
+    private static func open(_ path: String, _ logger: Logger) throws(StorageError) -> Database {
+        try Database(path: path, migrations: migrations, logger: logger, readers: 2, isRebuildable: true)
     }
 
     /// Before the host starts.
