@@ -24,6 +24,8 @@ public struct RepairOutcome: Sendable, Hashable {
 /// minute with a peer that is chosen at random. `Specs/repair.md` gives the protocol.
 public final class RepairService: Sendable {
     public static let protocolName = "/mintmark/repair/1"
+    /// Repair with a new peer comes again after so many seconds, each counted from the one before.
+    static let afterConnecting = [3, 15]
 
     public struct Limits: Sendable, Hashable {
         /// Sessions of others that are served at once.
@@ -110,7 +112,14 @@ public final class RepairService: Sendable {
             group.addTask { [self] in
                 await withDiscardingTaskGroup { sessions in
                     for await connection in newPeers {
-                        sessions.addTask { [self] in await attempt(connection) }
+                        sessions.addTask { [self] in
+                            await attempt(connection)
+                            // What was published before its streams of gossip were open went past both.
+                            for seconds in Self.afterConnecting {
+                                guard (try? await Task.sleep(for: .seconds(seconds))) != nil else { return }
+                                await attempt(connection)
+                            }
+                        }
                     }
                 }
             }

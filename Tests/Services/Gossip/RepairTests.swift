@@ -137,6 +137,27 @@ struct RepairTests {
         }
     }
 
+    @Test("[RPR-6] what is published just after the two connected comes without waiting for the next round")
+    func justAfter() async throws {
+        try await Hosts.with { hosts in
+            var limits = RepairService.Limits()
+            limits.intervalSeconds = 86_400
+            let (here, away) = (try TestNode(limits: limits), try TestNode(limits: limits))
+            let (_, address) = try await hosts.start(31, [here.repair.servedProtocol])
+            let (dialer, _) = try await hosts.start(32) { event in
+                if case .connected(let connection) = event { away.repair.connected(connection) }
+            }
+            let task = Task { await away.repair.run(on: dialer) }
+            _ = try await dialer.dial(address)
+            try await hosts.until { away.repair.counts.completed == 1 }
+            try await Self.fill(here, try Self.records(0..<3))
+            try await hosts.until { try await away.ids().count == 3 }
+            task.cancel()
+            await task.value
+            for node in [here, away] { await node.store.close() }
+        }
+    }
+
     @Test("[RPR-6] a session that breaks off loses nothing of what came, and the next one goes on")
     func breaks() async throws {
         try await Hosts.with { hosts in
