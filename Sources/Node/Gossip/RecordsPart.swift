@@ -134,6 +134,9 @@ final class RecordsPart: GossipPart {
                     // It is kept, and repair brings it to those that come.
                     logger.notice("news of a status list reached nobody yet", metadata: ["why": "\(error)"])
                     break
+                } catch let refusal as RecordRefusal where refusal.code != .unavailable {
+                    logger.error("news of a status list can't be told", metadata: ["why": "\(refusal)"])
+                    break
                 } catch {
                     logger.warning("news of a status list is not told yet", metadata: ["why": "\(error)"])
                     try? await Task.sleep(for: Self.retry)
