@@ -139,7 +139,7 @@ let package = Package(
 
         // Services: what is done.
         room("Workers", on: .services, [nioCore, nioPosix]),
-        room("P2PTransport", on: .services, ["Libp2p", "Cryptography", nioCore, nioPosix, logging]),
+        room("P2PTransport", on: .services, ["Encodings", "Libp2p", "Cryptography", nioCore, nioPosix, logging]),
         room(
             "Gossip",
             on: .services,

@@ -1,3 +1,5 @@
+internal import Encodings
+
 /// `/mintmark/dial-back/1`: a peer is asked to dial the asker, so that the asker learns whether it can be reached from
 /// outside ([GSP-6] to [GSP-8]). One message each way behind its length as a varint.
 public enum DialBack {

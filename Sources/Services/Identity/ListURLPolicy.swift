@@ -1,3 +1,5 @@
+internal import Encodings
+
 /// Which URLs that others named may be fetched: status lists of trusted issuers, and DID documents. It keeps them from making the
 /// node ask its own network.
 struct ListURLPolicy: Sendable {
@@ -13,7 +15,8 @@ struct ListURLPolicy: Sendable {
         guard !authority.isEmpty, !authority.contains("@") else { return "it names no host, or a user" }
         let host = Self.host(of: authority).lowercased()
         let isLoopback =
-            host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]" || Self.quad(host)?.first == 127
+            host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]"
+            || IPAddressText.bytes4(host)?.first == 127
         switch scheme {
         case "https": break
         case "http":
@@ -57,34 +60,13 @@ struct ListURLPolicy: Sendable {
         return String(authority.prefix { $0 != ":" })
     }
 
-    /// The four numbers of a dotted quad in its one canonical form.
-    private static func quad(_ host: String) -> [UInt8]? {
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { $0.utf8.count <= 3 ? UInt8($0) : nil }
-        guard parts.count == 4, numbers.count == 4, zip(parts, numbers).allSatisfy({ $0 == String($1) }) else {
-            return nil
-        }
-        return numbers
-    }
-
     private static func isGlobalIPv4(_ host: String) -> Bool {
-        guard let numbers = quad(host) else { return false }
-        switch (numbers[0], numbers[1]) {
-        case (0, _), (10, _), (127, _), (169, 254), (172, 16...31), (192, 168), (100, 64...127), (198, 18...19):
-            return false
-        case (192, 0) where numbers[2] == 0: return false
-        case (224..., _): return false
-        default: return true
-        }
+        IPAddressText.bytes4(host).flatMap { IPReach($0) } == .internet
     }
 
-    /// Global unicast (2000::/3), and no form that wraps an IPv4 address of 6to4 or Teredo.
+    /// In brackets. One that is written with an IPv4 address in it is none.
     private static func isGlobalIPv6(_ host: String) -> Bool {
-        let text = host.dropFirst().dropLast()
-        guard let first = text.split(separator: ":", omittingEmptySubsequences: false).first,
-            let group = UInt16(first, radix: 16)
-        else { return false }
-        return (0x2000...0x3FFF).contains(group) && group != 0x2002 && !(group == 0x2001 && text.hasPrefix("2001:0:"))
-            && !text.hasPrefix("2001::") && !text.contains(".")
+        let text = String(host.dropFirst().dropLast())
+        return !text.contains(".") && IPAddressText.bytes6(text).flatMap { IPReach($0) } == .internet
     }
 }

@@ -1,3 +1,4 @@
+internal import Encodings
 internal import Foundation
 internal import Libp2p
 internal import Logging

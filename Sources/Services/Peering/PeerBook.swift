@@ -1,3 +1,4 @@
+public import Encodings
 internal import Foundation
 public import Libp2p
 
@@ -123,7 +124,7 @@ public struct PeerBook: Sendable {
     public mutating func learn(
         _ sealed: SealedPeerRecord,
         _ source: PeerSource,
-        reach: Multiaddr.Reach?,
+        reach: IPReach?,
         teller: PeerID?,
         at now: Int64
     ) -> Bool {
@@ -156,7 +157,7 @@ public struct PeerBook: Sendable {
 
     /// An address without a record, from the local network.
     @discardableResult
-    public mutating func find(_ address: Multiaddr, reach: Multiaddr.Reach?, at now: Int64) -> Bool {
+    public mutating func find(_ address: Multiaddr, reach: IPReach?, at now: Int64) -> Bool {
         guard let peer = address.tcpEndpoint?.peer, peer != own, let reach,
             Self.isUsable(address, toldFrom: reach, peer: peer)
         else { return false }
@@ -171,7 +172,7 @@ public struct PeerBook: Sendable {
     }
 
     /// Whether an address of a stranger's is one to dial.
-    static func isUsable(_ address: Multiaddr, toldFrom reach: Multiaddr.Reach, peer: PeerID) -> Bool {
+    static func isUsable(_ address: Multiaddr, toldFrom reach: IPReach, peer: PeerID) -> Bool {
         guard let own = address.reach, own >= reach, let endpoint = address.tcpEndpoint, endpoint.port > 0 else {
             return false
         }

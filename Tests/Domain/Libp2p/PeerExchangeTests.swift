@@ -103,9 +103,9 @@ struct PeerExchangeTests {
             ("/ip4/0.0.0.0", nil), ("/ip4/224.0.0.251", nil), ("/ip4/255.255.255.255", nil), ("/ip6/::", nil),
             ("/ip6/fe80::1", nil), ("/ip6/ff02::fb", nil), ("/ip6/::ffff:10.0.0.1", nil), ("/ip6/2002:a00:1::1", nil),
             ("/ip6/64:ff9b::a00:1", nil), ("/dns/localhost", nil), ("/ip4/8.8.8.8", .internet),
-        ] as [(String, Multiaddr.Reach?)]
+        ] as [(String, IPReach?)]
     )
-    func reach(text: String, reach: Multiaddr.Reach?) throws {
+    func reach(text: String, reach: IPReach?) throws {
         #expect(try Multiaddr(parsing: text + "/tcp/1").reach == reach)
     }
 }

@@ -25,7 +25,8 @@ struct ListURLPolicyTests {
             "https://0x7f000001/1",
             "https://0177.0.0.1/1", "https://127.1/1", "https://127.0.0.1./1", "https://[fd00::1]/1",
             "https://[fe80::1]/1",
-            "https://[2002:7f00:1::]/1", "https://[2001:0:1::]/1", "https://user@node.example/1",
+            "https://[2002:7f00:1::]/1", "https://[2001:0:1::]/1", "https://[2001:0000:7f00:1::]/1",
+            "https://198.18.0.1/1", "https://user@node.example/1",
             "https://user:x@8.8.8.8/1",
             "ftp://node.example/1", "https:///1", "node.example/1", "", "https://256.1.1.1/1", "https://[]/1",
         ]

@@ -34,7 +34,7 @@ struct PeerBookTests {
             "/ip4/8.8.8.8/tcp/4402",
         ]
         for (reach, expected) in [
-            (Multiaddr.Reach.internet, ["/ip4/8.8.8.8/tcp/4402"]),
+            (IPReach.internet, ["/ip4/8.8.8.8/tcp/4402"]),
             (.network, ["/ip4/10.0.0.1/tcp/22", "/ip4/169.254.169.254/tcp/80", "/ip4/8.8.8.8/tcp/4402"]),
         ] {
             var book = try Self.book()
