@@ -239,7 +239,7 @@ public final class BudgetOffice: Sendable {
     public func keep(_ chain: DelegationChain, as origin: KeptDelegation.Origin) async throws {
         let now = clock.now()
         try chain.verify(ChainRules(now: now))
-        try await database.write { try DelegationShelf.keep(chain, as: origin, at: now, in: $0) }
+        try await keep(chain, as: origin, at: now)
     }
 
     /// Keeps what a caller showed, so that a receipt's chain can be told later; failing that is no failure of the call.
@@ -250,8 +250,12 @@ public final class BudgetOffice: Sendable {
             try connection.first("SELECT 1 FROM budget_delegations WHERE cid = ?", .blob(leaf.cid.digest)) != nil
         }
         guard isKnown == false else { return }
-        try? await database.write { [limits = past.limits] in
-            try DelegationShelf.keep(chain, as: .seen, at: now, limits: limits, in: $0)
+        try? await keep(chain, as: .seen, at: now)
+    }
+
+    private func keep(_ chain: DelegationChain, as origin: KeptDelegation.Origin, at now: Timestamp) async throws {
+        try await database.write { [limits = past.limits] in
+            try DelegationShelf.keep(chain, as: origin, at: now, limits: limits, in: $0)
         }
     }
 

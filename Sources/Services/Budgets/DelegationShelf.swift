@@ -27,7 +27,7 @@ enum DelegationShelf {
         _ chain: DelegationChain,
         as origin: KeptDelegation.Origin,
         at now: Timestamp,
-        limits: BudgetLimits = BudgetLimits(),
+        limits: BudgetLimits,
         in connection: Connection
     ) throws {
         if origin == .seen {

@@ -122,6 +122,14 @@ enum CoinStore {
         ).map { (try MintURL(stored: $0.text(0)), try CurrencyUnit($0.text(1))) }
     }
 
+    /// Whether there is any coin of a mint that is unspent.
+    static func hasUnspent(mint: MintURL, in connection: Connection) throws -> Bool {
+        try connection.first(
+            "SELECT 1 FROM wallet_proofs WHERE state = 'unspent' AND mint = ? LIMIT 1",
+            .text(mint.string)
+        ) != nil
+    }
+
     /// Every coin of a mint that is here and unspent, with the time of its last change; at most 50,000.
     static func unspent(mint: MintURL, in connection: Connection) throws -> [(coin: StoredCoin, changedAt: Timestamp)] {
         try connection.rows(

@@ -51,7 +51,7 @@ extension Wallet {
     /// - Throws: `mintUnreachable`; `mintRefused` where the mint makes no statements; `mintDishonest` where the statement
     ///   itself cannot be relied on; `notFound` for a mint where this wallet has no coins.
     public func auditLiabilities(of mint: MintURL) async throws -> LiabilityReport {
-        guard try await database.read({ try !CoinStore.unspent(mint: mint, in: $0).isEmpty }) else {
+        guard try await database.read({ try CoinStore.hasUnspent(mint: mint, in: $0) }) else {
             throw WalletError(.notFound, "this wallet has no coins of \(mint) to look for")
         }
         let api = await book.client(mint)

@@ -32,7 +32,7 @@ extension Buyer {
             return try await wallet.database.write { connection in
                 try self.requireNoneOpen(call, in: connection)
                 try Self.requireRoom(call, amount: cost, fee: 0, at: now, in: connection)
-                try Self.requireFunds(offer, balance, in: connection)
+                try self.requireFunds(offer, balance, in: connection)
                 let authorization = try Self.sign(offer, payment: id, by: account, lifetime: lifetime, at: now)
                 let payment = try call.record(id, of: authorization, amount: cost, at: now)
                 try SpendingLimits.charge(payment.spend, in: connection)
@@ -77,15 +77,15 @@ extension Buyer {
     /// Looks whether a balance, where it is known, covers an offer beside all that is authorised already: in the transaction
     /// that signs, so that two calls at once do not count the same money.
     /// - Throws: `insufficientFunds`.
-    static func requireFunds(_ offer: AuthorizationOffer, _ balance: UInt256?, in connection: Connection) throws {
+    func requireFunds(_ offer: AuthorizationOffer, _ balance: UInt256?, in connection: Connection) throws {
         guard let balance else { return }
         let asset = offer.asset
         let needed = try AuthorizationStore.outstanding(asset, in: connection).adding(offer.requirements.amount)
         guard needed <= balance else {
             throw WalletError(
                 .insufficientFunds,
-                "the account holds \(balance) of \(asset.contract) on \(asset.network), and \(needed) are needed with what"
-                    + " is authorised already"
+                "the account \(try wallet.keys.evmAccount().address) holds \(balance) of \(asset.contract) on"
+                    + " \(asset.network), and \(needed) are needed with what is authorised already"
             )
         }
     }

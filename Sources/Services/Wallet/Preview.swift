@@ -119,7 +119,7 @@ extension Buyer {
         case .authorization(let authorization):
             let cost = try requireAllowed(authorization, for: call)
             let balance = try await balance(for: authorization)
-            try await wallet.database.read { try Self.requireFunds(authorization, balance, in: $0) }
+            try await wallet.database.read { try self.requireFunds(authorization, balance, in: $0) }
             try await requireRoom(call, amount: cost, key: nil, at: now)
         }
     }
