@@ -93,7 +93,7 @@ package struct GossipScenarioError: Error, CustomStringConvertible {
 private struct GossipStage {
     let scenario: GossipScenario
     var network: SimulatedNetwork
-    var random: SeededChoice
+    var random: SplitMix
     /// Honest nodes that are up.
     var honest: [Int]
     var sybils: Set<Int> = []
@@ -111,7 +111,7 @@ private struct GossipStage {
         conditions.loss = scenario.loss
         conditions.staggersHeartbeats = true
         network = SimulatedNetwork(conditions, seed: scenario.seed)
-        random = SeededChoice(state: scenario.seed &+ 1)
+        random = SplitMix(seed: scenario.seed &+ 1)
         honest = Array(0..<scenario.nodes)
         for _ in honest {
             try network.addNode(parameters: scenario.parameters, scoring: scenario.scoring)

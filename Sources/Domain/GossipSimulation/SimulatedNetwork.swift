@@ -54,7 +54,7 @@ package struct SimulatedNetwork {
     package var verdict: (Int, GossipMessage) -> GossipSub.Verdict = { _, _ in .accept }
 
     private let conditions: Conditions
-    private var random: SeededChoice
+    private var random: SplitMix
     private var numbers: [PeerID: Int] = [:]
     /// For each node those that it is linked with, and whether it dialed them.
     private var neighbours: [[Int: Bool]] = []
@@ -67,7 +67,7 @@ package struct SimulatedNetwork {
 
     package init(_ conditions: Conditions = Conditions(), seed: UInt64 = 1) {
         self.conditions = conditions
-        random = SeededChoice(state: seed)
+        random = SplitMix(seed: seed)
         wheel = Array(repeating: [], count: Int(Self.maximumLatency) + 1)
         beating = Array(repeating: [], count: 1_000)
     }
@@ -151,7 +151,7 @@ package struct SimulatedNetwork {
 
     /// Each of these nodes dials `degree / 2` others of them, so that each has about `degree` links.
     package mutating func linkRandomly(degree: Int, among members: [Int]? = nil, seed: UInt64) {
-        var random = SeededChoice(state: seed)
+        var random = SplitMix(seed: seed)
         let members = members ?? Array(nodes.indices)
         for node in members {
             for _ in 0..<(degree / 2) { link(node, members[Int(random.next() % UInt64(members.count))]) }
@@ -235,7 +235,7 @@ package struct SimulatedNetwork {
     /// The link's own latency, the same both ways and in each run.
     private func latency(_ one: Int, _ other: Int) -> Int64 {
         guard conditions.jitter > 0 else { return conditions.latency }
-        var choice = SeededChoice(state: UInt64(min(one, other)) << 32 | UInt64(max(one, other)))
+        var choice = SplitMix(seed: UInt64(min(one, other)) << 32 | UInt64(max(one, other)))
         let share = 1 + conditions.jitter * (2 * choice.share() - 1)
         return min(max(1, Int64((Double(conditions.latency) * share).rounded())), Self.maximumLatency)
     }
@@ -272,24 +272,4 @@ package struct SimulatedNetwork {
         }
         nodes[node].validated(message.id, verdict, at: now)
     }
-}
-
-/// SplitMix64, for choices that a seed gives again.
-package struct SeededChoice: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    package init(state: UInt64) {
-        self.state = state
-    }
-
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// 0 to below 1.
-    package mutating func share() -> Double { Double(next() >> 11) / Double(1 << 53) }
 }

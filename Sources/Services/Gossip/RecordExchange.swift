@@ -5,6 +5,7 @@ public import P2PTransport
 public import Passports
 public import Records
 internal import SignedDocuments
+internal import Storage
 internal import Synchronization
 
 /// Publishes records by gossip and takes those that come: one topic a kind ([REC-17]). What comes is validated before it is

@@ -86,7 +86,7 @@ public struct GossipSub: Sendable {
         self.parameters = parameters
         self.thresholds = thresholds
         scores = GossipScores(scoring)
-        random = SplitMix(state: seed)
+        random = SplitMix(seed: seed)
         seen = SeenMessages(milliseconds: parameters.seenMilliseconds, count: parameters.seenCount)
         cache = MessageCache(length: parameters.historyLength, maximumBytes: parameters.historyBytes)
     }
@@ -288,18 +288,5 @@ public struct GossipSub: Sendable {
     mutating func pick(_ count: Int, of peers: [PeerID]) -> [PeerID] {
         guard count > 0 else { return [] }
         return count >= peers.count ? peers : Array(peers.shuffled(using: &random).prefix(count))
-    }
-}
-
-/// A small generator for choices that need not be secret.
-struct SplitMix: RandomNumberGenerator, Sendable {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
