@@ -15,70 +15,11 @@ import Testing
 /// answer is 402; each refusal has its own code.
 @Suite("Who asks, over the wire", .serialized)
 struct CallerTests {
-    /// An agent that keeps its own key, with a passport of the buyer's node.
-    private struct Agent: Sendable {
-        let key: Ed25519.PrivateKey
-        var passport: Passport
-        let url: String
-
-        var header: String { passport.encodedHeader }
-
-        /// What makes a GET of the URL the agent's.
-        func headers(
-            passport header: String? = nil,
-            key other: Ed25519.PrivateKey? = nil,
-            age: Int64 = 0,
-            more: [(String, String)] = []
-        ) throws -> [(String, String)] {
-            let created = WallClock.system.now().adding(seconds: -age)
-            let shown = [("Agent-Passport", header ?? self.header)] + more
-            let signed = try HTTPSignatures.sign(
-                RequestFacts(method: "GET", targetURI: url, headers: shown.map { (name: $0.0, value: $0.1) }),
-                key: other ?? key,
-                created: created,
-                expires: created.adding(seconds: 30)
-            )
-            return shown + [("Signature-Input", signed.signatureInput), ("Signature", signed.signature)]
-        }
-    }
-
-    /// Puts `weather` on sale for holders of the buyer's passports, and registers an agent there.
-    private func agent(_ world: World, maximumAgeSeconds: Int = 300, trusting more: [String] = []) async throws -> Agent
-    {
-        let issuer = try await world.buyer.call(.GET, "/api/node").json.string("did")
-        var arguments = [
-            "service", "add", "weather", "--upstream", "http://127.0.0.1:\(world.upstreamPort)", "--price", "2sat",
-            "--capability", "invoke", "--status-max-age", String(maximumAgeSeconds), "--data", world.seller.directory,
-        ]
-        for trusted in [issuer] + more { arguments += ["--trust", trusted] }
-        let added = try await Program.run(arguments)
-        #expect(added.status == 0, "\(added)")
-        let path = world.folder.path + "/agent.key"
-        #expect(try await Program.run(["agent", "key", path]).status == 0)
-        let registered = try await world.buyer.command(
-            "agent",
-            "register",
-            "scout",
-            "--key",
-            path,
-            "--capability",
-            "invoke",
-            "--json"
-        )
-        #expect(registered.status == 0, "\(registered)")
-        let seed = try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
-        return Agent(
-            key: try Ed25519.PrivateKey(seed: Hex.decode(seed)),
-            passport: try Passport(document: registered.json.object("passport")),
-            url: world.seller.url + "/s/weather/now/1"
-        )
-    }
-
     private func expect(
         _ status: Int,
         _ code: String,
         _ world: World,
-        _ agent: Agent,
+        _ agent: ShownAgent,
         _ headers: [(String, String)],
         location: SourceLocation = #_sourceLocation
     ) async throws {
@@ -90,7 +31,7 @@ struct CallerTests {
     @Test("A replayed, altered, foreign or old signature is refused, each with its code")
     func signatures() async throws {
         try await World.with { world in
-            let agent = try await agent(world)
+            let agent = try await world.shownAgent()
             // Signatures older than the seller's process are not taken; let that second pass.
             try await Task.sleep(for: .milliseconds(1100))
             // The challenge is for anybody; who asks is looked at once a payment or a key is shown.
@@ -105,7 +46,9 @@ struct CallerTests {
             // A header that must be covered, added after signing.
             let added = try agent.headers() + key
             try await expect(401, "signature-not-covering", world, agent, added)
-            let elsewhere = try Agent(key: agent.key, passport: agent.passport, url: agent.url + "0").headers(more: key)
+            let elsewhere = try ShownAgent(key: agent.key, passport: agent.passport, url: agent.url + "0").headers(
+                more: key
+            )
             try await expect(401, "signature-invalid", world, agent, elsewhere)
             try await expect(
                 401,
@@ -133,7 +76,7 @@ struct CallerTests {
     func passports() async throws {
         try await World.with { world in
             let issuer = Ed25519.PrivateKey()
-            let agent = try await agent(world, trusting: [DIDKey(issuer.publicKey).string])
+            let agent = try await world.shownAgent(trusting: [DIDKey(issuer.publicKey).string])
             try await Task.sleep(for: .milliseconds(1100))
             let key = [("Idempotency-Key", "k-1")]
             func refused(_ status: Int, _ code: String, _ passport: JSONObject) async throws {
@@ -178,7 +121,7 @@ struct CallerTests {
     @Test("Revoked, suspended, and a status list too old: the next call is refused")
     func status() async throws {
         try await World.with { world in
-            let agent = try await agent(world, maximumAgeSeconds: 2)
+            let agent = try await world.shownAgent(maximumAgeSeconds: 2)
             try await Task.sleep(for: .milliseconds(1100))
             let key = [("Idempotency-Key", "k-1")]
             func call() async throws -> PlainAnswer {
@@ -216,7 +159,7 @@ struct CallerTests {
     @Test("A node's agent pays with its passport; once revoked it is refused, and nothing is charged")
     func paying() async throws {
         try await World.with { world in
-            _ = try await agent(world, maximumAgeSeconds: 1)
+            _ = try await world.shownAgent(maximumAgeSeconds: 1)
             #expect(
                 try await world.buyer.command("agent", "register", "planner", "--capability", "invoke,pay").status == 0
             )

@@ -1,12 +1,6 @@
 import CanonicalJSON
-import Cryptography
-import Encodings
 import Foundation
-import HTTPSignatures
 import NIOHTTP1
-import Passports
-import SignedDocuments
-import Storage
 import TestSupport
 import Testing
 
@@ -14,24 +8,14 @@ import Testing
 /// that what is refused sooner is refused because of the news.
 @Suite("Revocation over gossip", .serialized, .timeLimit(.minutes(5)))
 struct RevocationGossipTests {
+    /// The agent that is revoked, and what the seller says of its calls: 402 where nothing but the money is missing.
     private struct Shop: Sendable {
         let world: World
-        let key: Ed25519.PrivateKey
-        let passport: Passport
-        var url: String { world.seller.url + "/s/weather/now/1" }
+        let agent: ShownAgent
 
-        /// What the seller says of a call of the agent's: 402 where nothing but the money is missing.
         func code() async throws -> String? {
-            let created = WallClock.system.now()
-            let shown = [("Agent-Passport", passport.encodedHeader), ("Idempotency-Key", UUID().uuidString)]
-            let signed = try HTTPSignatures.sign(
-                RequestFacts(method: "GET", targetURI: url, headers: shown.map { (name: $0.0, value: $0.1) }),
-                key: key,
-                created: created,
-                expires: created.adding(seconds: 30)
-            )
-            let headers = shown + [("Signature-Input", signed.signatureInput), ("Signature", signed.signature)]
-            return try await world.get(url, headers: headers).code
+            let headers = try agent.headers(more: [("Idempotency-Key", UUID().uuidString)])
+            return try await world.get(agent.url, headers: headers).code
         }
 
         func becomes(_ expected: String) async throws {
@@ -40,44 +24,10 @@ struct RevocationGossipTests {
     }
 
     private func shop(_ world: World) async throws -> Shop {
-        let issuer = try await world.buyer.call(.GET, "/api/node").json.string("did")
-        let added = try await world.seller.command(
-            "service",
-            "add",
-            "weather",
-            "--upstream",
-            "http://127.0.0.1:\(world.upstreamPort)",
-            "--price",
-            "2sat",
-            "--capability",
-            "invoke",
-            "--status-max-age",
-            "600",
-            "--trust",
-            issuer
-        )
-        #expect(added.status == 0, "\(added)")
-        let path = world.folder.path + "/agent.key"
-        #expect(try await Program.run(["agent", "key", path]).status == 0)
-        let registered = try await world.buyer.command(
-            "agent",
-            "register",
-            "scout",
-            "--key",
-            path,
-            "--capability",
-            "invoke",
-            "--json"
-        )
-        #expect(registered.status == 0, "\(registered)")
-        let seed = try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        let agent = try await world.shownAgent(maximumAgeSeconds: 600)
         // Signatures older than the seller's process are not taken; let that second pass.
         try await Task.sleep(for: .milliseconds(1_100))
-        return Shop(
-            world: world,
-            key: try Ed25519.PrivateKey(seed: Hex.decode(seed)),
-            passport: try Passport(document: registered.json.object("passport"))
-        )
+        return Shop(world: world, agent: agent)
     }
 
     /// The buyer's node dials the seller's.

@@ -60,7 +60,7 @@ final class Demo {
     /// - Returns: whether every step went well.
     func run() async -> Bool {
         report.opening(
-            "Mintmark: two nodes on this machine. All money is TEST MONEY, worth nothing.\nData: \(folder)"
+            "Mintmark: two nodes on this machine, and three more at the end. All money is TEST MONEY, worth nothing.\nData: \(folder)"
         )
         do {
             try await setUp()
