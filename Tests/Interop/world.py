@@ -153,8 +153,8 @@ class World:
         )
         return Lightning(facts["url"])
 
-    def node(self, name, *settings, words=None, serve=True):
-        return Node(self, name, settings, words, serve)
+    def node(self, name, *settings, words=None, serve=True, port=0):
+        return Node(self, name, settings, words, serve, port)
 
     def upstream(self):
         """An ordinary HTTP service that knows nothing of money. Returns its address and the paths it was asked for."""
@@ -199,11 +199,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def mintmark(*arguments, status=0, text_in=None):
+def mintmark(*arguments, status=0, text_in=None, environment={}):
     """Runs a command of ours with --json; returns what it prints. `status` is the exit status that it must have."""
     run = subprocess.run(
         [MINTMARK, *arguments, "--json"],
-        env=own_environment(), input=text_in or "", capture_output=True, text=True, timeout=120,
+        env=own_environment() | environment, input=text_in or "", capture_output=True, text=True, timeout=120,
     )
     shown = f"mintmark {' '.join(arguments)[:120]}: {run.stdout[-600:]} {run.stderr[-600:]}"
     check(run.returncode == status, f"exit status {run.returncode} instead of {status}: {shown}")
@@ -216,7 +216,8 @@ def mintmark(*arguments, status=0, text_in=None):
 class Node:
     """One of our nodes, in a data directory of its own."""
 
-    def __init__(self, world, name, settings, words, serve):
+    def __init__(self, world, name, settings, words, serve, port):
+        self.port = port
         self.folder = world.path(name)
         self.made = self.run("init", *(["--restore"] if words else []), text_in=words)
         self.words = words or self.made["words"]
@@ -227,7 +228,7 @@ class Node:
     def start(self, world):
         flags = [flag for setting in self.settings for flag in ("--set", setting)]
         self.facts = world.spawn_ready(
-            self.name, [MINTMARK, "serve", "--port", "0", *flags, "--data", self.folder, "--json"]
+            self.name, [MINTMARK, "serve", "--port", str(self.port), *flags, "--data", self.folder, "--json"]
         )
         self.process = world.processes[-1][0]
         self.url = self.facts["publicURL"]

@@ -13,7 +13,8 @@ public struct WebVHLog: Sendable {
     /// How far ahead an entry may be dated, in seconds.
     static let clockSkewSeconds: Int64 = 300
     public static let method = "did:webvh:1.0"
-    static let placeholder = "{SCID}"
+    /// What stands for the SCID while the first entry is being made.
+    public static let placeholder = "{SCID}"
 
     /// What holds after the last entry.
     public private(set) var did: WebDID
@@ -69,6 +70,23 @@ public struct WebVHLog: Sendable {
         guard matches else { throw Self.refuse("none of its entries is of \(requested)") }
         try log.checkWitnesses(witnessProofs, now: now)
         self = log
+    }
+
+    /// Reads and verifies a log, of the DID that its last entry names.
+    ///
+    /// - Throws: as ``init(_:resolving:now:witnessProofs:)``.
+    public init(lines: [[UInt8]], now: Timestamp) throws(DocumentError) {
+        guard let last = lines.last else { throw Self.refuse("it has no entry") }
+        try self.init(
+            lines.flatMap { $0 + [UInt8(ascii: "\n")] },
+            resolving: try Self.did(ofEntry: last),
+            now: now
+        )
+    }
+
+    /// The DID that an entry says it is of.
+    public static func did(ofEntry line: [UInt8]) throws(DocumentError) -> WebDID {
+        try WebDID(parsing: try object(line)["state"]?["id"]?.stringValue ?? "")
     }
 
     /// Checks that each entry was approved by as many witnesses as it needed, after all else was verified.
@@ -284,6 +302,9 @@ public struct WebVHLog: Sendable {
 
     // MARK: Writing
 
+    /// Whether the next entry may be followed by another one; else it had better be the last.
+    public var hasRoom: Bool { number + 1 < Self.maximumEntries && bytes.count <= Self.maximumBytes - 16 * 1_024 }
+
     /// As it is published: one entry a line.
     public var bytes: [UInt8] { lines.flatMap { $0 + [UInt8(ascii: "\n")] } }
 
@@ -296,19 +317,22 @@ public struct WebVHLog: Sendable {
     ///   - location: what follows the SCID: the host, with its port after `%3A`, and path segments after colons.
     ///   - document: makes the document of the DID it is given.
     ///   - next: the keys that may sign the next entry.
+    ///   - isPortable: whether the DID may move to another location later; that is settled here for good.
     /// - Throws: `DocumentError` with `.malformedDID` or `.badLog`.
     public static func create(
         location: String,
         document: (String) -> JSONObject,
         by key: DocumentSigner,
         next: [DIDKey],
+        isPortable: Bool = false,
         now: Timestamp
     ) throws(DocumentError) -> WebVHLog {
         let template = "did:webvh:\(placeholder):\(location)"
-        let parameters: JSONObject = [
+        var parameters: JSONObject = [
             "method": .string(method), "scid": .string(placeholder), "updateKeys": [.string(key.did.multibaseKey)],
             "nextKeyHashes": JSONValue(next.map { commitment(to: $0) }),
         ]
+        if isPortable { parameters["portable"] = true }
         let preliminary: JSONObject = [
             "versionId": .string(placeholder), "versionTime": .string(seconds(now)),
             "parameters": .object(parameters), "state": .object(document(template)),
@@ -324,11 +348,13 @@ public struct WebVHLog: Sendable {
     /// A log with one entry more: the key that was committed to takes over.
     ///
     /// - Parameters:
+    ///   - location: where the DID moves to, as in ``create(location:document:by:next:isPortable:now:)``; nil: it stays.
     ///   - document: makes the new document of the DID.
     ///   - deactivating: whether this is the last entry.
     public func rotated(
         to key: DocumentSigner,
         next: [DIDKey],
+        at location: String? = nil,
         document: (String) -> JSONObject,
         deactivating: Bool = false,
         now: Timestamp
@@ -340,9 +366,10 @@ public struct WebVHLog: Sendable {
         if deactivating { parameters["deactivated"] = true }
         // Entries are dated in whole seconds, each later than the one before.
         let time = max(now, versionTime.adding(seconds: 1))
+        let named = location.map { "did:webvh:\(did.scid ?? ""):\($0)" } ?? did.string
         let entry: JSONObject = [
             "versionId": .string(versionID), "versionTime": .string(Self.seconds(time)),
-            "parameters": .object(parameters), "state": .object(document(did.string)),
+            "parameters": .object(parameters), "state": .object(document(named)),
         ]
         let line = try Self.signedLine(entry, after: versionID, number: number + 1, by: key, now: time)
         var log = self

@@ -20,6 +20,8 @@ struct AgentExport: Sendable {
     var destination: DIDKey
     /// The passports that were issued for it, newest first.
     var passports: [JSONValue]
+    /// Of its did:webvh, where it has one that its key may move on.
+    var didLog: WebVHLog?
 
     // MARK: Sealing
 
@@ -104,6 +106,7 @@ struct AgentExport: Sendable {
         content["operator"] = described.operatorName.map { .string($0) }
         content["spendLimit"] = described.spendLimit?.json
         content["nextKeyHash"] = described.nextKeyDigest.map { .string($0) }
+        content["didLog"] = didLog.map { .string(String(decoding: $0.bytes, as: UTF8.self)) }
         content["key"] = seed.map { .string(Hex.encode($0)) }
         content["nextKey"] = nextSeed.map { .string(Hex.encode($0)) }
         return content
@@ -116,7 +119,8 @@ struct AgentExport: Sendable {
         nextSeed: [UInt8]?,
         origin: DIDKey,
         destination: DIDKey,
-        passports: [JSONValue]
+        passports: [JSONValue],
+        didLog: WebVHLog?
     ) {
         self.id = id
         self.agent = agent
@@ -125,6 +129,7 @@ struct AgentExport: Sendable {
         self.origin = origin
         self.destination = destination
         self.passports = passports
+        self.didLog = didLog
     }
 
     private init(head: JSONObject, content: JSONValue) throws {
@@ -155,6 +160,12 @@ struct AgentExport: Sendable {
         if let nextDID, MultihashDigest.commitment(to: nextDID) != agent.nextKeyDigest {
             throw IdentityError(.exportRefused, "the next key in the export is not the one that was committed to")
         }
+        let didLog = try content.optionalString("didLog").flatMap {
+            try WebVHLog(kept: $0.utf8.split(separator: 10).map { Array($0) })
+        }
+        if let didLog, didLog.updateKeys != [did.multibaseKey] || didLog.isDeactivated {
+            throw IdentityError(.exportRefused, "the did:webvh in the export is not one that \(did) may move on")
+        }
         self.init(
             id: try head.string("id"),
             agent: AgentRecord(agent: agent, sealedKey: nil, nextDID: nextDID, sealedNextKey: nil),
@@ -162,7 +173,8 @@ struct AgentExport: Sendable {
             nextSeed: nextSeed,
             origin: try DIDKey(parsing: try head.string("from")),
             destination: try DIDKey(parsing: try head.string("to")),
-            passports: try content.requireObject()["passports"]?.arrayValue ?? []
+            passports: try content.requireObject()["passports"]?.arrayValue ?? [],
+            didLog: didLog
         )
     }
 }

@@ -50,7 +50,10 @@ extension AgentRegistry {
             },
             origin: office.issuer,
             destination: destination,
-            passports: passports
+            passports: passports,
+            didLog: try await didLog(agent.id).flatMap {
+                $0.updateKeys == [agent.did.multibaseKey] && !$0.isDeactivated ? $0 : nil
+            }
         )
         let sealed = try export.sealed(passphrase: passphrase, parameters: parameters)
         try await office.revokeKey(of: agent, reason: .affiliationChanged) { [issuer = office.issuer] now, connection in
@@ -93,9 +96,11 @@ extension AgentRegistry {
             }
         }
         let history = JSONValue.array(export.passports).serialized()
+        let didLog = export.didLog
         let (exportID, origin, issuer, agent) = (export.id, export.origin.string, office.issuer.string, record.agent)
         return try await keep(record) { connection in
             try MovedStore.arrive(exportID, agent: agent, from: origin, history: history, in: connection)
+            try AgentDIDStore.put(didLog, of: agent.id, over: 0, in: connection)
             try AuditNotes.moved(agent, from: origin, to: issuer, at: agent.changedAt, in: connection)
         }
     }

@@ -276,6 +276,7 @@ public final class AgentRegistry: Sendable {
             guard reason != .keyCompromise else { return }
             try Self.requireNotSuspended(try AgentStore.find(old.agent.id, in: connection).agent)
         }
+        let did = try await didLog(movingTo: next)
         let prepared = try await office.prepare(next.agent)
         do {
             try await database.write { [office] connection in
@@ -287,6 +288,7 @@ public final class AgentRegistry: Sendable {
                     throw IdentityError(.agentNotActive, "the agent moved to another node meanwhile")
                 }
                 try AgentStore.updateKeys(next, in: connection)
+                try AgentDIDStore.put(did.log, of: next.agent.id, over: did.entries, in: connection)
                 try AuditNotes.rotated(
                     next.agent,
                     from: old.agent.did,

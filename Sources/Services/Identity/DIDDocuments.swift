@@ -30,6 +30,15 @@ public struct DIDDocuments: Sendable {
         self.agent(agent.id).map { Self.document($0.string, keys: [agent.did], controller: node?.string) }
     }
 
+    /// What a did:webvh of an agent says of it: its current key, and its other names.
+    /// - Parameter former: the DID that it had at another node.
+    func document(of agent: Agent, webVH did: String, former: String? = nil) -> JSONObject {
+        var document = Self.document(did, keys: [agent.did], controller: nil)
+        let names = [agent.did.string, agent.id] + [self.agent(agent.id)?.string, former].compactMap { $0 }
+        document["alsoKnownAs"] = JSONValue(names)
+        return document
+    }
+
     static func did(publicURL: String, path: [String]) -> WebDID? {
         guard let mark = publicURL.firstRange(of: "://") else { return nil }
         let rest = publicURL[mark.upperBound...]

@@ -54,4 +54,17 @@ extension IdentitySchema {
             ) STRICT, WITHOUT ROWID;
             """
     )
+
+    /// The logs of agents' did:webvh.
+    static let agentDIDs = Migration(
+        id: "identity-agent-did-log-1",
+        sql: """
+            CREATE TABLE identity_agent_did_log (
+                agent TEXT NOT NULL REFERENCES identity_agents (id),
+                number INTEGER NOT NULL,
+                line BLOB NOT NULL,
+                PRIMARY KEY (agent, number)
+            ) STRICT, WITHOUT ROWID;
+            """
+    )
 }

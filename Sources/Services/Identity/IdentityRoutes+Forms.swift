@@ -17,10 +17,14 @@ extension IdentityRoutes {
         }
         router.get("/.well-known/did.jsonl") { _, _ in
             await RouteAnswers.answering {
-                guard let log = try await service.operatorDID.log() else { return try document(nil) }
-                var response = RouteAnswers.response(log.bytes, type: "text/jsonl", status: .ok)
-                response.headers[.cacheControl] = "public, max-age=60"
-                return response
+                try didLog(try await service.operatorDID.log()?.bytes)
+            }
+        }
+        router.get("/agents/:id/did.jsonl") { _, context in
+            await RouteAnswers.answering {
+                let id = context.parameters.get("id") ?? ""
+                // Also of an agent that is revoked or left: its history is what proves the DID.
+                return try didLog(try? await service.registry.publishedDIDLog("urn:uuid:\(id)"))
             }
         }
         router.get("/agents/:id/did.json") { _, context in
@@ -34,6 +38,13 @@ extension IdentityRoutes {
         }
     }
 
+    private func didLog(_ bytes: [UInt8]?) throws -> Response {
+        guard let bytes else { return try document(nil) }
+        var response = RouteAnswers.response(bytes, type: "text/jsonl", status: .ok)
+        response.headers[.cacheControl] = "public, max-age=60"
+        return response
+    }
+
     /// Adds `/dids…` to the operator's group.
     func addDIDRoutes<Context: RequestContext>(to group: some RouterMethods<Context>) {
         group.get("/dids") { request, _ in
@@ -45,6 +56,27 @@ extension IdentityRoutes {
         group.post("/dids/rotate") { _, _ in
             await RouteAnswers.answering { shown(try await service.operatorDID.rotate(), status: .ok) }
         }
+        group.get("/agents/:id/did") { _, context in
+            await RouteAnswers.answering { try await showDID(ofAgent: try context.parameters.require("id")) }
+        }
+        group.get("/agents/:id/did/draft") { _, context in
+            await RouteAnswers.answering {
+                RouteAnswers.json(try await service.registry.didDraft(try context.parameters.require("id")))
+            }
+        }
+        group.post("/agents/:id/did") { request, context in
+            await RouteAnswers.answering {
+                let id = try context.parameters.require("id")
+                let entry = try (try await RouteAnswers.body(request)).optionalString("entry")
+                let log =
+                    if let entry {
+                        try await service.registry.publishDID(id, entry: Array(entry.utf8))
+                    } else {
+                        try await service.registry.createDID(id)
+                    }
+                return shown(log, status: .created)
+            }
+        }
     }
 
     private func shown(_ log: WebVHLog, status: HTTPResponse.Status) -> Response {
@@ -52,10 +84,17 @@ extension IdentityRoutes {
             [
                 "did": .string(log.did.string), "versionId": .string(log.versionID),
                 "versionTime": .string(log.versionTime.rfc3339), "url": .string(log.did.url),
-                "document": .object(log.document),
+                "deactivated": .bool(log.isDeactivated), "document": .object(log.document),
             ],
             status: status
         )
+    }
+
+    private func showDID(ofAgent id: String) async throws -> Response {
+        guard let log = try await service.registry.didLog(id) else {
+            throw IdentityError(.didNotFound, "the agent has no did:webvh: make one with `mintmark did create --agent`")
+        }
+        return shown(log, status: .ok)
     }
 
     /// A DID's document; without one, the DIDs of this node.

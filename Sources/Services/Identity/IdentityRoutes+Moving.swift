@@ -9,7 +9,7 @@ extension IdentityRoutes {
             await RouteAnswers.answering {
                 let body = try await RouteAnswers.body(request)
                 let passphrase = Array(try body.string("passphrase").utf8)
-                return issued(
+                return try await issued(
                     try await service.registry.importAgent(try body.string("export"), passphrase: passphrase),
                     status: .created
                 )
@@ -24,7 +24,7 @@ extension IdentityRoutes {
                     }
                     return instant
                 }
-                return issued(
+                return try await issued(
                     try await service.registry.recover(
                         try context.parameters.require("id"),
                         key: try ownKey(body),

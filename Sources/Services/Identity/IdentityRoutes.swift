@@ -117,13 +117,13 @@ public struct IdentityRoutes: Sendable {
         group.post("/agents/:id/renew") { _, context in
             await RouteAnswers.answering {
                 let renewed = try await service.registry.renew(try context.parameters.require("id"))
-                return issued(renewed, status: .ok)
+                return try await issued(renewed, status: .ok)
             }
         }
         group.post("/agents/:id/rotate") { request, context in
             await RouteAnswers.answering {
                 let key = try ownKey(try await RouteAnswers.body(request))
-                return issued(
+                return try await issued(
                     try await service.registry.rotate(try context.parameters.require("id"), key: key),
                     status: .ok
                 )
@@ -189,7 +189,10 @@ public struct IdentityRoutes: Sendable {
             spendLimit: try limit.map { try SpendLimit(json: .object($0)) },
             passportLifetimeSeconds: try body.optionalInt64("passportLifetimeSeconds") ?? 86_400
         )
-        return issued(try await service.registry.register(description, key: try ownKey(body)), status: .created)
+        return try await issued(
+            try await service.registry.register(description, key: try ownKey(body)),
+            status: .created
+        )
     }
 
     /// `did`, `challenge` and `signature`, all or none, and `nextKeyHash`.
@@ -230,7 +233,7 @@ public struct IdentityRoutes: Sendable {
         let now = service.office.clock.now()
         let passports = try await service.office.passports(agent: agent.id)
         return RouteAnswers.json([
-            "agent": .object(agent.json),
+            "agent": try await json(agent),
             "passports": .array(
                 passports.map { record in
                     var summary = record.json(now: now)
@@ -241,11 +244,21 @@ public struct IdentityRoutes: Sendable {
         ])
     }
 
-    func issued(_ result: (agent: Agent, passport: Passport), status: HTTPResponse.Status) -> Response {
+    func issued(
+        _ result: (agent: Agent, passport: Passport),
+        status: HTTPResponse.Status
+    ) async throws -> Response {
         RouteAnswers.json(
-            ["agent": .object(result.agent.json), "passport": .object(result.passport.document)],
+            ["agent": try await json(result.agent), "passport": .object(result.passport.document)],
             status: status
         )
+    }
+
+    /// An agent, with its did:webvh where it has one.
+    private func json(_ agent: Agent) async throws -> JSONValue {
+        var json = agent.json
+        json["webvh"] = try await service.registry.webVH(of: agent).map { .string($0.string) }
+        return .object(json)
     }
 
     // MARK: Passports

@@ -28,20 +28,7 @@ public struct OperatorDID: Sendable {
         let lines = try await database.read { connection in
             try connection.rows("SELECT line FROM identity_did_log ORDER BY number").map { try $0.blob(0) }
         }
-        guard let first = lines.first else { return nil }
-        do {
-            let entry = try JSONValue.parse(first)
-            let did = try WebDID(parsing: entry["state"]?["id"]?.stringValue ?? "")
-            let bytes = lines.flatMap { $0 + [UInt8(ascii: "\n")] }
-            // What is on the disk was dated when it was written, whatever the clock says since.
-            return try WebVHLog(
-                bytes,
-                resolving: did,
-                now: max(office.clock.now(), Timestamp(rfc3339: "9000-01-01T00:00:00Z"))
-            )
-        } catch {
-            throw IdentityError(.internalFailure, "the node's did:webvh log does not verify", cause: error)
-        }
+        return try WebVHLog(kept: lines)
     }
 
     /// Makes the DID.
@@ -60,7 +47,7 @@ public struct OperatorDID: Sendable {
                 )
             }
             let location = String(web.string.dropFirst("did:web:".count))
-            let made = try Self.refusing {
+            let made = try WebVHLog.refusing {
                 try WebVHLog.create(
                     location: location,
                     document: document,
@@ -82,7 +69,7 @@ public struct OperatorDID: Sendable {
             guard let log = try await log() else {
                 throw IdentityError(.didNotFound, "this node has no did:webvh: make one with `mintmark did create`")
             }
-            let next = try Self.refusing {
+            let next = try WebVHLog.refusing {
                 try log.rotated(
                     to: try vault.didKey(log.number + 1),
                     next: [try vault.didKey(log.number + 2).did],
@@ -111,14 +98,6 @@ public struct OperatorDID: Sendable {
                 .int(log.number),
                 .blob(line)
             )
-        }
-    }
-
-    private static func refusing<Result>(_ work: () throws -> Result) throws -> Result {
-        do {
-            return try work()
-        } catch let error as DocumentError {
-            throw IdentityError(error.code == .keyUnavailable ? .keyUnavailable : .invalidRequest, error.message)
         }
     }
 }

@@ -133,6 +133,9 @@ public struct Showcase: Sendable {
             if let web = service.documents.agent(agent.id) {
                 services.append(["name": "DID", "endpoint": .string(web.string), "version": "v1"])
             }
+            if let webVH = try await service.registry.webVH(of: agent) {
+                services.append(["name": "DID", "endpoint": .string(webVH.string), "version": "v1"])
+            }
         }
         services.append(["name": "web", "endpoint": .string(publicURL + "/")])
         let places = try await store.registrations(of: agent.id)

@@ -68,6 +68,7 @@ extension AgentCommand {
             try await keys.prove(.rotation, to: node, in: &body)
             let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/rotate", .object(body))
             AgentCommand.report(answer, agent: agent, json: options.json)
+            try await keys.follow(answer, to: node)
         }
     }
 
@@ -95,6 +96,7 @@ extension AgentCommand {
             try await keys.prove(.rotation, to: node, in: &body)
             let answer = try await node.call(.post, "/api/agents/\(agent.urlSegment)/recover", .object(body))
             AgentCommand.report(answer, agent: agent, json: options.json)
+            try await keys.follow(answer, to: node)
         }
     }
 
