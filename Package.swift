@@ -272,6 +272,15 @@ let package = Package(
             swiftSettings: house
         ),
         .executableTarget(
+            name: "RecordPeer",
+            dependencies: [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Libp2p", "P2PTransport", "Peering",
+                "Records", "Gossip", "Storage", logging,
+            ],
+            path: "Sources/RecordPeer",
+            swiftSettings: house
+        ),
+        .executableTarget(
             name: "GossipSimulator",
             dependencies: ["CanonicalJSON", "GossipSimulation", argumentParser],
             path: "Sources/GossipSimulator",

@@ -24,18 +24,7 @@ struct GossipBenchmark {
     private static let dials = 6
 
     func run() async throws -> [Measure] {
-        let executable = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
-            path: "GossipPeer"
-        )
-        guard FileManager.default.isExecutableFile(atPath: executable.path) else {
-            return [
-                Measure(
-                    name: "gossip",
-                    unit: "ms",
-                    note: "build it first: swift build -c release --product GossipPeer"
-                )
-            ]
-        }
+        guard let executable = GossipProcess.executable else { return [GossipProcess.missing("gossip")] }
         var measures = try await flood(executable)
         for setting in settings { measures += try await spread(setting, executable) }
         return measures
@@ -44,7 +33,7 @@ struct GossipBenchmark {
     // MARK: Two nodes
 
     private func flood(_ executable: URL) async throws -> [Measure] {
-        let peers = try await Self.started(2, executable)
+        let peers = try await GossipProcess.started(2, executable)
         defer { for peer in peers { peer.stop() } }
         let address = try await peers[0].ask("listen /ip4/127.0.0.1/tcp/0", "listening")
         _ = try await peers[1].ask("dial \(address)", "dialed")
@@ -70,7 +59,7 @@ struct GossipBenchmark {
     // MARK: Many
 
     private func spread(_ setting: Setting, _ executable: URL) async throws -> [Measure] {
-        let peers = try await Self.started(setting.nodes, executable)
+        let peers = try await GossipProcess.started(setting.nodes, executable)
         defer { for peer in peers { peer.stop() } }
         try await Self.connect(peers)
         for peer in peers { _ = try await peer.ask("subscribe \(Self.topic)", "subscribed") }
@@ -144,12 +133,6 @@ struct GossipBenchmark {
         ]
     }
 
-    private static func started(_ count: Int, _ executable: URL) async throws -> [GossipProcess] {
-        let peers = try (0..<count).map { _ in try GossipProcess(executable) }
-        for peer in peers { _ = try await peer.line("peer") }
-        return peers
-    }
-
     /// Each dials a few others, chosen by a fixed seed.
     private static func connect(_ peers: [GossipProcess]) async throws {
         var addresses: [String] = []
@@ -176,73 +159,5 @@ struct GossipBenchmark {
             total.bytes += Double(told.split(separator: " ").first ?? "") ?? 0
         }
         return total
-    }
-}
-
-/// A `GossipPeer`: told lines, tells lines.
-private final class GossipProcess {
-    private let process = Process()
-    private let input = Pipe()
-    private let outputPath: String
-    private var read = 0
-
-    init(_ executable: URL) throws {
-        outputPath = FileManager.default.temporaryDirectory.appending(path: "gossip-\(UUID().uuidString).log").path
-        guard FileManager.default.createFile(atPath: outputPath, contents: nil),
-            let output = FileHandle(forWritingAtPath: outputPath)
-        else { throw BenchmarkError("\(outputPath) can't be written") }
-        process.executableURL = executable
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-    }
-
-    func tell(_ line: String) { try? input.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8)) }
-
-    /// - Returns: what stands after the word.
-    func ask(_ line: String, _ word: String) async throws -> String {
-        tell(line)
-        return try await self.line(word)
-    }
-
-    /// Waits for the next line that begins with a word.
-    func line(_ word: String, timeoutSeconds: Double = 30) async throws -> String {
-        let began = ContinuousClock.now
-        while Timing.inSeconds(ContinuousClock.now - began) < timeoutSeconds {
-            let text = (try? Data(contentsOf: URL(filePath: outputPath))) ?? Data()
-            while let end = text[read...].firstIndex(of: UInt8(ascii: "\n")) {
-                let line = String(decoding: text[read..<end], as: UTF8.self)
-                read = end + 1
-                if line.hasPrefix(word + " ") { return String(line.dropFirst(word.count + 1)) }
-                if line.hasPrefix("error ") { throw BenchmarkError(line) }
-            }
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        throw BenchmarkError("a peer did not say `\(word)` in time")
-    }
-
-    private func file(_ name: String) -> String {
-        (try? String(contentsOfFile: "/proc/\(process.processIdentifier)/\(name)", encoding: .utf8)) ?? ""
-    }
-
-    var cpuSeconds: Double {
-        // After the name in parentheses: state is the first, utime and stime the twelfth and thirteenth.
-        let fields = file("stat").split(separator: ")").last?.split(separator: " ") ?? []
-        guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return 0 }
-        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
-    }
-
-    var residentMegabytes: Double? {
-        file("statm").split(separator: " ").dropFirst().first.flatMap { Double($0) }.map {
-            $0 * Double(sysconf(Int32(_SC_PAGESIZE))) / 1e6
-        }
-    }
-
-    func stop() {
-        try? input.fileHandleForWriting.close()
-        process.terminate()
-        process.waitUntilExit()
-        try? FileManager.default.removeItem(atPath: outputPath)
     }
 }

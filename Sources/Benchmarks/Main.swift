@@ -36,6 +36,13 @@ enum Main {
             if let nodes = Options.number("--nodes") { benchmark.settings.removeAll { $0.nodes != nodes } }
             return try await benchmark.run()
         },
+        Benchmark(
+            "gossip-flood",
+            "A GossipPeer process that peers flood with invalid messages: heartbeats until each is cut off, the process's memory,"
+                + " and what is delivered between two honest peers through it meanwhile. Build the product GossipPeer first."
+        ) {
+            try await FloodBenchmark().run()
+        },
         Benchmark("swap", "Swaps a second at the mint over HTTP, durable, 32 clients: 1→1 and 8→8, with DLEQ.") {
             try await SwapBenchmark().run() + SwapBenchmark(width: 8, swaps: 1_500).run()
         },
@@ -112,6 +119,16 @@ enum Main {
         ) {
             try await RepairBenchmark().run()
         },
+        Benchmark(
+            "revocation",
+            "Five `mintmark serve` processes that sell, with paid calls at all of them (--rate N a second: 50): how soon the last"
+                + " refuses an agent that the first revokes, over 40 revocations (--revocations N)."
+        ) {
+            var benchmark = RevocationBenchmark()
+            if let count = Options.number("--revocations") { benchmark.revocations = count }
+            if let rate = Options.number("--rate") { benchmark.callsPerSecond = Double(rate) }
+            return try await benchmark.run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },
@@ -182,7 +199,9 @@ struct Benchmark: Sendable {
 
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
-    private static let known: Set<String> = ["--spent", "--folder", "--entries", "--passports", "--nodes"]
+    private static let known: Set<String> = [
+        "--spent", "--folder", "--entries", "--passports", "--nodes", "--revocations", "--rate",
+    ]
 
     static var names: [String] {
         var names: [String] = []

@@ -26,9 +26,7 @@ struct RunningNode {
     /// Starts both, runs `work`, and ends them.
     /// - Returns: nil where `mintmark` was not built.
     static func with<T>(_ settings: [String] = [], _ work: (RunningNode) async throws -> T) async throws -> T? {
-        guard let own = Bundle.main.executableURL?.resolvingSymlinksInPath() else { return nil }
-        let mintmark = own.deletingLastPathComponent().appending(path: "mintmark")
-        guard FileManager.default.isExecutableFile(atPath: mintmark.path) else { return nil }
+        guard let mintmark = executable else { return nil }
         let folder = FileManager.default.temporaryDirectory.appending(path: "mm-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -71,6 +69,13 @@ struct RunningNode {
             try? await http.shutdown()
             throw error
         }
+    }
+
+    /// `mintmark` beside this program; nil where it was not built.
+    static var executable: URL? {
+        guard let own = Bundle.main.executableURL?.resolvingSymlinksInPath() else { return nil }
+        let mintmark = own.deletingLastPathComponent().appending(path: "mintmark")
+        return FileManager.default.isExecutableFile(atPath: mintmark.path) ? mintmark : nil
     }
 
     static let missing = "mintmark is not beside this program: swift build -c release --product mintmark"

@@ -13,6 +13,9 @@ package struct DelimitedReader: Sendable {
     /// Whether the bytes so far end between two messages.
     package var isAtBoundary: Bool { position == buffer.count }
 
+    /// Bytes of a message that has not come whole.
+    package var pendingCount: Int { buffer.count - position }
+
     /// Adds what was received; take what is whole out with ``next()`` before more is added.
     package mutating func append(_ bytes: some Collection<UInt8>) {
         if position > 0 {

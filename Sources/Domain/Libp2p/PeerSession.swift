@@ -46,6 +46,9 @@ public struct PeerSession: Sendable {
     private var ticks = 0
     private var output: [UInt8] = []
 
+    /// Frames with something in them that came whole since the connection was secured: a part of one is no sign of life.
+    public private(set) var framesReceived: UInt64 = 0
+
     /// Who is at the other end, once that is proved.
     public private(set) var peer: NoiseChannel.Peer?
 
@@ -181,6 +184,7 @@ public struct PeerSession: Sendable {
                 establish(peer, &events)
             }
         }
+        framesReceived += UInt64(received.plaintext.count)
         for plaintext in received.plaintext {
             if yamux != nil {
                 try receiveMultiplexed(plaintext[...], &events)

@@ -69,12 +69,14 @@ final class ConnectionHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard closed == nil else { return }
         let buffer = unwrapInboundIn(data)
-        heardSinceTick = true
         host.bytesIn += UInt64(buffer.readableBytes)
         spend(buffer.readableBytes, context)
         do throws(Libp2pError) {
+            let before = session.framesReceived
             let events = try session.receive([UInt8](buffer.readableBytesView)[...])
-            for event in events { take(event) }
+            if session.framesReceived != before { heardSinceTick = true }
+            // What one event led to may have ended the connection.
+            for event in events where closed == nil { take(event) }
         } catch {
             flush()
             fail(error)
@@ -198,7 +200,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         let core = StreamCore(id: id, protocolName: name, isOurs: false, connection: self)
         streams[id] = core
         if isGossip {
-            host.gossip?.accepted(core, from: connection.peer) { [self] in openByProtocol[name, default: 1] -= 1 }
+            host.gossip?.accepted(core, on: connection) { [self] in openByProtocol[name, default: 1] -= 1 }
             return
         }
         guard let serving = host.protocols[name] else { return core.reset(Libp2pError(.unsupported, "not served")) }

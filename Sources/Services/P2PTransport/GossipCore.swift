@@ -19,6 +19,10 @@ final class GossipCore {
     /// The stream that this side writes on, and the connection that it runs on.
     private var streams: [PeerID: (stream: StreamCore, connection: P2PConnection)] = [:]
     private var opening: Set<PeerID> = []
+    /// The streams on which peers write.
+    private var incoming: [ObjectIdentifier: Incoming] = [:]
+    /// Bytes that their inboxes hold of RPCs that are not whole.
+    private var halfSentBytes = 0
     private var validators: [String: Validate] = [:]
     private var beating: RepeatedTask?
     /// Bytes that were taken while too much was being validated, and that their senders get no credit for yet.
@@ -47,6 +51,7 @@ final class GossipCore {
     private var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
 
     private func beat() {
+        breakOffStalled()
         engine.heartbeat(at: now)
         act()
     }
@@ -118,7 +123,7 @@ final class GossipCore {
         guard streams[peer] == nil, opening.insert(peer).inserted else { return }
         handler.open(GossipSub.protocolNames).assumeIsolated().whenComplete { [self] result in
             opening.remove(peer)
-            guard case .success(let opened) = result else { return }
+            guard case .success(let opened) = result else { return refuse(connection) }
             let stream = opened.core.value
             guard streams[peer] == nil, beating != nil else { return stream.release() }
             streams[peer] = (stream, connection)
@@ -132,10 +137,21 @@ final class GossipCore {
             if let told = handler.identified { identified(peer, told) }
             // The peer sends nothing on it; its end is the end of gossip with the peer.
             stream.deliver { [weak self] bytes in
-                if let bytes { stream.used(bytes.count) } else { self?.ended(peer, on: connection) }
+                if let bytes { stream.used(bytes.count) } else { self?.lost(connection, handler) }
             }
             stream.onDrained = { [weak self] in self?.drained(peer) }
+            for line in incoming.values where line.peer == peer { takeEarly(line) }
             act()
+        }
+    }
+
+    /// The peer takes no more RPCs on the stream. Where the connection stays, it is tried again after a while: the stream may have
+    /// been broken off because the line was slow.
+    private func lost(_ connection: P2PConnection, _ handler: ConnectionHandler) {
+        ended(connection.peer, on: connection)
+        host.loop.assumeIsolated().scheduleTask(in: .seconds(host.limits.reopenSeconds)) { [weak self, weak handler] in
+            guard let self, let handler, !handler.isClosing, handler.connection === connection else { return }
+            connected(connection, handler)
         }
     }
 
@@ -165,24 +181,91 @@ final class GossipCore {
 
     // MARK: What peers send
 
+    private final class Incoming {
+        let stream: StreamCore
+        let connection: P2PConnection
+        var peer: PeerID { connection.peer }
+        var inbox = GossipInbox()
+        /// What came before this side could answer: a window's worth at most, for which the peer gets no credit yet.
+        var early: [ArraySlice<UInt8>] = []
+
+        init(_ stream: StreamCore, _ connection: P2PConnection) {
+            self.stream = stream
+            self.connection = connection
+        }
+    }
+
     /// A stream on which a peer writes its RPCs.
-    func accepted(_ stream: StreamCore, from peer: PeerID, ended: @escaping () -> Void) {
-        var reader = DelimitedReader(maximumBytes: GossipRPC.Bounds().bytes)
+    func accepted(_ stream: StreamCore, on connection: P2PConnection, ended: @escaping () -> Void) {
+        let (line, peer) = (Incoming(stream, connection), connection.peer)
+        let id = ObjectIdentifier(stream)
+        incoming[id] = line
         stream.deliver { [weak self] bytes in
             guard let self, let bytes else {
+                self?.forget(id)
                 ended()
                 return stream.release()
             }
-            reader.append(bytes)
-            do throws(Libp2pError) {
-                while let body = try reader.next() { try engine.receive(body, from: peer, at: now) }
-            } catch {
-                stream.reset(error)
+            if streams[peer] != nil {
+                receive(bytes, on: line)
+                act()
+            } else if opening.contains(peer) {
+                // A peer that this side has no stream to has no standing either: what it sends waits.
+                line.early.append(bytes)
+            } else {
+                stream.reset(Self.oneWay)
             }
-            act()
-            // Who sends faster than is validated waits, rather than that messages are lost.
-            if engine.isBusy { held.append((stream, bytes.count)) } else { stream.used(bytes.count) }
         }
+    }
+
+    private func takeEarly(_ line: Incoming) {
+        let early = line.early
+        line.early = []
+        for bytes in early { receive(bytes, on: line) }
+    }
+
+    private func receive(_ bytes: ArraySlice<UInt8>, on line: Incoming) {
+        halfSentBytes -= line.inbox.halfCount
+        line.inbox.append(bytes, at: now)
+        do throws(Libp2pError) {
+            while let body = try line.inbox.next() { try engine.receive(body, from: line.peer, at: now) }
+        } catch {
+            line.stream.reset(error)
+        }
+        halfSentBytes += line.inbox.halfCount
+        breakOffLongest()
+        // Who sends faster than is validated waits, rather than that messages are lost.
+        if engine.isBusy { held.append((line.stream, bytes.count)) } else { line.stream.used(bytes.count) }
+    }
+
+    /// A peer that does not take RPCs has nobody who hears its own.
+    private func refuse(_ connection: P2PConnection) {
+        guard streams[connection.peer] == nil else { return }
+        for line in Array(incoming.values) where line.connection === connection {
+            line.stream.reset(Self.oneWay)
+        }
+    }
+
+    private static var oneWay: Libp2pError { Libp2pError(.unsupported, "gossip goes both ways") }
+
+    private func forget(_ id: ObjectIdentifier) {
+        halfSentBytes -= incoming.removeValue(forKey: id)?.inbox.halfCount ?? 0
+    }
+
+    /// Peers that begin an RPC and do not end it: what they sent takes room, though it comes a byte at a time ([GSP-2]).
+    private func breakOffStalled() {
+        let time = now
+        for line in Array(incoming.values)
+        where line.inbox.isLate(at: time, milliseconds: host.limits.rpcSeconds * 1_000) {
+            engine.stalled(line.peer)
+            line.stream.reset(Libp2pError(.timedOut, "the peer took too long to send an RPC"))
+        }
+    }
+
+    private func breakOffLongest() {
+        guard halfSentBytes > host.limits.halfSentBytes else { return }
+        let longest = incoming.values.max { $0.inbox.halfCount < $1.inbox.halfCount }
+        longest?.stream.reset(Libp2pError(.limitExceeded, "more of RPCs is half sent than there is room for"))
     }
 
     // MARK: Actions

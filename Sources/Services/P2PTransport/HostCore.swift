@@ -140,7 +140,7 @@ final class HostCore {
         }
         let bound = NIOLoopBound(self, eventLoop: loop)
         return ClientBootstrap(group: loop)
-            .connectTimeout(.seconds(limits.handshakeSeconds))
+            .connectTimeout(.seconds(limits.connectSeconds))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             // Nothing is read before the handler is there to take it.
             .channelOption(.autoRead, value: false)

@@ -56,7 +56,7 @@ public final class P2PHost: Sendable {
                 loop: loop,
                 key: key,
                 limits: limits,
-                protocols: protocols + [.identify, .identifyPush(onEvent), .ping],
+                protocols: protocols + [.identify, .identifyPush(onEvent), .ping(seconds: limits.pingSeconds)],
                 gossip: gossip,
                 gate: gate,
                 logger: logger,

@@ -14,6 +14,8 @@ public struct P2PLimits: Sendable {
     public var inboundHandshakes = 32
     /// Connections of this side whose handshake is not complete.
     public var outboundHandshakes = 32
+    /// Until TCP has an answer of the dialed host.
+    public var connectSeconds: Int64 = 4
     /// From the accepted or dialed connection to its last step.
     public var handshakeSeconds: Int64 = 10
     /// Streams of one protocol that a peer has open on one connection.
@@ -28,6 +30,14 @@ public struct P2PLimits: Sendable {
     public var probes = 4
     /// Writes of one stream that wait for room.
     public var waitingWrites = 64
+    /// From the first byte of an RPC of GossipSub to its last; then its stream is broken off, and the peer's standing is lower.
+    public var rpcSeconds: Int64 = 30
+    /// How long after a peer ended this side's stream of GossipSub another one is tried.
+    public var reopenSeconds: Int64 = 60
+    /// Bytes of RPCs that are half sent, of all peers together; over it the stream with most of them is broken off.
+    public var halfSentBytes = 32 * 1024 * 1024
+    /// From one ping on a stream to the next.
+    public var pingSeconds: Int64 = 60
     /// How often silent connections and unfinished streams are looked after: a stream that is not agreed on is broken
     /// off in the second tick, a silent connection is pinged after three and closed after six.
     public var tickSeconds: Int64 = 5

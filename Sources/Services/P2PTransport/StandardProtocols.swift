@@ -15,10 +15,15 @@ extension P2PProtocol {
         }
     }
 
-    static let ping = P2PProtocol(Ping.protocolName) { stream in
-        var rest: [UInt8] = []
-        while let bytes = try await stream.read(exactly: Ping.byteCount, rest: &rest) {
-            try await stream.write(bytes)
+    /// - Parameter seconds: the most from one ping to the next; a peer that wants more opens another stream.
+    static func ping(seconds: Int64) -> P2PProtocol {
+        P2PProtocol(Ping.protocolName) { stream in
+            var rest: [UInt8] = []
+            stream.setDeadline(seconds: seconds)
+            while let bytes = try await stream.read(exactly: Ping.byteCount, rest: &rest) {
+                try await stream.write(bytes)
+                stream.setDeadline(seconds: seconds)
+            }
         }
     }
 }

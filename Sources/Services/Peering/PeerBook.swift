@@ -64,6 +64,11 @@ public struct PeerBook: Sendable {
     public static let maximumBackoffSeconds: Int64 = 3_600
     /// Of peers that a person chose.
     public static let maximumChosenBackoffSeconds: Int64 = 120
+    /// A peer that was connected within the hour and cannot be reached is tried sooner: after this part of the time that it is
+    /// gone, at least two seconds, so that a network that was cut in two is soon one again.
+    public static let absencesBetweenDials: Int64 = 400
+    public static let soonestBackoffSeconds: Int64 = 2
+    public static let latelySeconds: Int64 = 3_600
     /// A peer that was not reached so often, and for a week, is forgotten.
     public static let maximumFailures = 12
     public static let forgetSeconds: Int64 = 7 * 86_400
@@ -258,16 +263,27 @@ public struct PeerBook: Sendable {
     }
 
     /// A dial failed at all these addresses.
-    /// - Parameter jitter: between 0 and 1, by chance.
-    public mutating func failed(_ peer: PeerID, at addresses: [Multiaddr], _ now: Int64, jitter: Double) {
+    /// - Parameters:
+    ///   - jitter: between 0 and 1, by chance.
+    ///   - isUnreachable: nobody answered at all, so that the peer turned nobody away.
+    public mutating func failed(
+        _ peer: PeerID,
+        at addresses: [Multiaddr],
+        _ now: Int64,
+        jitter: Double,
+        isUnreachable: Bool = false
+    ) {
         guard var entry = entries[peer] else { return }
         for index in entry.addresses.indices where addresses.contains(entry.addresses[index].address) {
             entry.addresses[index].lastFailure = now
         }
         entry.failures += 1
         let most = entry.isChosen ? Self.maximumChosenBackoffSeconds : Self.maximumBackoffSeconds
-        let seconds = min(Self.firstBackoffSeconds << Int64(min(entry.failures - 1, 20)), most)
-        entry.notBefore = now + Int64(Double(seconds * 1_000) * (0.75 + 0.5 * min(max(jitter, 0), 1)))
+        var wait = min(Self.firstBackoffSeconds << Int64(min(entry.failures - 1, 20)), most) * 1_000
+        if isUnreachable, let last = entry.lastConnected, (0...Self.latelySeconds * 1_000).contains(now - last) {
+            wait = min(wait, max(Self.soonestBackoffSeconds * 1_000, (now - last) / Self.absencesBetweenDials))
+        }
+        entry.notBefore = now + Int64(Double(wait) * (0.75 + 0.5 * min(max(jitter, 0), 1)))
         let seen = entry.lastConnected ?? entry.addedAt
         if !entry.isChosen, entry.failures >= Self.maximumFailures, now - seen > Self.forgetSeconds * 1_000 {
             forget(peer)

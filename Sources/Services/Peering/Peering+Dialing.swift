@@ -75,8 +75,10 @@ extension Peering {
             }
         }
         // Where this side had no room the peer is not to blame.
-        if (last as? Libp2pError)?.code != .limitExceeded {
-            book.failed(peer, at: addresses, now, jitter: Double.random(in: 0...1, using: &random))
+        let code = (last as? Libp2pError)?.code
+        if code != .limitExceeded {
+            let jitter = Double.random(in: 0...1, using: &random)
+            book.failed(peer, at: addresses, now, jitter: jitter, isUnreachable: code == .unreachable)
         }
         throw last
     }

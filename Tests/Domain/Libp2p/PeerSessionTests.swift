@@ -64,6 +64,19 @@ struct PeerSessionTests {
         #expect(pair.dialer.streamCount == 0 && pair.listener.streamCount == 0)
     }
 
+    @Test("[GSP-2] A part of a frame is no sign of life, however often more of it comes; the whole is one")
+    func framesReceived() throws {
+        var pair = try Pair()
+        _ = try pair.carry()
+        let before = pair.listener.framesReceived
+        pair.dialer.ping(7)
+        let bytes = try pair.dialer.takeOutput().bytes
+        for byte in bytes.dropLast() { _ = try pair.listener.receive([byte]) }
+        #expect(pair.listener.framesReceived == before && !pair.listener.hasOutput)
+        _ = try pair.listener.receive(bytes.suffix(1))
+        #expect(pair.listener.framesReceived == before + 1 && pair.listener.hasOutput)
+    }
+
     @Test("A peer that does not name its muxer in the handshake negotiates it afterwards")
     func plainMuxer() throws {
         // The other side by hand: negotiation, Noise without extensions, negotiation, Yamux.

@@ -89,6 +89,58 @@ struct RecordExchangeTests {
         }
     }
 
+    @Test(
+        "A flood of what is signed as gossip wants it, and is no record or a forged one, cuts its sender off",
+        arguments: [false, true]
+    )
+    func flood(isForged: Bool) async throws {
+        try await Hosts.with { hosts in
+            let nodes = try (0..<3).map { _ in try TestNode() }
+            let line = try await Self.line(nodes, hosts)
+            let victim = line[1].host
+            let address = try #require(try await victim.listenAddresses().first).naming(victim.peerID)
+            let topic = Sample.kind().topic
+            let key = PeerKey(Sample.key(9))
+            let frames = try (0..<40).map { frame in
+                var rpc = GossipRPC()
+                rpc.messages = try (0..<50).map { index in
+                    let number = UInt64(frame * 50 + index)
+                    var data: [UInt8] = [0x7B]
+                    if isForged {
+                        var document = try Sample.record(sequence: number + 1).document
+                        document["name"] = "b"
+                        data = RecordEnvelope(record: try Record(document: document)).bytes
+                    }
+                    return try GossipMessage(signing: data, topic: topic, sequence: number, key: key).protobuf[...]
+                }
+                return rpc.delimited
+            }
+            let (attacker, _) = try await hosts.start(9, gossip: Hosts.quick)
+            try await attacker.subscribe(topic) { _, _ in .ignore }
+            let connection = try await attacker.dial(address)
+            try await hosts.until { try await victim.meshPeers(of: topic).contains(attacker.peerID) }
+            async let publishing: Void = {
+                for name in ["one", "two", "three"] {
+                    let record = try Sample.record(name: name, by: Sample.author(2))
+                    try await line[0].exchange.publish(record, passport: try Sample.passport(of: Sample.author(2)))
+                }
+            }()
+            let code = await RepairTests.code {
+                try await connection.withStream(GossipSub.protocolNames) { stream in
+                    for frame in frames { try await stream.write(frame) }
+                    while try await stream.read() != nil {}
+                    throw Libp2pError(.failed, "all of it was taken")
+                }
+            }
+            #expect(code == .closed)
+            try await publishing
+            try await hosts.until { try await nodes[2].store.snapshot().items.count == 3 }
+            #expect(try await victim.score(of: attacker.peerID) < -2_500)
+            #expect(nodes[2].intake.counts.refused == [:])
+            for node in nodes { await node.store.close() }
+        }
+    }
+
     @Test("[REC-10] what each message is worth: accept, reject where the sender is answerable, else ignore")
     func verdicts() async throws {
         try await Hosts.with { hosts in

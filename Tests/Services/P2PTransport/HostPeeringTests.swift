@@ -193,7 +193,8 @@ struct HostPeeringTests {
         try await Hosts.with { hosts in
             let (host, address) = try await hosts.listening(1, gossip: HostGossipTests.quick)
             try await host.subscribe("news") { _, _ in .accept }
-            let connection = try await hosts.dialing(2).dial(address)
+            let dialer = try await hosts.dialing(2, gossip: HostGossipTests.quick)
+            let connection = try await dialer.dial(address)
             for length: [UInt8] in [[0x81, 0x80, 0x40], [0xFF, 0xFF, 0xFF, 0x7F], [0xFF, 0xFF, 0xFF, 0xFF, 0x0F]] {
                 let code = await HostTests.code {
                     try await connection.withStream(GossipSub.protocolNames) { stream in

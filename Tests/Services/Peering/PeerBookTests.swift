@@ -100,6 +100,31 @@ struct PeerBookTests {
         )
     }
 
+    @Test("[GSP-3] A peer that was there lately and cannot be reached is tried soon; one that turns away is not")
+    func soon() throws {
+        var book = try Self.book()
+        let peer = try Self.key(1).peerID
+        let address = try Multiaddr(parsing: "/ip4/8.8.8.8/tcp/1")
+        book.choose(peer, address, .manual, at: 0)
+        func wait(_ now: Int64, isUnreachable: Bool = true) throws -> Int64 {
+            book.failed(peer, at: [address], now, jitter: 0.5, isUnreachable: isUnreachable)
+            return try #require(book.entry(peer)).notBefore - now
+        }
+        // Never connected: as any other.
+        #expect(try (0..<3).map { _ in try wait(0) } == [5_000, 10_000, 20_000])
+        book.settled(peer, 1_000)
+        book.left(peer, 1_000, jitter: 0)
+        #expect(try [5_000, 9_000, 600_000, 801_000].map { try wait($0) } == [2_000, 2_000, 2_000, 2_000])
+        // An hour later it is tried every nine seconds, and then as seldom as any other that a person chose.
+        #expect(try wait(3_601_000) == 9_000)
+        #expect(try wait(3_601_001) == 120_000)
+        // Who answers and hangs up is tried as before.
+        book.settled(peer, 4_000_000)
+        #expect(try (0..<3).map { _ in try wait(4_000_001, isUnreachable: false) } == [5_000, 10_000, 20_000])
+        // A clock that was set back makes nobody hurry.
+        #expect(try wait(3_000_000) == 40_000)
+    }
+
     @Test("[GSP-4] One peer tells of so many that nobody reached, and a flood of inventions crowds out none that was")
     func flood() throws {
         var book = try Self.book()

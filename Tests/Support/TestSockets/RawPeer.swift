@@ -77,6 +77,9 @@ public final class RawPeer: Sendable {
 
     public func bytes(_ count: Int) async throws -> [UInt8] { try await inbox.take(count) }
 
+    /// What has come, at least one byte.
+    public func some() async throws -> [UInt8] { try await inbox.takeAll() }
+
     /// The next head, and a body of the length it says.
     public func response() async throws -> (head: String, body: String) {
         let head = try await head()
@@ -173,6 +176,12 @@ private actor Inbox {
         while bytes.count < count { try await more() }
         defer { bytes.removeFirst(count) }
         return Array(bytes.prefix(count))
+    }
+
+    func takeAll() async throws -> [UInt8] {
+        while bytes.isEmpty { try await more() }
+        defer { bytes = [] }
+        return bytes
     }
 
     func take(through mark: [UInt8]) async throws -> [UInt8] {

@@ -75,7 +75,7 @@ public struct GossipMessage: Hashable, Sendable {
     }
 
     /// The message as it travels. The key is left out: it stands in the publisher's peer id.
-    var protobuf: [UInt8] {
+    package var protobuf: [UInt8] {
         var writer = ProtobufWriter(reserving: data.count + topic.utf8.count + 160)
         Self.write(from, data, sequence, topic, to: &writer)
         writer.bytes(5, signature)

@@ -2,7 +2,9 @@ extension GossipSub {
     /// Takes one RPC of a peer, without its length.
     /// - Throws: `Libp2pError`: what was sent is no RPC; the peer's standing is lower for it.
     public mutating func receive(_ bytes: ArraySlice<UInt8>, from peer: PeerID, at now: Int64) throws(Libp2pError) {
-        guard peers[peer] != nil, accepts(peer, at: now) else { return }
+        guard peers[peer] != nil else { return }
+        // Who is listened to no more goes at once: a heartbeat of such a flood is ten thousand messages.
+        guard accepts(peer, at: now) else { return act(.cutOff(peer)) }
         let rpc: GossipRPC
         do throws(Libp2pError) {
             rpc = try GossipRPC(bytes)
@@ -14,7 +16,7 @@ extension GossipSub {
         for subscription in rpc.subscriptions { take(subscription, from: peer, at: now) }
         for message in rpc.messages {
             // Looked at each time: the first few bad ones are the last that cost anything.
-            guard accepts(peer, at: now) else { return }
+            guard accepts(peer, at: now) else { return act(.cutOff(peer)) }
             take(message, from: peer, at: now)
         }
         for prune in rpc.prune { take(prune, from: peer, at: now) }
@@ -44,6 +46,9 @@ extension GossipSub {
             fanout[topic]?.peers.remove(peer)
         }
     }
+
+    /// The peer began an RPC and did not end it in time.
+    public mutating func stalled(_ peer: PeerID) { scores.misbehaved(peer) }
 
     // MARK: Messages
 
