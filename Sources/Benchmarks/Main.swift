@@ -112,6 +112,12 @@ enum Main {
         ) {
             try await RepairBenchmark().run()
         },
+        Benchmark(
+            "listings",
+            "Searches over 100,000 listings (--listings N), with a price and a dialect, beside a plain FTS5 query of the same words."
+        ) {
+            try await ListingBenchmark(listings: Options.number("--listings") ?? 100_000).run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },
@@ -148,7 +154,7 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N]    (all without a name; about three minutes)
+        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N] [--listings N]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -182,7 +188,9 @@ struct Benchmark: Sendable {
 
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
-    private static let known: Set<String> = ["--spent", "--folder", "--entries", "--passports", "--nodes"]
+    private static let known: Set<String> = [
+        "--spent", "--folder", "--entries", "--passports", "--nodes", "--listings",
+    ]
 
     static var names: [String] {
         var names: [String] = []
