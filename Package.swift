@@ -73,6 +73,7 @@ let package = Package(
         .library(name: "Paywall", targets: ["Paywall"]),
         .library(name: "Libp2p", targets: ["Libp2p"]),
         .library(name: "Records", targets: ["Records"]),
+        .library(name: "Market", targets: ["Market"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -130,6 +131,7 @@ let package = Package(
         room("GossipSimulation", on: .domain, ["Libp2p", "Cryptography"]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Records", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
+        room("Market", on: .domain, ["Encodings", "CanonicalJSON", "SignedDocuments", "Records"]),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
@@ -147,6 +149,11 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Libp2p",
                 "P2PTransport", "Storage", logging,
             ]
+        ),
+        room(
+            "Trading",
+            on: .services,
+            ["Encodings", "CanonicalJSON", "SignedDocuments", "Records", "Market", "Gossip", "Storage"]
         ),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(
@@ -233,7 +240,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebClient", "WebServer",
+                "Records", "Market", "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers",
+                "WebClient", "WebServer",
                 "Identity", "Delegation", "Budgets", "Wallet", "Ethereum", "Settlement", httpClient, hummingbird,
                 httpTypes, nioCore, nioHTTP1,
                 nioPosix, nioWebSocket, nioSSL, logging, metrics,
@@ -249,7 +257,7 @@ let package = Package(
                 "Receipts", "Cashu", "Lightning", "Ledger", "Paywall", "Storage", "Workers", "WebServer", "Identity",
                 "LightningBackends", "Mint", "Wallet", "Gateway", "Settlement", "AuditLog", "TransparencyLog",
                 "Ethereum", "Delegation", "Budgets", "Vault", "WebClient", "Libp2p", "P2PTransport", "Peering",
-                "Records", "Gossip", httpClient,
+                "Records", "Gossip", "Market", "Trading", httpClient,
                 hummingbird, hummingbirdCore,
                 httpTypes, nioCore, nioPosix, nioSSL, logging, coreMetrics, lifecycle, unixSignals, configuration,
             ]
@@ -292,7 +300,7 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
                 "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
-                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", httpClient, hummingbird,
+                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", "Market", "Trading", httpClient, hummingbird,
                 httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
@@ -339,6 +347,11 @@ let package = Package(
             on: .domain,
             ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]
         ),
+        tests(
+            of: "Market",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records"]
+        ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
         tests(of: "Ethereum", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
@@ -369,6 +382,14 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Libp2p",
                 "P2PTransport", "Storage", nioPosix, logging,
+            ]
+        ),
+        tests(
+            of: "Trading",
+            on: .services,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Market",
+                "Gossip", "Storage", logging,
             ]
         ),
         tests(

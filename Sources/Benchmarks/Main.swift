@@ -129,6 +129,12 @@ enum Main {
             if let rate = Options.number("--rate") { benchmark.callsPerSecond = Double(rate) }
             return try await benchmark.run()
         },
+        Benchmark(
+            "listings",
+            "Searches over 100,000 listings (--listings N), with a price and a dialect, beside a plain FTS5 query of the same words."
+        ) {
+            try await ListingBenchmark(listings: Options.number("--listings") ?? 100_000).run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },
@@ -165,7 +171,7 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N]    (all without a name; about three minutes)
+        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N] [--listings N]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -200,7 +206,7 @@ struct Benchmark: Sendable {
 /// What stands on the command line besides the benchmarks' names.
 enum Options {
     private static let known: Set<String> = [
-        "--spent", "--folder", "--entries", "--passports", "--nodes", "--revocations", "--rate",
+        "--spent", "--folder", "--entries", "--passports", "--nodes", "--revocations", "--rate", "--listings",
     ]
 
     static var names: [String] {

@@ -18,6 +18,7 @@ internal import NIOPosix
 internal import Settlement
 internal import SignedDocuments
 internal import Storage
+internal import Trading
 internal import Wallet
 internal import Workers
 
@@ -60,6 +61,8 @@ public final class Node: Sendable {
     let cosigning: Cosigning?
     /// Nil where it is turned off.
     let gossip: GossipNode?
+    /// What is sold here and elsewhere; nil where gossip is turned off.
+    let market: MarketPart?
     let logger: Logger
 
     private init(
@@ -72,6 +75,7 @@ public final class Node: Sendable {
         metrics: PrometheusMetrics,
         services: NodeServices,
         gossip: GossipNode?,
+        market: MarketPart?,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -102,6 +106,7 @@ public final class Node: Sendable {
         delegatedPurse = services.delegatedPurse
         cosigning = services.cosigning
         self.gossip = gossip
+        self.market = market
         self.logger = logger
     }
 
@@ -160,6 +165,7 @@ public final class Node: Sendable {
             )
             let fence: EpochFence
             let gossip: GossipNode?
+            let market: MarketPart?
             do {
                 fence = try await Self.fence(
                     in: directory,
@@ -168,7 +174,7 @@ public final class Node: Sendable {
                     logger: logger
                 )
                 gossip = try await GossipNode.open(configuration, in: directory, nodeKeys: nodeKeys, logger: logger)
-                if let gossip { Self.join(gossip, services, logger: logger) }
+                market = gossip.map { Self.join($0, services, configuration, fence: fence, logger: logger) }
             } catch {
                 await services.lightning?.shutdown()
                 throw error
@@ -183,6 +189,7 @@ public final class Node: Sendable {
                 metrics: metrics,
                 services: services,
                 gossip: gossip,
+                market: market,
                 logger: logger
             )
         } catch {
@@ -193,21 +200,41 @@ public final class Node: Sendable {
         }
     }
 
-    /// Records, and by them the news of status lists, come to whom the node's services trust.
-    private static func join(_ gossip: GossipNode, _ services: NodeServices, logger: Logger) {
+    /// Records, and by them the news of status lists and what is for sale, come from whom the node's services and its operator
+    /// trust.
+    private static func join(
+        _ gossip: GossipNode,
+        _ services: NodeServices,
+        _ configuration: NodeConfiguration,
+        fence: EpochFence,
+        logger: Logger
+    ) -> MarketPart {
         let (gateway, own) = (services.gateway, services.identity.office.issuer)
+        let named = configuration.gossip?.trustedIssuers ?? []
         let records = RecordsPart(
             cache: gossip.cache,
             identity: services.identity,
             trusted: {
-                let named = gateway.services.flatMap { $0.passport?.trustedIssuers ?? [] }
-                return Set(named.compactMap { try? DIDKey(parsing: $0) }).union([own])
+                let sold = gateway.services.flatMap { $0.passport?.trustedIssuers ?? [] }
+                return Set(sold.compactMap { try? DIDKey(parsing: $0) }).union(named).union([own])
             },
             clock: .system,
             logger: logger
         )
         gossip.join(records)
         gateway.onServicesChange { [weak records] in await records?.trustChanged() }
+        let market = MarketPart(
+            index: ListingIndex(database: gossip.cache, clock: .system, allowsLocal: configuration.isLoopback),
+            records: records,
+            signer: services.identity.nodeKeys.node,
+            // Behind the fence nothing is sold, and what was sold may be another list.
+            listings: { fence.raised == nil ? gateway.listings() : nil },
+            clock: .system,
+            logger: logger
+        )
+        gossip.join(market)
+        gateway.onServicesChange { [weak market] in market?.servicesChanged() }
+        return market
     }
 
     /// Looks whether the database is the one that was last at work here. Where not, no money moves, and ecash is not

@@ -18,6 +18,7 @@ struct Mintmark: AsyncParsableCommand {
             Then, in another terminal:
               mintmark agent register planner --capability pay,invoke --spend-limit 5000sat/day
               mintmark service add weather --upstream http://127.0.0.1:9000 --price 2sat
+              mintmark market search weather --max-price 5sat
               mintmark wallet fund 1000sat
               mintmark pay http://127.0.0.1:8402/s/weather/today --max 5sat --agent planner
               mintmark proxy --max 5sat         and any HTTP client pays: curl -x http://127.0.0.1:8403 …
@@ -36,6 +37,7 @@ struct Mintmark: AsyncParsableCommand {
             PassportCommand.self, DIDCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self, PeersCommand.self, GossipCommand.self,
+            MarketCommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, VaultCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,
         ]

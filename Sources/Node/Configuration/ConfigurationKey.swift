@@ -74,6 +74,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case gossipMDNS = "gossip.mdns"
     case gossipOutbound = "gossip.outbound"
     case gossipConnections = "gossip.connections"
+    case gossipTrustedIssuers = "gossip.trustedIssuers"
     case vault = "keys.vault"
     case logWitnesses = "log.witnesses"
     case logLevel = "log.level"

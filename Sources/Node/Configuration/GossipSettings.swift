@@ -1,15 +1,20 @@
 internal import Libp2p
 internal import P2PTransport
 internal import Peering
+internal import SignedDocuments
 
 /// How the node meets others on the gossip network.
 struct GossipSettings: Sendable {
     var peering: PeeringConfiguration
+    /// Whose records count here, besides those of the issuers that services trust.
+    var trustedIssuers: Set<DIDKey> = []
 
     /// The most addresses that are listened on, or announced.
     private static let maximumAddresses = 8
     /// The most peers to begin with.
     private static let maximumBootstrap = 32
+    /// The most issuers that are trusted by name.
+    private static let maximumIssuers = 256
     private static let standardAddress = "/ip4/127.0.0.1/tcp/4402"
 
     /// - Returns: nil where gossip is turned off.
@@ -47,9 +52,25 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
+        trustedIssuers = try Self.issuers(values)
         // A quarter stays for those that this side dials.
         peering.limits.inboundConnections = connections - max(connections / 4, peering.outbound)
         guard try values.flag(.gossipEnabled) ?? true else { return nil }
+    }
+
+    private static func issuers(_ values: ConfigurationValues) throws(ConfigurationError) -> Set<DIDKey> {
+        let texts = values.list(.gossipTrustedIssuers).filter { !$0.isEmpty }
+        guard texts.count <= maximumIssuers else {
+            throw ConfigurationError("gossip.trustedIssuers lists at most \(maximumIssuers) issuers")
+        }
+        var issuers: Set<DIDKey> = []
+        for text in texts {
+            guard let issuer = try? DIDKey(parsing: text), issuer.kind == .ed25519 else {
+                throw ConfigurationError("gossip.trustedIssuers lists issuers such as did:key:z6Mk…, not \(text)")
+            }
+            issuers.insert(issuer)
+        }
+        return issuers
     }
 
     private static func addresses(_ key: ConfigurationKey, _ values: ConfigurationValues, atMost count: Int)

@@ -9,6 +9,7 @@ internal import Peering
 internal import ServiceLifecycle
 internal import Storage
 internal import Synchronization
+internal import Trading
 
 /// The node on the gossip network: its key there, whom it knows, and the host while the node serves.
 ///
@@ -21,7 +22,7 @@ final class GossipNode: Sendable {
     private let parts = Mutex<[any GossipPart]>([])
 
     /// Of everything that is kept in `cache.sqlite`; each part's own list is added here.
-    private static let migrations = PeerStore.migrations + RecordStore.migrations
+    private static let migrations = PeerStore.migrations + RecordStore.migrations + ListingIndex.migrations
 
     private init(cache: Database, peering: Peering) {
         self.cache = cache

@@ -3,6 +3,7 @@ internal import Gossip
 internal import Identity
 internal import Libp2p
 internal import Logging
+internal import Market
 internal import P2PTransport
 internal import Peering
 internal import Records
@@ -11,9 +12,9 @@ internal import Storage
 internal import Synchronization
 
 /// Records on the gossip network: kept in the cache, told, taken and repaired; and by them the news of status lists, this
-/// node's own and others' (`Specs/revocation.md`).
+/// node's own and others' (`Specs/revocation.md`). What else of the node publishes records does it by ``publish(_:)``.
 final class RecordsPart: GossipPart {
-    static let kinds = RecordKinds([StatusEvent.kind])
+    static let kinds = RecordKinds([StatusEvent.kind, Listing.kind])
     /// News that are worked on at once; each may wait for an issuer's server.
     private static let hearing = 64
     private static let retry = Duration.seconds(1)
@@ -26,6 +27,8 @@ final class RecordsPart: GossipPart {
     private let logger: Logger
     private let changed: AsyncStream<[Int64]>
     private let changes: AsyncStream<[Int64]>.Continuation
+    /// While the host runs.
+    private let current = Mutex<RecordExchange?>(nil)
     private let tasks = Mutex<[Task<Void, Never>]>([])
     private let metrics = RecordsMetrics()
     private static let metricsInterval = Duration.seconds(5)
@@ -65,6 +68,7 @@ final class RecordsPart: GossipPart {
         await trustChanged()
         let exchange = RecordExchange(intake: intake, host: host)
         try await exchange.start()
+        current.withLock { $0 = exchange }
         let (records, record) = AsyncStream.makeStream(of: Record.self, bufferingPolicy: .bufferingNewest(4_096))
         let watching = intake.watch { if $0.key.kind == StatusEvent.kind.name { record.yield($0) } }
         tasks.withLock {
@@ -91,12 +95,35 @@ final class RecordsPart: GossipPart {
     }
 
     func stop() async {
+        current.withLock { $0 = nil }
         let running = tasks.withLock { tasks in
             defer { tasks = [] }
             return tasks
         }
         for task in running { task.cancel() }
         for task in running { await task.value }
+    }
+
+    // MARK: Publishing
+
+    /// Signs and tells a record of this node's own: of the key that the name makes, after all that stood there.
+    ///
+    /// - Parameter make: makes the record of the sequence that it is given.
+    /// - Returns: the record, and how many peers it was sent to; 0 where there are none, and repair brings it to those that come.
+    /// - Throws: `RecordRefusal` where it would not be taken here either, `.unavailable` where the host does not run; what
+    ///   `make` throws.
+    func publish(_ key: RecordKey, _ make: @Sendable (UInt64) throws -> Record) async throws -> (Record, peers: Int) {
+        guard let exchange = current.withLock({ $0 }) else {
+            throw RecordRefusal(.unavailable, "the node is not on the gossip network")
+        }
+        let record = try make(try await exchange.nextSequence(key))
+        do {
+            return (record, try await exchange.publish(record))
+        } catch let error as Libp2pError {
+            // It is kept.
+            logger.notice("a record reached nobody yet", metadata: ["kind": "\(key.kind)", "why": "\(error)"])
+            return (record, 0)
+        }
     }
 
     private func measure() async {

@@ -12,6 +12,7 @@ internal import Mint
 internal import Peering
 internal import SignedDocuments
 internal import Storage
+internal import Trading
 internal import Vault
 internal import Wallet
 internal import Workers
@@ -34,6 +35,7 @@ enum OperatorProblem {
         case let error as VaultError: make("vault-\(error.code.rawValue)", error.message, 503)
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
+        case let error as MarketError: make(error.code.rawValue, error.message, marketStatus(error.code))
         case let error as PeeringError: make(error.code.rawValue, error.message, peeringStatus(error.code))
         case let error as Libp2pError: make("peer-\(error.code.rawValue)", error.message, 502)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
@@ -101,6 +103,14 @@ enum OperatorProblem {
         case .quoteUnknown: 404
         case .notPending, .underWay: 409
         case .contradicted, .evidenceMissing, .preimageWrong: 403
+        default: 400
+        }
+    }
+
+    private static func marketStatus(_ code: MarketError.Code) -> Int {
+        switch code {
+        case .unknownListing: 404
+        case .notRunning: 503
         default: 400
         }
     }

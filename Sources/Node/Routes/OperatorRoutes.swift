@@ -77,6 +77,7 @@ struct OperatorRoutes: Sendable {
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
+        MarketRoutes(market: node.market).addOperator(to: api.group("market"))
     }
 
     /// A receipt that this node gave or was given.

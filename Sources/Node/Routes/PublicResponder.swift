@@ -51,6 +51,7 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
+        MarketRoutes(market: node.market).addPublic(to: router.group("market"))
         BudgetRoutes(node.budgets).add(to: router)
         AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())

@@ -32,6 +32,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var reservesX402 = false
     /// How it is called, for catalogues.
     public var discovery: ServiceDiscovery?
+    /// How other nodes are told of it; nil: as it is.
+    public var listing: ServiceListing?
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// For people, at most 512 bytes.
@@ -109,6 +111,7 @@ public struct ServiceDefinition: Sendable, Equatable {
     func validateAccepted() throws(GatewayError) {
         try pass?.validate()
         try discovery?.validate()
+        try listing?.validate()
         try session?.validate()
         guard session == nil || accepts?.contains(.paymentSession) == true else {
             throw GatewayError(

@@ -30,6 +30,7 @@ extension ServiceDefinition {
             reservesX402 = try object.optionalBool("reserveX402") ?? false
             session = try object.optionalObject("session").map(SessionTerms.init(json:))
             discovery = try object.optionalObject("discovery").map(ServiceDiscovery.init(json:))
+            listing = try object.optionalObject("listing").map(ServiceListing.init(json:))
             delegation = try object.optionalObject("delegation").map(DelegationRequirement.init)
             try delegation?.validate()
             try validateAccepted()
@@ -85,6 +86,7 @@ extension ServiceDefinition {
         if reservesX402 { object["reserveX402"] = true }
         object["session"] = session.map { .object($0.json) }
         object["discovery"] = discovery.map { .object($0.json) }
+        if let told = listing?.json, !told.isEmpty { object["listing"] = .object(told) }
         object["sla"] = sla.map { .string($0) }
         object["summary"] = summary.map { .string($0) }
         return .object(object)
@@ -93,7 +95,7 @@ extension ServiceDefinition {
     private static let members: Set<String> = [
         "name", "upstream", "prices", "passport", "delegation", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
-        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery", "session",
+        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery", "session", "listing",
     ]
 
     static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {

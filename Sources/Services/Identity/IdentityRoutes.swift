@@ -65,7 +65,7 @@ public struct IdentityRoutes: Sendable {
     }
 
     /// If-None-Match, weak comparison (RFC 9110, 13.1.2).
-    static func matches(_ lines: [String], _ etag: String) -> Bool {
+    package static func matches(_ lines: [String], _ etag: String) -> Bool {
         lines.flatMap { $0.split(separator: ",") }.contains { item in
             let tag = item.drop { $0 == " " || $0 == "\t" }
             let bare = tag.hasPrefix("W/") ? tag.dropFirst(2) : tag

@@ -119,6 +119,10 @@ public final class Connection {
     /// Hands the rows over one by one, for results that are too large to hold.
     /// - Throws: what `body` throws, with the first such row as the last.
     public func each(_ sql: String, _ arguments: SQLValue..., body: (Row) throws -> Void) throws {
+        try each(sql, arguments: arguments, body: body)
+    }
+
+    public func each(_ sql: String, arguments: [SQLValue], body: (Row) throws -> Void) throws {
         var failure: (any Error)?
         try run(sql, arguments) { row in
             do {

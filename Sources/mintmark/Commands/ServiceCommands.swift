@@ -20,6 +20,8 @@ struct ServiceCommand: AsyncParsableCommand {
                   --health-check /health --price 2sat --host weather.example --cors '*'
               mintmark service add llm --upstream … --price '1sat+2sat/x-tokens,max=100sat'
               mintmark service price llm --request 'POST /chat' --measure x-tokens=7
+              mintmark service add weather --upstream … --price 2sat --summary 'Weather of today' --tag weather
+              mintmark service add secret --upstream … --price 2sat --unlisted
               mintmark service list
               mintmark service remove weather
             """,
@@ -112,6 +114,9 @@ extension ServiceCommand {
                   mintmark service add gpu --upstream … --price '3sat/s,max=90sat' --accept l402 --pass 1000sat
                   mintmark service add maps --upstream … --price '5sat,free=10' --trust did:key:z6Mk…
                   mintmark service add maps --upstream … --price '3sat/call,2sat/call@100,tiers=day,max=3sat' --trust …
+                Other nodes are told of it by gossip, with its name, summary, title, tags, prices and what else is set here, \
+                and find it by `mintmark market search`; --unlisted keeps it to those who know the address.
+                  mintmark service add weather --upstream … --price 2sat --summary 'Weather of today' --tag weather,forecast
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
@@ -159,6 +164,7 @@ extension ServiceCommand {
             )
         )
         var discovery: String?
+        @OptionGroup(title: "The listing") var listing: ListingArguments
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
         @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
         @Option(help: "One line for people.") var summary: String?
@@ -199,6 +205,7 @@ extension ServiceCommand {
                 }
                 service["discovery"] = try JSONValue.parse([UInt8](data))
             }
+            try listing.write(to: &service)
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             proxy.write(to: &service, moreUpstreams: Array(upstream.dropFirst()))
             if replace { service["replace"] = true }

@@ -15,13 +15,17 @@ import Storage
 /// The second half: paying, proving, a replay, a power cut, a revocation.
 extension Demo {
     func payAndProve() async throws {
-        let url = "\(seller.url)/s/weather/today"
+        let url = found.url + "/today"
         try await report.step(
             "pay",
-            "The agent pays and gets its answer",
+            "The agent pays at the address that it found, and gets its answer",
             command: "mintmark pay \(url) --max 5sat --agent planner"
         ) { [self] in
             let first = try await pay(url)
+            try require(
+                first.payment.shown("amount") == String(found.amount),
+                "\(first.payment.shown("amount")) was paid, not \(found.amount) as listed"
+            )
             receiptID = first.payment.shown("receiptID")
             try Data((first.payment["receipt"] ?? .null).serialized()).write(
                 to: URL(filePath: folder + "/receipt.json")
@@ -32,22 +36,22 @@ extension Demo {
             let median = times[times.count / 2]
             return (
                 [
-                    "paidSat": 2, "firstMilliseconds": .double(first.milliseconds.rounded(to: 1)),
+                    "paidSat": .integer(found.amount), "firstMilliseconds": .double(first.milliseconds.rounded(to: 1)),
                     "medianMilliseconds": .double(median.rounded(to: 1)), "calls": JSONValue(times.count + 1),
                 ],
                 "\(first.body.trimmingCharacters(in: .newlines))\n"
-                    + "2 sat; the first call, with its 402 and a pool of coins locked to the seller: "
+                    + "\(found.amount) \(found.unit), as listed; the first call, with its 402 and a pool of coins locked to the seller: "
                     + "\(Int(first.milliseconds)) ms; 20 more: \(median.rounded(to: 1)) ms each (median)"
             )
         }
         try await report.step(
             "verify-receipt",
             "The signed receipt can be checked offline",
-            command: "mintmark verify receipt.json --seller \(seller.did)"
+            command: "mintmark verify receipt.json --seller \(found.seller)"
         ) { [self] in
             let bytes = [UInt8](try Data(contentsOf: URL(filePath: folder + "/receipt.json")))
             let receipt = try Receipt(bytes: bytes)
-            let expected = Receipt.Expectation(seller: try DIDKey(parsing: seller.did))
+            let expected = Receipt.Expectation(seller: try DIDKey(parsing: found.seller))
             let verdict = receipt.verdict(now: WallClock.system.now(), expecting: expected)
             try require(verdict.isValid, "the receipt does not verify: \(verdict.reasons)")
             return (

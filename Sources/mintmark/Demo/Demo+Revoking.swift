@@ -22,16 +22,11 @@ extension Demo {
                 try await sellWeather(at: shop)
             }
             // All know the seller alone: of each other, and of the issuer, they hear through it.
-            let gossip = try await seller.call(.get, "/api/node").object("gossip")
-            guard let address = try gossip.array("addresses").first else {
-                throw Failure("the seller is not on the gossip network")
-            }
+            let address = try await seller.gossipAddress()
+            // The buyer too: after its new start the seller listens elsewhere.
             for node in shops + [buyer] { _ = try await node.call(.post, "/api/peers", ["address": address]) }
             for node in shops + [buyer] {
-                try await waitUntil("\(node.name) hears the seller") {
-                    let meshes = try await node.call(.get, "/api/node").object("gossip").object("meshes")
-                    return try meshes.int64("mintmark/records/1/status") > 0
-                }
+                try await waitUntil("\(node.name) hears the seller") { try await node.isInMesh("status") }
             }
             return (
                 ["nodes": JSONValue(shops.count + 2), "seller": address],

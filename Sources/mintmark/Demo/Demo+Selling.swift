@@ -13,6 +13,7 @@ extension Demo {
         try await report.step("keys", "Two nodes get their keys", command: "mintmark init") { [self] in
             try seller.make()
             try buyer.make()
+            try buyer.trust(seller.did)
             return (
                 ["seller": .string(seller.did), "buyer": .string(buyer.did)],
                 "seller \(seller.did)\nbuyer  \(buyer.did)"
@@ -24,6 +25,11 @@ extension Demo {
             servicePort = Int(line.split(separator: " ").last ?? "") ?? 0
             let sellerReady = try await seller.start()
             let buyerReady = try await buyer.start()
+            _ = try await buyer.call(.post, "/api/peers", ["address": try await seller.gossipAddress()])
+            try await waitUntil("the two hear each other") {
+                let (one, two) = (try await buyer.isInMesh("listing"), try await seller.isInMesh("listing"))
+                return one && two
+            }
             let megabytes = Double(seller.process.residentBytes) / 1_048_576
             return (
                 [
@@ -33,6 +39,8 @@ extension Demo {
                 ],
                 "seller \(seller.url) (ready in \(Int(sellerReady)) ms, \(Int(megabytes)) MB), "
                     + "buyer \(buyer.url) (\(Int(buyerReady)) ms)\n"
+                    + "they meet on the gossip network (mintmark peers add …), and the buyer hears what the seller tells "
+                    + "(gossip.trustedIssuers)\n"
                     + "a Lightning simulator (TEST MONEY), and a weather service on port \(servicePort) that knows "
                     + "nothing of money"
             )
@@ -92,6 +100,8 @@ extension Demo {
             [
                 "name": "weather", "upstream": .string(upstream), "prices": Self.prices,
                 "passport": ["trustedIssuers": [.string(buyer.did)], "capability": "invoke"],
+                "summary": "Weather of today for a city, as JSON", "sla": "p95=500ms,uptime=99.5",
+                "listing": ["tags": ["weather", "forecast"]],
             ]
         )
     }
@@ -101,9 +111,14 @@ extension Demo {
             "sell",
             "The seller puts the weather service on sale",
             command: "mintmark service add weather --upstream http://127.0.0.1:\(servicePort) --price 2sat"
-                + " --trust \(buyer.did) --capability invoke"
+                + " --trust \(buyer.did) --capability invoke --summary 'Weather of today for a city, as JSON'"
+                + " --tag weather,forecast"
         ) { [self] in
+            let begin = ContinuousClock.now
             try await sellWeather(at: seller)
+            // Asked at once, so that the next step can tell how long it took.
+            try await waitUntil("the buyer has heard of it") { try await !search().isEmpty }
+            foundMilliseconds = (ContinuousClock.now - begin).milliseconds
             _ = try await seller.call(
                 .post,
                 "/api/services",

@@ -26,6 +26,10 @@ final class Demo {
     var servicePort = 0
     var passportID = ""
     var receiptID = ""
+    /// From the moment when the service was put on sale.
+    var foundMilliseconds = 0.0
+    /// What the buyer found in its own index of what is for sale.
+    var found = FoundService(name: "", seller: "", url: "", amount: 0, unit: "")
 
     init(json: Bool, keeps: Bool) async throws {
         report = DemoReport(json: json)
@@ -65,6 +69,7 @@ final class Demo {
         do {
             try await setUp()
             try await sell()
+            try await find()
             try await payAndProve()
             try await survive()
             try await meet()
@@ -135,6 +140,27 @@ final class DemoNode {
     /// Makes the keys.
     func make() throws {
         did = try NodeMaking.make(in: directory, words: Mnemonic(), asksForPassphrase: false).did
+    }
+
+    /// Has it hear what an issuer tells by gossip, from its next start on.
+    func trust(_ issuer: String) throws {
+        let settings: JSONValue = ["gossip": ["trustedIssuers": [.string(issuer)]]]
+        try Data(settings.serialized()).write(to: URL(filePath: directory + "/config.json"))
+    }
+
+    /// Where others reach it on the gossip network.
+    func gossipAddress() async throws -> JSONValue {
+        let gossip = try await call(.get, "/api/node").object("gossip")
+        guard let address = try gossip.array("addresses").first else {
+            throw Failure("the \(name) is not on the gossip network")
+        }
+        return address
+    }
+
+    /// Waits until it passes on what it hears of a topic to some peer.
+    func isInMesh(_ kind: String) async throws -> Bool {
+        let meshes = try await call(.get, "/api/node").object("gossip").object("meshes")
+        return try meshes.optionalInt64("mintmark/records/1/\(kind)") ?? 0 > 0
     }
 
     /// - Returns: how long it took until the node was ready, in milliseconds.

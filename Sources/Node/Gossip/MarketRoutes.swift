@@ -1,0 +1,182 @@
+internal import CanonicalJSON
+internal import Cryptography
+internal import Encodings
+internal import HTTPTypes
+internal import Hummingbird
+internal import Identity
+internal import Market
+internal import NIOCore
+internal import Records
+internal import SignedDocuments
+internal import Trading
+
+/// What is for sale here and elsewhere: `/api/market` for the operator, `/market` for everybody.
+struct MarketRoutes: Sendable {
+    let market: MarketPart?
+
+    /// Whoever has one asks again after that, in seconds.
+    private static let maximumAgeSeconds = 10
+
+    func addOperator<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("search") { request, _ in
+            await OperatorResponses.answering { .object(try await search(request.uri.queryParameters).answer) }
+        }
+        group.get("own") { _, _ in
+            await OperatorResponses.answering {
+                ["listings": .array(try await part().own().map { .object(Self.json($0)) })]
+            }
+        }
+        group.get("listings/{id}") { _, context in
+            await OperatorResponses.answering {
+                let text = try context.parameters.require("id")
+                guard let bytes = try? Hex.decode(text), let id = RecordID(bytes: bytes) else {
+                    throw MarketError(.invalidQuery, "A listing's id is 64 hexadecimal digits.")
+                }
+                return .object(Self.json(try await part().index.listing(id), record: true))
+            }
+        }
+        group.get("listings/{author}/{name}") { _, context in
+            await OperatorResponses.answering {
+                .object(Self.json(try await listing(context.parameters), record: true))
+            }
+        }
+    }
+
+    /// `GET listings?q=…` and `GET listings/<author>/<name>`, the signed record.
+    func addPublic<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("listings") { request, _ in
+            await answering(request, isWeak: true) {
+                let (answer, found) = try await search(request.uri.queryParameters)
+                // The figures change with time, what was found does not.
+                let ids = found.listings.flatMap(\.record.id.bytes) + [found.matchesSomeWords ? 1 : 0]
+                return (JSONValue.object(answer).serialized(), Hex.encode(Array(Hashing.sha256(ids).prefix(16))))
+            }
+        }
+        group.get("listings/{author}/{name}") { request, context in
+            await answering(request) {
+                let record = try await listing(context.parameters).record
+                return (record.bytes, record.id.description)
+            }
+        }
+    }
+
+    private func part() throws(MarketError) -> MarketPart {
+        guard let market else {
+            throw MarketError(.notRunning, "Gossip is turned off here: set gossip.enabled=true.")
+        }
+        return market
+    }
+
+    private func answering(
+        _ request: Request,
+        isWeak: Bool = false,
+        _ work: () async throws -> ([UInt8], tag: String)
+    ) async -> Response {
+        do {
+            let (bytes, tag) = try await work()
+            let etag = "\"\(tag)\""
+            var headers: HTTPFields = [
+                .contentType: "application/json", .eTag: (isWeak ? "W/" : "") + etag,
+                .cacheControl: "public, max-age=\(Self.maximumAgeSeconds)", .accessControlAllowOrigin: "*",
+            ]
+            if IdentityRoutes.matches(request.headers[values: .ifNoneMatch], etag) {
+                headers[.contentType] = nil
+                return Response(status: .notModified, headers: headers)
+            }
+            return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+        } catch {
+            return OperatorResponses.problem(OperatorProblem.of(error))
+        }
+    }
+
+    // MARK: Asking
+
+    private static let members: Set<String> = [
+        "q", "max", "dialect", "mint", "tag", "capability", "latency", "uptime", "author", "limit",
+    ]
+
+    private func search(_ parameters: Parameters) async throws -> (answer: JSONObject, found: FoundListings) {
+        let query = try Self.query(parameters)
+        let found = try await part().index.search(query)
+        let answer: JSONObject = [
+            "listings": .array(found.listings.map { .object(Self.json($0, record: false)) }),
+            "matchesSomeWords": .bool(found.matchesSomeWords),
+        ]
+        return (answer, found)
+    }
+
+    /// - Throws: ``MarketError`` `invalid-query`: what is misspelt is not passed over.
+    static func query(_ parameters: Parameters) throws -> ListingQuery {
+        func refuse(_ what: String) -> MarketError { MarketError(.invalidQuery, what) }
+        guard parameters.allSatisfy({ members.contains(String($0.key)) }) else {
+            throw refuse("A search has \(members.sorted().joined(separator: ", ")), and nothing else.")
+        }
+        func text(_ name: String) -> String? { parameters[Substring(name)].map(String.init) }
+        func number(_ name: String) throws -> Int64? {
+            guard let text = text(name) else { return nil }
+            guard let number = Int64(text), String(number) == text, number >= 0 else {
+                throw refuse("\"\(name)\" is a whole number.")
+            }
+            return number
+        }
+        var query = ListingQuery(text("q") ?? "")
+        if let price = text("max") {
+            let digits = price.prefix { $0.isASCII && $0.isNumber }
+            let unit = price.dropFirst(digits.count)
+            guard let amount = UInt64(digits), !unit.isEmpty else {
+                throw refuse("\"max\" is an amount with its unit, such as 5sat.")
+            }
+            query.maximumPrice = (amount, String(unit))
+        }
+        query.dialect = text("dialect")
+        query.mint = text("mint")
+        query.tags = parameters.getAll("tag")
+        query.capability = text("capability")
+        query.maximumLatencyMilliseconds = try number("latency")
+        query.minimumUptimePPM = try number("uptime")
+        if let author = text("author") {
+            guard let did = try? DIDKey(parsing: author) else { throw refuse("\"author\" is a did:key.") }
+            query.author = did
+        }
+        if let count = try number("limit") { query.count = Int(clamping: count) }
+        return query
+    }
+
+    private func listing(_ parameters: Parameters) async throws -> FoundListing {
+        guard let author = try? DIDKey(parsing: parameters.require("author")) else {
+            throw MarketError(.invalidQuery, "The author of a listing is a did:key.")
+        }
+        return try await part().index.listing(of: author, named: parameters.require("name"))
+    }
+
+    // MARK: Showing
+
+    private static func json(_ found: FoundListing, record: Bool) -> JSONObject {
+        var json: JSONObject = [
+            "author": .string(found.record.author.string), "name": .string(found.record.key.name),
+            "id": .string(found.record.id.description), "sequence": JSONValue(found.record.sequence),
+            "published": .string(found.record.created.rfc3339), "expires": .string(found.record.expires.rfc3339),
+            "urls": JSONValue(found.urls.map(\.text)), "listing": .object(found.listing.body),
+            "points": .integer(found.points),
+            "why": .array(
+                found.parts.map {
+                    ["part": .string($0.name), "points": .integer($0.points), "figure": .string($0.why)]
+                }
+            ),
+        ]
+        if record { json["record"] = .object(found.record.document) }
+        return json
+    }
+
+    private static func json(_ own: MarketPart.Own) -> JSONObject {
+        var json: JSONObject = ["name": .string(own.name), "state": .string(own.state.rawValue)]
+        json["why"] = own.why.map { .string($0) }
+        if let record = own.record {
+            json["id"] = .string(record.id.description)
+            json["sequence"] = JSONValue(record.sequence)
+            json["published"] = .string(record.created.rfc3339)
+            json["expires"] = .string(record.expires.rfc3339)
+        }
+        return json
+    }
+}
