@@ -320,9 +320,10 @@ let package = Package(
             path: "Tests/Support/CFaultyDisk",
             linkerSettings: [.linkedLibrary("sqlite3")]
         ),
+        .target(name: "CTestWidth", path: "Tests/Support/CTestWidth"),
         .target(
             name: "TestSupport",
-            dependencies: [],
+            dependencies: ["CTestWidth"],
             path: "Tests/Support/TestSupport",
             swiftSettings: house
         ),

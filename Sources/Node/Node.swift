@@ -174,7 +174,11 @@ public final class Node: Sendable {
                     logger: logger
                 )
                 gossip = try await GossipNode.open(configuration, in: directory, nodeKeys: nodeKeys, logger: logger)
-                market = gossip.map { Self.join($0, services, configuration, fence: fence, logger: logger) }
+                if let gossip, let settings = configuration.gossip {
+                    market = Self.join(gossip, services, configuration, settings, fence: fence, logger: logger)
+                } else {
+                    market = nil
+                }
             } catch {
                 await services.lightning?.shutdown()
                 throw error
@@ -206,17 +210,27 @@ public final class Node: Sendable {
         _ gossip: GossipNode,
         _ services: NodeServices,
         _ configuration: NodeConfiguration,
+        _ settings: GossipSettings,
         fence: EpochFence,
         logger: Logger
     ) -> MarketPart {
         let (gateway, own) = (services.gateway, services.identity.office.issuer)
-        let named = configuration.gossip?.trustedIssuers ?? []
+        let named = settings.trustedIssuers
         let records = RecordsPart(
             cache: gossip.cache,
             identity: services.identity,
             trusted: {
                 let sold = gateway.services.flatMap { $0.passport?.trustedIssuers ?? [] }
                 return Set(sold.compactMap { try? DIDKey(parsing: $0) }).union(named).union([own])
+            },
+            settings: settings.postage,
+            postage: settings.postage.entry.map {
+                Postage(
+                    buyer: services.buyer,
+                    entry: $0,
+                    maximum: settings.postage.maximum,
+                    unit: settings.postage.unit
+                )
             },
             clock: .system,
             logger: logger

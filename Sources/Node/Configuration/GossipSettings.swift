@@ -8,6 +8,7 @@ struct GossipSettings: Sendable {
     var peering: PeeringConfiguration
     /// Whose records count here, besides those of the issuers that services trust.
     var trustedIssuers: Set<DIDKey> = []
+    let postage: PostageSettings
 
     /// The most addresses that are listened on, or announced.
     private static let maximumAddresses = 8
@@ -52,21 +53,24 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
-        trustedIssuers = try Self.issuers(values)
+        trustedIssuers = try Self.issuers(.gossipTrustedIssuers, values, atMost: Self.maximumIssuers)
+        postage = try PostageSettings(values)
         // A quarter stays for those that this side dials.
         peering.limits.inboundConnections = connections - max(connections / 4, peering.outbound)
         guard try values.flag(.gossipEnabled) ?? true else { return nil }
     }
 
-    private static func issuers(_ values: ConfigurationValues) throws(ConfigurationError) -> Set<DIDKey> {
-        let texts = values.list(.gossipTrustedIssuers).filter { !$0.isEmpty }
-        guard texts.count <= maximumIssuers else {
-            throw ConfigurationError("gossip.trustedIssuers lists at most \(maximumIssuers) issuers")
-        }
+    static func issuers(
+        _ key: ConfigurationKey,
+        _ values: ConfigurationValues,
+        atMost count: Int
+    ) throws(ConfigurationError) -> Set<DIDKey> {
+        let texts = values.list(key).filter { !$0.isEmpty }
+        guard texts.count <= count else { throw ConfigurationError("\(key.rawValue) lists at most \(count)") }
         var issuers: Set<DIDKey> = []
         for text in texts {
             guard let issuer = try? DIDKey(parsing: text), issuer.kind == .ed25519 else {
-                throw ConfigurationError("gossip.trustedIssuers lists issuers such as did:key:z6Mk…, not \(text)")
+                throw ConfigurationError("\(key.rawValue) lists nodes such as did:key:z6Mk…, not \(text)")
             }
             issuers.insert(issuer)
         }

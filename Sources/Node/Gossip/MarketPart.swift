@@ -33,7 +33,7 @@ final class MarketPart: GossipPart {
     }
 
     let index: ListingIndex
-    private let records: RecordsPart
+    let records: RecordsPart
     private let signer: DocumentSigner
     private let listings: @Sendable () -> [String: Result<Listing, RecordRefusal>]?
     private let clock: WallClock

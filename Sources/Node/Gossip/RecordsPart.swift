@@ -21,6 +21,12 @@ final class RecordsPart: GossipPart {
 
     let intake: RecordIntake
     let repair: RepairService
+    /// Stamps what others paid for.
+    let postOffice: PostOffice
+    /// Has this node's own stamped; nil: they go out without.
+    private let postage: Postage?
+    /// Of this node's own, what was stamped and could not be kept: paid for once.
+    private let unsent = Mutex<[RecordKey: (record: Record, stamp: Stamp)]>([:])
     private let identity: IdentityService
     private let trusted: @Sendable () -> Set<DIDKey>
     private let clock: WallClock
@@ -36,10 +42,14 @@ final class RecordsPart: GossipPart {
     /// - Parameters:
     ///   - cache: with ``RecordStore/migrations``.
     ///   - trusted: the issuers that this node trusts now; ``trustChanged()`` says that they are others.
+    ///   - settings: of stamps.
+    ///   - postage: has this node's own records stamped.
     init(
         cache: Database,
         identity: IdentityService,
         trusted: @escaping @Sendable () -> Set<DIDKey>,
+        settings: PostageSettings,
+        postage: Postage?,
         clock: WallClock,
         logger: Logger
     ) {
@@ -47,11 +57,23 @@ final class RecordsPart: GossipPart {
         self.trusted = trusted
         self.clock = clock
         self.logger = logger
+        self.postage = postage
+        postOffice = PostOffice(
+            signer: identity.nodeKeys.node,
+            secret: identity.nodeKeys.postageSecret,
+            rules: RecordRules(Self.kinds),
+            clock: clock
+        )
         let resolver = StatusResolver(office: identity.office, cache: identity.cache)
         intake = RecordIntake(
             store: RecordStore(database: cache, kinds: Self.kinds, clock: clock),
             rules: RecordRules(Self.kinds),
-            policy: AdmissionPolicy(trustedIssuers: trusted()),
+            policy: AdmissionPolicy(
+                trustedIssuers: trusted(),
+                // What this node stamped counts here as well.
+                entryNodes: settings.entryNodes.union([identity.office.issuer]),
+                minimumPostage: settings.minimum
+            ),
             clock: clock,
             statusLists: { passport, now in await resolver.states(for: passport, now: now) }
         )
@@ -116,13 +138,55 @@ final class RecordsPart: GossipPart {
         guard let exchange = current.withLock({ $0 }) else {
             throw RecordRefusal(.unavailable, "the node is not on the gossip network")
         }
-        let record = try make(try await exchange.nextSequence(key))
+        let (record, stamp) = await stamped(try make(try await exchange.nextSequence(key)))
+        let peers = try await telling(key.kind) { try await exchange.publish(record, stamp: stamp) }
+        unsent.withLock { $0[key] = nil }
+        return (record, peers)
+    }
+
+    /// The record with its stamp, where this node has an entry node that gives one.
+    private func stamped(_ record: Record) async -> (Record, Stamp?) {
+        guard let postage, Self.kinds[record.key.kind]?.authors == .admitted else { return (record, nil) }
+        if let paid = unsent.withLock({ $0[record.key] }), paid.record.body == record.body,
+            record.created < paid.record.expires
+        {
+            return paid
+        }
         do {
-            return (record, try await exchange.publish(record))
+            let stamp = try await postage.stamp(record)
+            unsent.withLock { $0[record.key] = (record, stamp) }
+            return (record, stamp)
+        } catch {
+            logger.warning(
+                "a record goes out without a stamp: it counts only with those that trust this node",
+                metadata: ["kind": "\(record.key.kind)", "name": "\(record.key.name)", "why": "\(error)"]
+            )
+            return (record, nil)
+        }
+    }
+
+    /// Stamps what somebody paid for, keeps it and tells the network ([PST-2]).
+    ///
+    /// - Returns: what travels now, and how many peers it was sent to.
+    /// - Throws: `RecordRefusal`; `DocumentError` where the issuer's key can't be reached.
+    func post(_ bytes: [UInt8], _ paid: PostOffice.Postage) async throws -> (RecordEnvelope, peers: Int) {
+        guard let exchange = current.withLock({ $0 }) else {
+            throw RecordRefusal(.unavailable, "the node is not on the gossip network")
+        }
+        let envelope = try postOffice.stamp(bytes, paid)
+        let peers = try await telling(envelope.record.key.kind) {
+            try await exchange.announce(envelope.record, passport: envelope.passport, stamp: envelope.stamp)
+        }
+        return (envelope, peers)
+    }
+
+    /// What is kept and could not be told is told by repair.
+    private func telling(_ kind: String, _ publish: () async throws -> Int) async throws -> Int {
+        do {
+            return try await publish()
         } catch let error as Libp2pError {
-            // It is kept.
-            logger.notice("a record reached nobody yet", metadata: ["kind": "\(key.kind)", "why": "\(error)"])
-            return (record, 0)
+            logger.notice("a record reached nobody yet", metadata: ["kind": "\(kind)", "why": "\(error)"])
+            return 0
         }
     }
 

@@ -10,6 +10,7 @@ internal import Libp2p
 internal import Lightning
 internal import Mint
 internal import Peering
+internal import Records
 internal import SignedDocuments
 internal import Storage
 internal import Trading
@@ -37,6 +38,7 @@ enum OperatorProblem {
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as MarketError: make(error.code.rawValue, error.message, marketStatus(error.code))
         case let error as PeeringError: make(error.code.rawValue, error.message, peeringStatus(error.code))
+        case let error as RecordRefusal: make(error.code.rawValue, error.message, recordStatus(error.code))
         case let error as Libp2pError: make("peer-\(error.code.rawValue)", error.message, 502)
         case let error as LightningError: make("lightning-\(error.code.rawValue)", error.message, 502)
         case let error as CashuError: make("invalid-request", error.message, 400)
@@ -44,6 +46,14 @@ enum OperatorProblem {
         case is WorkerPoolError: make("overloaded", "the node is busy: try again shortly", 503)
         case let error as any HTTPResponseError: make("http-\(error.status.code)", "\(error)", error.status.code)
         default: make("internal", "the node failed: \(error)", 500)
+        }
+    }
+
+    private static func recordStatus(_ code: RecordRefusal.Code) -> Int {
+        switch code {
+        case .tooLarge: 413
+        case .unavailable: 503
+        default: 422
         }
     }
 

@@ -78,6 +78,9 @@ struct OperatorRoutes: Sendable {
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
         MarketRoutes(market: node.market).addOperator(to: api.group("market"))
+        if let records = node.market?.records {
+            PostageRoutes(records: records, publicURL: node.configuration.publicURL).addOperator(to: api)
+        }
     }
 
     /// A receipt that this node gave or was given.

@@ -52,6 +52,9 @@ struct PublicResponder: HTTPResponder {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
         MarketRoutes(market: node.market).addPublic(to: router.group("market"))
+        if let records = node.market?.records {
+            PostageRoutes(records: records, publicURL: node.configuration.publicURL).addPublic(to: router)
+        }
         BudgetRoutes(node.budgets).add(to: router)
         AuditLogRoutes(node.log).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())

@@ -47,6 +47,9 @@ public struct NodeKeys: Sendable, CustomStringConvertible, CustomReflectable {
         try Ed25519.PrivateKey(seed: Sealing.deriveKey(from: agentSealingKey, label: "mintmark v1 gossip peer"))
     }
 
+    /// Makes the codes that the addresses end with where postage for records is sold: 32 bytes.
+    public var postageSecret: [UInt8] { Sealing.deriveKey(from: agentSealingKey, label: "mintmark v1 record postage") }
+
     init(_ words: Mnemonic) throws {
         let vault = try SealedFileVault(words)
         self.vault = vault

@@ -14,8 +14,9 @@ struct GossipCommand: AsyncParsableCommand {
         discussion: """
               mintmark gossip watch
               mintmark gossip watch mintmark/records/1/note --json
+              mintmark service add postage --upstream "$(mintmark gossip postage 2sat)" --price 2sat
             """,
-        subcommands: [Watch.self]
+        subcommands: [Watch.self, Postage.self]
     )
 
     struct Watch: NodeCommand {
@@ -80,6 +81,31 @@ struct GossipCommand: AsyncParsableCommand {
                 "\(passage.shown("at")) \(topic) \(passage.shown("publisher")) \(passage.shown("bytes")) bytes "
                     + "\(passage.shown("verdict")) \(begin)"
             )
+        }
+    }
+
+    struct Postage: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "The address where this node stamps records that were paid for: yours to sell.",
+            discussion: """
+                Nodes that trust this one as an entry node (gossip.entryNodes) take records with its stamp, though they know \
+                nothing of who wrote them. Whoever knows the address need not pay, so put a price before it:
+                  mintmark service add postage --upstream "$(mintmark gossip postage 2sat)" --price 2sat
+                Another node has its listings stamped there with gossip.entry=https://this.example/s/postage; an agent \
+                without a node sends its signed record:
+                  mintmark pay https://this.example/s/postage -X POST -d @record.json --max 5sat
+                """
+        )
+        @Argument(help: "What a record costs, such as 2sat; the stamp says so.") var amount: Amount
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(
+                .get,
+                "/api/gossip/postage?amount=\(amount.value)&unit=\(amount.unit.urlSegment)"
+            )
+            if options.json { return Output.json(answer) }
+            Output.line(answer.shown("upstream"))
         }
     }
 }

@@ -1,0 +1,4 @@
+#ifndef TEST_WIDTH_H
+#define TEST_WIDTH_H
+/* Nothing to call: that it is linked is enough. */
+#endif
