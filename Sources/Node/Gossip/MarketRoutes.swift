@@ -26,7 +26,7 @@ struct MarketRoutes: Sendable {
                 ["listings": .array(try await part().own().map { .object(Self.json($0)) })]
             }
         }
-        group.get("listings/{id}") { _, context in
+        group.get("records/{id}") { _, context in
             await OperatorResponses.answering {
                 let text = try context.parameters.require("id")
                 guard let bytes = try? Hex.decode(text), let id = RecordID(bytes: bytes) else {

@@ -101,23 +101,38 @@ extension ListingIndex {
     private func hits(_ query: ListingQuery, any: Bool) async throws -> [FoundListing] {
         let now = clock.now()
         let statement = ListingStatement(query, any: any, counting: counting, now: now)
-        let count = query.count
-        let perAuthor = query.author == nil ? ListingQuery.maximumPerAuthor : count
         let hits = try await database.read { connection in
-            var rows: [Row] = []
-            var shares: [Int64: Int] = [:]
-            do {
-                try connection.each(statement.sql, arguments: statement.arguments) { row in
-                    let author = try row.int64(1)
-                    guard shares[author, default: 0] < perAuthor else { return }
-                    shares[author, default: 0] += 1
-                    rows.append(row)
-                    if rows.count == count { throw Enough() }
-                }
-            } catch is Enough {}
+            let ids = try Self.candidates(statement, of: query, connection)
+            let ranking = statement.ranking(of: ids)
+            let rows = ids.isEmpty ? [] : try connection.rows(ranking.sql, arguments: ranking.arguments)
             return try rows.compactMap { row in try Self.document(row, connection).map { (row, $0) } }
         }
         return try hits.compactMap { try found($0.0, $0.1, query: query, now: now) }
+    }
+
+    /// Those that are ranked: the latest that fit, of one author so many, of at most ``ListingQuery/maximumLooked``.
+    private static func candidates(
+        _ statement: ListingStatement,
+        of query: ListingQuery,
+        _ connection: Connection
+    ) throws -> [Int64] {
+        let most = ListingQuery.maximumRanked
+        let perAuthor = query.author == nil ? ListingQuery.maximumPerAuthor : most
+        var ids: [Int64] = []
+        var shares: [Int64: Int] = [:]
+        var looked = 0
+        do {
+            try connection.each(statement.candidates, arguments: statement.arguments) { row in
+                looked += 1
+                let author = try row.int64(1)
+                if shares[author, default: 0] < perAuthor {
+                    shares[author, default: 0] += 1
+                    ids.append(try row.int64(0))
+                }
+                if ids.count == most || looked == ListingQuery.maximumLooked { throw Enough() }
+            }
+        } catch is Enough {}
+        return ids
     }
 
     /// Ends the reading of rows.

@@ -6,8 +6,12 @@ public struct ListingQuery: Sendable, Hashable {
     public static let maximumWords = 12
     public static let maximumCount = 100
     public static let maximumTags = 8
-    /// Of one author, unless one is asked for: a flood of one seller's listings leaves room for others.
+    /// Of one author, the latest, unless one is asked for: a flood of one seller's listings leaves room for others.
     public static let maximumPerAuthor = 10
+    /// Of those that fit, so many are ranked, the latest; of so many that were looked at. What very many listings say is no word
+    /// to choose by, and its search costs no more than another.
+    static let maximumRanked = 500
+    static let maximumLooked = 10_000
 
     /// Words, in any order. Nothing in it has a meaning to the index: quotation marks, operators and the like part words.
     public var text: String

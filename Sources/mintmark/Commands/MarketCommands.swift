@@ -110,7 +110,8 @@ struct MarketCommand: AsyncParsableCommand {
             guard (1...2).contains(parts.count) else {
                 throw ValidationError("A listing is named by SELLER/NAME, or by its record's id.")
             }
-            let answer = try await node.call(.get, "/api/market/listings/\(parts.joined(separator: "/"))")
+            let place = parts.count == 1 ? "records" : "listings"
+            let answer = try await node.call(.get, "/api/market/\(place)/\(parts.joined(separator: "/"))")
             if options.json { return Output.json(answer) }
             Output.facts(
                 [

@@ -29,9 +29,27 @@ struct ServiceTests {
         #expect(try ServiceDefinition(json: service.json) == service)
     }
 
+    @Test("[LST-7] What other nodes are told of a service survives too; where nothing was said the JSON is as before")
+    func listing() throws {
+        var object = try #require(JSONValue.parse(Array(text.utf8)).objectValue)
+        #expect(try ServiceDefinition(json: .object(object)).json["listing"] == nil)
+        object["listing"] = [
+            "listed": false, "title": "Weather", "tags": ["weather"], "input": ["type": "object"],
+            "output": ["type": "object"],
+        ]
+        let service = try ServiceDefinition(json: .object(object))
+        #expect(service.listing?.isListed == false)
+        #expect(service.json["listing"] == object["listing"])
+        #expect(try ServiceDefinition(json: service.json) == service)
+    }
+
     @Test(
         "A definition that can't be is refused with a reason",
         arguments: [
+            #"{"name":"a","upstream":"http://a","prices":[{"amount":"1"}],"listing":{"tags":["Weather"]}}"#,
+            #"{"name":"a","upstream":"http://a","prices":[{"amount":"1"}],"listing":{"title":"a\u001b[2J"}}"#,
+            #"{"name":"a","upstream":"http://a","prices":[{"amount":"1"}],"listing":{"listed":"no"}}"#,
+            #"{"name":"a","upstream":"http://a","prices":[{"amount":"1"}],"listing":{"urls":[]}}"#,
             #"{"name":"Weather","upstream":"http://a","prices":[{"amount":"1"}]}"#,
             #"{"name":"-a","upstream":"http://a","prices":[{"amount":"1"}]}"#,
             #"{"name":"a","upstream":"ftp://a","prices":[{"amount":"1"}]}"#,
