@@ -1,9 +1,7 @@
-public import CanonicalJSON
 internal import Cryptography
-internal import Encodings
+public import Encodings
 public import Records
 public import SignedDocuments
-public import Storage
 
 /// The entry node's side of stamps: it signs for records whose postage it took, and tells the network of them, so that also who
 /// has no passport that others know, and no node, is heard ([REC-14], [PST-1]).
