@@ -36,15 +36,12 @@ class Failed(Exception):
     pass
 
 
-def until(seconds: float, what: str, condition):
-    """The first answer of `condition` that is not false."""
+def until(seconds: float, what: str, ask, wanted) -> None:
+    """Asks until the answer is the one that is wanted."""
     end = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
+    while (answer := ask()) != wanted:
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds} s: {what}")
+            raise Failed(f"not within {seconds} s: {what}; it is {answer!r}")
         time.sleep(0.02)
 
 
@@ -59,8 +56,7 @@ class Node:
         self.command("init")
         self.log = open(folder / f"n{number}.log", "w+")
         words = [MINTMARK, "serve", "--data", self.home, "--json", "--port", str(self.port)]
-        for setting in (f"gossip.listen=/ip4/{network.address(number)}/tcp/4402", "lightning.backend=none"):
-            words += ["--set", setting]
+        words += ["--set", f"gossip.listen=/ip4/{network.address(number)}/tcp/4402"]
         self.process = subprocess.Popen(
             network.command(number, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True
         )
@@ -172,8 +168,8 @@ class RecordPeer:
             self.process.kill()
 
 
-def relays(network: Network, count: int) -> list[subprocess.Popen]:
-    """Each node's port, on everybody's loopback."""
+def surroundings(network: Network, folder: pathlib.Path, count: int) -> list[subprocess.Popen]:
+    """Each node's port on everybody's loopback, and a simulated Lightning network for each, as its mint wants one."""
     processes = []
     for number in range(1, count + 1):
         words = [f"{network.address(number)}:9500", f"127.0.0.1:{8500 + number}"]
@@ -182,6 +178,8 @@ def relays(network: Network, count: int) -> list[subprocess.Popen]:
                 words += [f"127.0.0.1:{8500 + other}", f"{network.address(other)}:9500"]
         program = [sys.executable, str(HERE / "relay.py"), *words]
         processes.append(subprocess.Popen(network.command(number, program)))
+        program = [MINTMARK, "lightning-simulator", "--data", str(folder / f"l{number}")]
+        processes.append(subprocess.Popen(network.command(number, program), stdout=subprocess.DEVNULL))
     return processes
 
 
@@ -223,7 +221,7 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
     def tell(text: str) -> None:
         print(f"  {time.monotonic() - said:6.1f} s  {text}", flush=True)
 
-    running += relays(network, 4)
+    running += surroundings(network, folder, 4)
     nodes = []
     for number in range(1, 5):
         nodes.append(Node(network, folder, number))
@@ -240,22 +238,22 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
             peer.ask("added", "add", other.address)
     topic = "mintmark/records/1/status"
     for node in nodes:
-        until(20, f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0) == 3)
+        until(20, f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0), 3)
     for peer in peers:
-        until(20, "a record peer has three others", lambda: peer.ask("peers", "peers") == "3")
+        until(20, "a record peer has three others", lambda: peer.ask("peers", "peers"), "3")
     time.sleep(2)
     # Left: the issuer of one agent, and a seller. Right: the issuer of another, and a seller; both sell too.
     left, right = nodes[:2], nodes[2:]
     scout, visitor = Agent("scout", left[0], folder), Agent("visitor", right[1], folder)
     for node in nodes[1:]:
         node.command(
-            "service", "add", "weather", "--upstream", "http://127.0.0.1:9", "--price", "2sat", "--trust", left[0].did,
+            "service", "add", "weather", "--upstream", "http://127.0.0.1:9000", "--price", "2sat", "--trust", left[0].did,
             "--trust", right[1].did, "--capability", "invoke", "--status-max-age", str(STALE_SECONDS),
         )
         for agent in (scout, visitor):
-            until(10, f"node {node.number} takes {agent.name}", lambda: agent.calls(node) == "payment-required")
+            until(10, f"node {node.number} takes {agent.name}", lambda: agent.calls(node), "payment-required")
     publish(peers, 80)
-    until(20, "all have the first records", lambda: counts(peers) == [80] * 4)
+    until(20, "all have the first records", lambda: counts(peers), [80] * 4)
     tell("four nodes and four record peers know each other; both agents are taken everywhere")
 
     network.cut()
@@ -267,11 +265,11 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
         ))
     near = [(scout, left[1], "revoked"), (visitor, right[0], "suspended"), (visitor, right[1], "suspended")]
     for agent, seller, code in near:
-        until(10, f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller) == code)
+        until(10, f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller), code)
     tell("each issuer ends one of its agents: refused on its own side")
     far = [Watch(scout, seller, cut) for seller in right] + [Watch(visitor, left[1], cut)]
     for watch in far:
-        until(60, f"{watch} is refused", lambda: watch.ask() != "payment-required")
+        until(60, f"{watch} is refused", lambda: watch.ask() != "payment-required", True)
     for watch in far:
         tell(f"{watch}: refused ({watch.code}) {watch.refused_at:.1f} s after the cut, last taken at {watch.last_taken:.1f} s")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
@@ -292,17 +290,17 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
     network.heal()
     healed = time.monotonic()
     tell("the cable is in again")
-    until(60, "all have the same records", lambda: counts(peers) == [80 + NEW_RECORDS] * 4)
+    until(60, "all have the same records", lambda: counts(peers), [80 + NEW_RECORDS] * 4)
     whole = time.monotonic() - healed
     tell(f"all four have the {80 + NEW_RECORDS} records {whole:.1f} s after that")
     for watch in far:
         code = "revoked" if watch.agent is scout else "suspended"
-        until(60, f"{watch} is {code}", lambda: watch.ask() == code)
+        until(60, f"{watch} is {code}", watch.ask, code)
         tell(f"{watch}: {code} {time.monotonic() - healed:.1f} s after that")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
             raise Failed(f"{watch} was taken after the bound")
     # Sets as they are reconciled may be two seconds old.
-    until(10, "the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}) == 1)
+    until(10, "the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}), 1)
     if whole > WHOLE_SECONDS:
         raise Failed(f"the records were whole {whole:.1f} s after the cable was in, {WHOLE_SECONDS} s are allowed")
 

@@ -28,9 +28,13 @@ struct NoiseCipher: Sendable {
     ) throws(Libp2pError) {
         let nonce = try nextNonce()
         do {
-            let box = try ChaChaPoly.seal(plaintext, using: key, nonce: nonce, authenticating: context)
-            output.append(contentsOf: box.ciphertext)
-            output.append(contentsOf: box.tag)
+            let box = try ChaChaPoly.seal(
+                plaintext,
+                using: key,
+                nonce: ChaChaPoly.Nonce(data: nonce),
+                authenticating: context
+            )
+            output.append(contentsOf: box.combined.dropFirst(nonce.count))
         } catch {
             throw Libp2pError(.failed, "a Noise message cannot be sealed")
         }
@@ -44,30 +48,26 @@ struct NoiseCipher: Sendable {
         guard sealed.count >= Self.tagBytes else {
             throw Libp2pError(.authenticationFailed, "a Noise message is shorter than its tag")
         }
-        let nonce = try nextNonce()
+        // In one piece, as it is kept: of its parts it would be put together piece by piece.
+        var combined = try nextNonce()
+        combined.reserveCapacity(combined.count + sealed.count)
+        combined.append(contentsOf: sealed)
         do {
-            let box = try ChaChaPoly.SealedBox(
-                nonce: nonce,
-                ciphertext: sealed.dropLast(Self.tagBytes),
-                tag: sealed.suffix(Self.tagBytes)
-            )
+            let box = try ChaChaPoly.SealedBox(combined: combined)
             return [UInt8](try ChaChaPoly.open(box, using: key, authenticating: context))
         } catch {
             throw Libp2pError(.authenticationFailed, "a Noise message does not open: it was changed on its way")
         }
     }
 
-    private mutating func nextNonce() throws(Libp2pError) -> ChaChaPoly.Nonce {
+    /// Twelve bytes.
+    private mutating func nextNonce() throws(Libp2pError) -> [UInt8] {
         // The last value is reserved (Noise 5.1).
         guard counter < .max else { throw Libp2pError(.limitExceeded, "the Noise channel is used up") }
         var bytes = [UInt8](repeating: 0, count: 12)
         for index in 0..<8 { bytes[4 + index] = UInt8(truncatingIfNeeded: counter >> UInt64(8 * index)) }
         counter += 1
-        do {
-            return try ChaChaPoly.Nonce(data: bytes)
-        } catch {
-            throw Libp2pError(.failed, "a nonce of 12 bytes was refused")
-        }
+        return bytes
     }
 }
 

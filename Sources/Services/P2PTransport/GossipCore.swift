@@ -293,18 +293,18 @@ final class GossipCore {
     }
 
     private func validate(_ message: GossipMessage, from peer: PeerID) {
-        guard let validate = validators[message.topic] else {
-            tap?(GossipPassage(message: message, from: peer, verdict: .ignore))
-            return engine.validated(message.id, .ignore, at: now)
-        }
-        let (bound, loop) = (NIOLoopBound(self, eventLoop: host.loop), host.loop)
+        guard let validate = validators[message.topic] else { return conclude(message, from: peer, .ignore) }
+        let bound = NIOLoopBound(self, eventLoop: host.loop)
         host.run {
-            let verdict = await validate(message, peer)
-            loop.execute {
-                bound.value.tap?(GossipPassage(message: message, from: peer, verdict: verdict))
-                bound.value.validated(message.id, verdict)
-            }
+            await validate(message, peer)
+        } then: { verdict in
+            bound.value.conclude(message, from: peer, verdict)
         }
+    }
+
+    private func conclude(_ message: GossipMessage, from peer: PeerID, _ verdict: GossipSub.Verdict) {
+        tap?(GossipPassage(message: message, from: peer, verdict: verdict))
+        validated(message.id, verdict)
     }
 
     private func validated(_ id: GossipMessageID, _ verdict: GossipSub.Verdict) {

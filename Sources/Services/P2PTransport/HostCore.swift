@@ -225,7 +225,6 @@ final class HostCore {
 
     func serve(_ stream: P2PStream, with serving: P2PProtocol, ended: @escaping () -> Void) {
         let ended = NIOLoopBound(ended, eventLoop: loop)
-        let loop = loop
         run {
             do {
                 try await serving.serve(stream)
@@ -233,7 +232,8 @@ final class HostCore {
             } catch {
                 stream.reset()
             }
-            loop.execute { ended.value() }
+        } then: {
+            ended.value()
         }
     }
 
@@ -244,14 +244,20 @@ final class HostCore {
         }
     }
 
-    /// Runs work that ends with the host.
-    func run(_ work: @escaping @Sendable () async -> Void) {
+    /// Runs work that ends with the host, and then what is to be done with its outcome, on the loop.
+    func run<Value: Sendable>(
+        _ work: @escaping @Sendable () async -> Value,
+        then: @escaping @Sendable (Value) -> Void = { (_: Value) in }
+    ) {
         guard !isClosed else { return }
         nextTask += 1
         let (number, bound, loop) = (nextTask, NIOLoopBound(self, eventLoop: loop), loop)
         tasks[number] = Task {
-            await work()
-            loop.execute { bound.value.tasks[number] = nil }
+            let value = await work()
+            loop.execute {
+                bound.value.tasks[number] = nil
+                then(value)
+            }
         }
     }
 

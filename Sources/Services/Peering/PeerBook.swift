@@ -65,9 +65,9 @@ public struct PeerBook: Sendable {
     /// Of peers that a person chose.
     public static let maximumChosenBackoffSeconds: Int64 = 120
     /// A peer that was connected within the hour and cannot be reached is tried sooner: after this part of the time that it is
-    /// gone, at least two seconds, so that a network that was cut in two is soon one again.
+    /// gone, at least a second, so that a network that was cut in two is soon one again.
     public static let absencesBetweenDials: Int64 = 400
-    public static let soonestBackoffSeconds: Int64 = 2
+    public static let soonestBackoffSeconds: Int64 = 1
     public static let latelySeconds: Int64 = 3_600
     /// A peer that was not reached so often, and for a week, is forgotten.
     public static let maximumFailures = 12

@@ -114,7 +114,7 @@ struct PeerBookTests {
         #expect(try (0..<3).map { _ in try wait(0) } == [5_000, 10_000, 20_000])
         book.settled(peer, 1_000)
         book.left(peer, 1_000, jitter: 0)
-        #expect(try [5_000, 9_000, 600_000, 801_000].map { try wait($0) } == [2_000, 2_000, 2_000, 2_000])
+        #expect(try [5_000, 9_000, 600_000, 801_000].map { try wait($0) } == [1_000, 1_000, 1_497, 2_000])
         // An hour later it is tried every nine seconds, and then as seldom as any other that a person chose.
         #expect(try wait(3_601_000) == 9_000)
         #expect(try wait(3_601_001) == 120_000)

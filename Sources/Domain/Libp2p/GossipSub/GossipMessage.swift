@@ -41,28 +41,22 @@ public struct GossipMessage: Hashable, Sendable {
     /// Reads a message of an RPC; what StrictSign asks for has to be there, and each field once.
     /// - Throws: `Libp2pError`.
     init(protobuf: ArraySlice<UInt8>) throws(Libp2pError) {
-        var reader = ProtobufReader(protobuf, maximumFields: 16)
-        var parts: [Int: ArraySlice<UInt8>] = [:]
-        while let field = try reader.next() {
-            guard (1...6).contains(field.number) else { continue }
-            guard parts.updateValue(try field.bytes(maximum: .max), forKey: field.number) == nil else {
-                throw Libp2pError(.malformed, "the message has field \(field.number) twice")
-            }
-        }
-        guard let from = parts[1], let sequence = parts[3], sequence.count == 8, let signature = parts[5],
-            let name = parts[4], name.count <= Self.maximumTopicBytes,
-            let topic = String(validating: name, as: UTF8.self)
-        else { throw Libp2pError(.malformed, "the message has no publisher, number, topic or signature") }
-        self.from = try PeerID(bytes: from)
-        if let key = parts[6], try PeerPublicKey(protobuf: key) != self.from.publicKey {
+        try self.init(GossipMessageFields(protobuf: protobuf))
+    }
+
+    /// - Throws: `Libp2pError`.
+    init(_ fields: GossipMessageFields) throws(Libp2pError) {
+        guard let topic = fields.topicName else { throw GossipMessageFields.incomplete }
+        from = try PeerID(bytes: fields.from)
+        if let key = fields.key, try PeerPublicKey(protobuf: key) != from.publicKey {
             throw Libp2pError(.invalidKey, "the message comes with another key than its publisher's")
         }
-        data = [UInt8](parts[2] ?? [])
-        self.sequence = [UInt8](sequence)
+        data = [UInt8](fields.data)
+        sequence = [UInt8](fields.sequence)
         self.topic = topic
-        self.signature = [UInt8](signature)
+        signature = [UInt8](fields.signature)
         // What is signed is the message in its one form; anything else could not be checked, or could be told apart.
-        guard self.protobuf.count + (parts[6].map { 2 + $0.count } ?? 0) == protobuf.count else {
+        guard protobuf.count + (fields.key.map { 2 + $0.count } ?? 0) == fields.byteCount else {
             throw Libp2pError(.malformed, "the message is not in its deterministic form")
         }
     }

@@ -5,7 +5,7 @@ extension GossipSub {
         breakPromises(at: now)
         scores.decay(at: now)
         expire(at: now)
-        for peer in peers.keys.sorted() where !accepts(peer, at: now) { act(.cutOff(peer)) }
+        for peer in peers.keys.filter({ !accepts($0, at: now) }).sorted() { act(.cutOff(peer)) }
         for topic in mesh.keys.sorted() {
             keepMesh(topic, at: now)
             gossip(topic, except: mesh[topic] ?? [], at: now)

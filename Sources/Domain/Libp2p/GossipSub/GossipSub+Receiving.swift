@@ -59,20 +59,22 @@ extension GossipSub {
             return scores.misbehaved(peer)
         }
         let message: GossipMessage
+        let id: GossipMessageID
         do throws(Libp2pError) {
-            message = try GossipMessage(protobuf: bytes)
+            let fields = try GossipMessageFields(protobuf: bytes)
+            id = fields.id
+            // Most of what comes is a copy: nothing of it is used, so no more of it is read.
+            if seen.contains(id), !fields.from.elementsEqual(peerID.bytes) {
+                promises[id] = nil
+                return takeCopy(of: id, fields.topicName, from: peer)
+            }
+            message = try GossipMessage(fields)
         } catch {
             counts.malformed += 1
             return scores.misbehaved(peer)
         }
-        let id = message.id
         promises[id] = nil
         guard mesh[message.topic] != nil, message.from != peerID else { return }
-        if seen.contains(id) {
-            counts.duplicates += 1
-            if validating[id] != nil, validating[id]?.from.contains(peer) == false { validating[id]?.from.append(peer) }
-            return scores.deliveredAgain(peer, message.topic)
-        }
         guard validating.count < parameters.maximumValidating,
             validatingBytes + message.data.count <= parameters.maximumValidatingBytes
         else {
@@ -93,6 +95,13 @@ extension GossipSub {
             }
         }
         act(.validate(message, from: peer))
+    }
+
+    private mutating func takeCopy(of id: GossipMessageID, _ topic: String?, from peer: PeerID) {
+        guard let topic, mesh[topic] != nil else { return }
+        counts.duplicates += 1
+        if validating[id]?.from.contains(peer) == false { validating[id]?.from.append(peer) }
+        scores.deliveredAgain(peer, topic)
     }
 
     /// Says what a message is worth that was to be validated; a second time does nothing.
