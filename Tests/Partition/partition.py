@@ -2,7 +2,9 @@
 
 - while it is out, a seller that cannot ask the issuer takes its agents for no longer than its service's staleness bound;
 - the seller on the issuer's side refuses who is revoked there;
-- when it is in again, all have the same records within five seconds, and every seller refuses who was revoked or suspended.
+- when it is in again, all get the same records, and every seller refuses who was revoked or suspended.
+
+How soon is told; that the records are whole within five seconds is held with SOAK=1 alone, for a machine with nothing else to do.
 """
 
 import base64
@@ -11,6 +13,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +29,10 @@ NEW_RECORDS = 10_000 if SOAK else 400
 STALE_SECONDS = 5
 # What a call that was begun in time may take.
 SLACK_SECONDS = 1.0
-WHOLE_SECONDS = 5.0
+WHOLE_SECONDS = 5.0 if SOAK else float("inf")
+# How long anything may take to become ready, on a slow machine; and all of it.
+PATIENCE_SECONDS = 60
+LIMIT_SECONDS = PARTITION_SECONDS + 400
 MINTMARK = os.environ["MINTMARK"]
 RECORD_PEER = os.environ["RECORD_PEER"]
 HERE = pathlib.Path(__file__).parent
@@ -238,9 +244,9 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
             peer.ask("added", "add", other.address)
     topic = "mintmark/records/1/status"
     for node in nodes:
-        until(20, f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0), 3)
+        until(PATIENCE_SECONDS, f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0), 3)
     for peer in peers:
-        until(20, "a record peer has three others", lambda: peer.ask("peers", "peers"), "3")
+        until(PATIENCE_SECONDS, "a record peer has three others", lambda: peer.ask("peers", "peers"), "3")
     time.sleep(2)
     # Left: the issuer of one agent, and a seller. Right: the issuer of another, and a seller; both sell too.
     left, right = nodes[:2], nodes[2:]
@@ -251,9 +257,9 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
             "--trust", right[1].did, "--capability", "invoke", "--status-max-age", str(STALE_SECONDS),
         )
         for agent in (scout, visitor):
-            until(10, f"node {node.number} takes {agent.name}", lambda: agent.calls(node), "payment-required")
+            until(PATIENCE_SECONDS, f"node {node.number} takes {agent.name}", lambda: agent.calls(node), "payment-required")
     publish(peers, 80)
-    until(20, "all have the first records", lambda: counts(peers), [80] * 4)
+    until(PATIENCE_SECONDS, "all have the first records", lambda: counts(peers), [80] * 4)
     tell("four nodes and four record peers know each other; both agents are taken everywhere")
 
     network.cut()
@@ -265,11 +271,11 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
         ))
     near = [(scout, left[1], "revoked"), (visitor, right[0], "suspended"), (visitor, right[1], "suspended")]
     for agent, seller, code in near:
-        until(10, f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller), code)
+        until(PATIENCE_SECONDS, f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller), code)
     tell("each issuer ends one of its agents: refused on its own side")
     far = [Watch(scout, seller, cut) for seller in right] + [Watch(visitor, left[1], cut)]
     for watch in far:
-        until(60, f"{watch} is refused", lambda: watch.ask() != "payment-required", True)
+        until(PATIENCE_SECONDS, f"{watch} is refused", lambda: watch.ask() != "payment-required", True)
     for watch in far:
         tell(f"{watch}: refused ({watch.code}) {watch.refused_at:.1f} s after the cut, last taken at {watch.last_taken:.1f} s")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
@@ -290,22 +296,29 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
     network.heal()
     healed = time.monotonic()
     tell("the cable is in again")
-    until(60, "all have the same records", lambda: counts(peers), [80 + NEW_RECORDS] * 4)
+    until(PATIENCE_SECONDS, "all have the same records", lambda: counts(peers), [80 + NEW_RECORDS] * 4)
     whole = time.monotonic() - healed
     tell(f"all four have the {80 + NEW_RECORDS} records {whole:.1f} s after that")
     for watch in far:
         code = "revoked" if watch.agent is scout else "suspended"
-        until(60, f"{watch} is {code}", watch.ask, code)
+        until(PATIENCE_SECONDS, f"{watch} is {code}", watch.ask, code)
         tell(f"{watch}: {code} {time.monotonic() - healed:.1f} s after that")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
             raise Failed(f"{watch} was taken after the bound")
     # Sets as they are reconciled may be two seconds old.
-    until(10, "the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}), 1)
+    until(PATIENCE_SECONDS, "the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}), 1)
     if whole > WHOLE_SECONDS:
         raise Failed(f"the records were whole {whole:.1f} s after the cable was in, {WHOLE_SECONDS} s are allowed")
 
 
+def stop(number, _) -> None:
+    raise Failed(f"longer than {LIMIT_SECONDS} s" if number == signal.SIGALRM else f"stopped by signal {number}")
+
+
 def main() -> int:
+    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGTERM, stop)
+    signal.alarm(LIMIT_SECONDS)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mmp"))
     running: list = []
     network = Network(4)
@@ -317,6 +330,7 @@ def main() -> int:
         print(f"partition: FAILED: {failure}", flush=True)
         return 1
     finally:
+        signal.alarm(0)
         for process in reversed(running):
             process.terminate() if isinstance(process, subprocess.Popen) else process.stop()
         network.close()
