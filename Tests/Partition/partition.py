@@ -42,12 +42,12 @@ class Failed(Exception):
     pass
 
 
-def until(seconds: float, what: str, ask, wanted) -> None:
+def until(what: str, ask, wanted) -> None:
     """Asks until the answer is the one that is wanted."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_SECONDS
     while (answer := ask()) != wanted:
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds} s: {what}; it is {answer!r}")
+            raise Failed(f"not within {PATIENCE_SECONDS} s: {what}; it is {answer!r}")
         time.sleep(0.02)
 
 
@@ -244,9 +244,9 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
             peer.ask("added", "add", other.address)
     topic = "mintmark/records/1/status"
     for node in nodes:
-        until(PATIENCE_SECONDS, f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0), 3)
+        until(f"node {node.number} hears three", lambda: node.gossip().get("meshes", {}).get(topic, 0), 3)
     for peer in peers:
-        until(PATIENCE_SECONDS, "a record peer has three others", lambda: peer.ask("peers", "peers"), "3")
+        until("a record peer has three others", lambda: peer.ask("peers", "peers"), "3")
     time.sleep(2)
     # Left: the issuer of one agent, and a seller. Right: the issuer of another, and a seller; both sell too.
     left, right = nodes[:2], nodes[2:]
@@ -257,9 +257,9 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
             "--trust", right[1].did, "--capability", "invoke", "--status-max-age", str(STALE_SECONDS),
         )
         for agent in (scout, visitor):
-            until(PATIENCE_SECONDS, f"node {node.number} takes {agent.name}", lambda: agent.calls(node), "payment-required")
+            until(f"node {node.number} takes {agent.name}", lambda: agent.calls(node), "payment-required")
     publish(peers, 80)
-    until(PATIENCE_SECONDS, "all have the first records", lambda: counts(peers), [80] * 4)
+    until("all have the first records", lambda: counts(peers), [80] * 4)
     tell("four nodes and four record peers know each other; both agents are taken everywhere")
 
     network.cut()
@@ -271,11 +271,11 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
         ))
     near = [(scout, left[1], "revoked"), (visitor, right[0], "suspended"), (visitor, right[1], "suspended")]
     for agent, seller, code in near:
-        until(PATIENCE_SECONDS, f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller), code)
+        until(f"{agent.name} is {code} on its issuer's side", lambda: agent.calls(seller), code)
     tell("each issuer ends one of its agents: refused on its own side")
     far = [Watch(scout, seller, cut) for seller in right] + [Watch(visitor, left[1], cut)]
     for watch in far:
-        until(PATIENCE_SECONDS, f"{watch} is refused", lambda: watch.ask() != "payment-required", True)
+        until(f"{watch} is refused", lambda: watch.ask() != "payment-required", True)
     for watch in far:
         tell(f"{watch}: refused ({watch.code}) {watch.refused_at:.1f} s after the cut, last taken at {watch.last_taken:.1f} s")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
@@ -296,17 +296,17 @@ def run(network: Network, folder: pathlib.Path, running: list) -> None:
     network.heal()
     healed = time.monotonic()
     tell("the cable is in again")
-    until(PATIENCE_SECONDS, "all have the same records", lambda: counts(peers), [80 + NEW_RECORDS] * 4)
+    until("all have the same records", lambda: counts(peers), [80 + NEW_RECORDS] * 4)
     whole = time.monotonic() - healed
     tell(f"all four have the {80 + NEW_RECORDS} records {whole:.1f} s after that")
     for watch in far:
         code = "revoked" if watch.agent is scout else "suspended"
-        until(PATIENCE_SECONDS, f"{watch} is {code}", watch.ask, code)
+        until(f"{watch} is {code}", watch.ask, code)
         tell(f"{watch}: {code} {time.monotonic() - healed:.1f} s after that")
         if watch.last_taken > STALE_SECONDS + SLACK_SECONDS:
             raise Failed(f"{watch} was taken after the bound")
     # Sets as they are reconciled may be two seconds old.
-    until(PATIENCE_SECONDS, "the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}), 1)
+    until("the sets are identical", lambda: len({peer.ask("set", "set") for peer in peers}), 1)
     if whole > WHOLE_SECONDS:
         raise Failed(f"the records were whole {whole:.1f} s after the cable was in, {WHOLE_SECONDS} s are allowed")
 
