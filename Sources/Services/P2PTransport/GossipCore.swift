@@ -18,7 +18,10 @@ final class GossipCore {
     private var engine: GossipSub
     /// The stream that this side writes on, and the connection that it runs on.
     private var streams: [PeerID: (stream: StreamCore, connection: P2PConnection)] = [:]
-    private var opening: Set<PeerID> = []
+    /// Peers that a stream is being opened to, with the connection that came meanwhile and has its turn where that fails.
+    private var opening: [PeerID: (connection: P2PConnection, handler: ConnectionHandler)?] = [:]
+    /// Connections whose peer takes no RPCs.
+    private var oneWay: Set<ObjectIdentifier> = []
     /// The streams on which peers write.
     private var incoming: [ObjectIdentifier: Incoming] = [:]
     /// Bytes that their inboxes hold of RPCs that are not whole.
@@ -120,11 +123,18 @@ final class GossipCore {
     /// Opens the stream that RPCs are written on; a peer that does not speak GossipSub is left alone.
     func connected(_ connection: P2PConnection, _ handler: ConnectionHandler) {
         let peer = connection.peer
-        guard streams[peer] == nil, opening.insert(peer).inserted else { return }
-        handler.open(GossipSub.protocolNames).assumeIsolated().whenComplete { [self] result in
-            opening.remove(peer)
-            guard case .success(let opened) = result else { return refuse(connection) }
-            let stream = opened.core.value
+        guard streams[peer] == nil else { return }
+        guard opening[peer] == nil else { return opening[peer] = (connection, handler) }
+        opening[peer] = .some(nil)
+        handler.open(GossipSub.protocolNames).assumeIsolated().whenComplete { [self, weak handler] result in
+            let other = opening.removeValue(forKey: peer) ?? nil
+            let stream: StreamCore
+            switch result {
+            case .success(let opened): stream = opened.core.value
+            case .failure(let error):
+                if let other { connected(other.connection, other.handler) }
+                return notOpened(connection, handler, error)
+            }
             guard streams[peer] == nil, beating != nil else { return stream.release() }
             streams[peer] = (stream, connection)
             engine.addPeer(
@@ -134,7 +144,7 @@ final class GossipCore {
                 speaksDontWant: stream.protocolName == GossipSub.dontWantProtocolName,
                 at: now
             )
-            if let told = handler.identified { identified(peer, told) }
+            if let told = handler?.identified { identified(peer, told) }
             // The peer sends nothing on it; its end is the end of gossip with the peer.
             stream.deliver { [weak self] bytes in
                 if let bytes { stream.used(bytes.count) } else { self?.lost(connection, handler) }
@@ -147,15 +157,29 @@ final class GossipCore {
 
     /// The peer takes no more RPCs on the stream. Where the connection stays, it is tried again after a while: the stream may have
     /// been broken off because the line was slow.
-    private func lost(_ connection: P2PConnection, _ handler: ConnectionHandler) {
+    private func lost(_ connection: P2PConnection, _ handler: ConnectionHandler?) {
         ended(connection.peer, on: connection)
-        host.loop.assumeIsolated().scheduleTask(in: .seconds(host.limits.reopenSeconds)) { [weak self, weak handler] in
+        reopen(connection, handler, seconds: host.limits.reopenSeconds)
+    }
+
+    private func reopen(_ connection: P2PConnection, _ handler: ConnectionHandler?, seconds: Int64) {
+        host.loop.assumeIsolated().scheduleTask(in: .seconds(seconds)) { [weak self, weak handler] in
             guard let self, let handler, !handler.isClosing, handler.connection === connection else { return }
             connected(connection, handler)
         }
     }
 
+    /// A peer that does not take RPCs has nobody who hears its own. Who was only slow is asked again.
+    private func notOpened(_ connection: P2PConnection, _ handler: ConnectionHandler?, _ error: any Error) {
+        guard (error as? Libp2pError)?.code == .notNegotiated else { return reopen(connection, handler, seconds: 1) }
+        oneWay.insert(ObjectIdentifier(connection))
+        for line in Array(incoming.values) where line.connection === connection {
+            line.stream.reset(Self.takesNone)
+        }
+    }
+
     func disconnected(_ connection: P2PConnection, other: P2PConnection?) {
+        oneWay.remove(ObjectIdentifier(connection))
         ended(connection.peer, on: connection)
         if let other { connected(other, other.handler.value) }
     }
@@ -188,6 +212,8 @@ final class GossipCore {
         var inbox = GossipInbox()
         /// What came before this side could answer: a window's worth at most, for which the peer gets no credit yet.
         var early: [ArraySlice<UInt8>] = []
+        /// Bytes that are held for it and can't be read yet.
+        var heldCount: Int { inbox.halfCount + early.reduce(0) { $0 + $1.count } }
 
         init(_ stream: StreamCore, _ connection: P2PConnection) {
             self.stream = stream
@@ -209,17 +235,20 @@ final class GossipCore {
             if streams[peer] != nil {
                 receive(bytes, on: line)
                 act()
-            } else if opening.contains(peer) {
+            } else if oneWay.contains(ObjectIdentifier(connection)) {
+                stream.reset(Self.takesNone)
+            } else {
                 // A peer that this side has no stream to has no standing either: what it sends waits.
                 line.early.append(bytes)
-            } else {
-                stream.reset(Self.oneWay)
+                halfSentBytes += bytes.count
+                breakOffLongest()
             }
         }
     }
 
     private func takeEarly(_ line: Incoming) {
         let early = line.early
+        halfSentBytes -= line.heldCount - line.inbox.halfCount
         line.early = []
         for bytes in early { receive(bytes, on: line) }
     }
@@ -238,18 +267,10 @@ final class GossipCore {
         if engine.isBusy { held.append((line.stream, bytes.count)) } else { line.stream.used(bytes.count) }
     }
 
-    /// A peer that does not take RPCs has nobody who hears its own.
-    private func refuse(_ connection: P2PConnection) {
-        guard streams[connection.peer] == nil else { return }
-        for line in Array(incoming.values) where line.connection === connection {
-            line.stream.reset(Self.oneWay)
-        }
-    }
-
-    private static var oneWay: Libp2pError { Libp2pError(.unsupported, "gossip goes both ways") }
+    private static var takesNone: Libp2pError { Libp2pError(.unsupported, "gossip goes both ways") }
 
     private func forget(_ id: ObjectIdentifier) {
-        halfSentBytes -= incoming.removeValue(forKey: id)?.inbox.halfCount ?? 0
+        halfSentBytes -= incoming.removeValue(forKey: id)?.heldCount ?? 0
     }
 
     /// Peers that begin an RPC and do not end it: what they sent takes room, though it comes a byte at a time ([GSP-2]).
@@ -264,7 +285,7 @@ final class GossipCore {
 
     private func breakOffLongest() {
         guard halfSentBytes > host.limits.halfSentBytes else { return }
-        let longest = incoming.values.max { $0.inbox.halfCount < $1.inbox.halfCount }
+        let longest = incoming.values.max { $0.heldCount < $1.heldCount }
         longest?.stream.reset(Libp2pError(.limitExceeded, "more of RPCs is half sent than there is room for"))
     }
 

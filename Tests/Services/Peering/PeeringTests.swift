@@ -350,6 +350,8 @@ struct PeeringTests {
                 heard.withLock { $0.append(message.from) }
                 return .accept
             }
+            // Each side has to have heard of the other: what is published before is told to nobody.
+            try await network.until { try await author.meshPeers(of: "news") == [middle.peerID] }
             try await network.until { try await middle.meshPeers(of: "news").count == 2 }
             try await author.publish([1], on: "news")
             try await network.until { heard.withLock { $0 == [author.peerID] } }
