@@ -114,6 +114,7 @@ extension AgentCommand {
                     ($0, shown.shown($0))
                 }
             )
+            if let webVH = shown["webvh"]?.stringValue { Output.line("did:webvh: \(webVH)") }
             if let limit = shown["spendLimit"], limit != .null {
                 Output.line(
                     "spend limit: \(limit.shown("amountMinor")) \(limit.shown("currency")) per \(limit.shown("period"))"
