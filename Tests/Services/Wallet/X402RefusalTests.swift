@@ -5,6 +5,7 @@ import Ethereum
 import Lightning
 import Paywall
 import Storage
+import Synchronization
 import Testing
 
 @testable import Wallet
@@ -119,7 +120,16 @@ struct X402RefusalTests {
         try await X402Line.run { line in
             let alice = try await line.world.wallet()
             let buyer = try line.buyer(alice)
-            line.seller.set { $0.balance = UInt256(29_999) }
+            let refused = Count()
+            line.seller.set {
+                $0.balance = UInt256(29_999)
+                // All eight are under way at once: what is settled would not be counted, nor be in the account, any more.
+                $0.onPayment = { _ in
+                    for _ in 0..<2_000 where refused.value.withLock({ $0 < 6 }) {
+                        try? await Task.sleep(for: .milliseconds(5))
+                    }
+                }
+            }
             let request = line.request()
             let codes = await withTaskGroup(of: WalletError.Code?.self) { group in
                 for _ in 0..<8 {
@@ -128,6 +138,7 @@ struct X402RefusalTests {
                             _ = try await buyer.pay(request).body.collect(upTo: 100)
                             return nil
                         } catch {
+                            refused.value.withLock { $0 += 1 }
                             return (error as? WalletError)?.code
                         }
                     }
@@ -277,4 +288,8 @@ struct X402RefusalTests {
             #expect(preview.status == 200 && preview.offers.isEmpty && preview.picked == nil)
         }
     }
+}
+
+private final class Count: Sendable {
+    let value = Mutex(0)
 }
