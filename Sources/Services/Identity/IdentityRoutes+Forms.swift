@@ -24,7 +24,11 @@ extension IdentityRoutes {
             await RouteAnswers.answering {
                 let id = context.parameters.get("id") ?? ""
                 // Also of an agent that is revoked or left: its history is what proves the DID.
-                return try didLog(try? await service.registry.publishedDIDLog("urn:uuid:\(id)"))
+                do {
+                    return try didLog(try await service.registry.publishedDIDLog("urn:uuid:\(id)"))
+                } catch let error as IdentityError where error.code == .agentNotFound {
+                    return try document(nil)
+                }
             }
         }
         router.get("/agents/:id/did.json") { _, context in

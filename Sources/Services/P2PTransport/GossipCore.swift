@@ -214,6 +214,8 @@ final class GossipCore {
         var early: [ArraySlice<UInt8>] = []
         /// Bytes that are held for it and can't be read yet.
         var heldCount: Int { inbox.halfCount + early.reduce(0) { $0 + $1.count } }
+        /// What of them ``halfSentBytes`` counts.
+        var countedBytes = 0
 
         init(_ stream: StreamCore, _ connection: P2PConnection) {
             self.stream = stream
@@ -240,7 +242,7 @@ final class GossipCore {
             } else {
                 // A peer that this side has no stream to has no standing either: what it sends waits.
                 line.early.append(bytes)
-                halfSentBytes += bytes.count
+                count(line)
                 breakOffLongest()
             }
         }
@@ -248,20 +250,19 @@ final class GossipCore {
 
     private func takeEarly(_ line: Incoming) {
         let early = line.early
-        halfSentBytes -= line.heldCount - line.inbox.halfCount
         line.early = []
-        for bytes in early { receive(bytes, on: line) }
+        // What came first may have ended the stream.
+        for bytes in early where incoming[ObjectIdentifier(line.stream)] === line { receive(bytes, on: line) }
     }
 
     private func receive(_ bytes: ArraySlice<UInt8>, on line: Incoming) {
-        halfSentBytes -= line.inbox.halfCount
         line.inbox.append(bytes, at: now)
         do throws(Libp2pError) {
             while let body = try line.inbox.next() { try engine.receive(body, from: line.peer, at: now) }
         } catch {
             line.stream.reset(error)
         }
-        halfSentBytes += line.inbox.halfCount
+        count(line)
         breakOffLongest()
         // Who sends faster than is validated waits, rather than that messages are lost.
         if engine.isBusy { held.append((line.stream, bytes.count)) } else { line.stream.used(bytes.count) }
@@ -270,7 +271,14 @@ final class GossipCore {
     private static var takesNone: Libp2pError { Libp2pError(.unsupported, "gossip goes both ways") }
 
     private func forget(_ id: ObjectIdentifier) {
-        halfSentBytes -= incoming.removeValue(forKey: id)?.heldCount ?? 0
+        if let line = incoming.removeValue(forKey: id) { count(line) }
+    }
+
+    /// Counts what is held for a stream now, and nothing for one that has ended, however it came to that.
+    private func count(_ line: Incoming) {
+        let held = incoming[ObjectIdentifier(line.stream)] === line ? line.heldCount : 0
+        halfSentBytes += held - line.countedBytes
+        line.countedBytes = held
     }
 
     /// Peers that begin an RPC and do not end it: what they sent takes room, though it comes a byte at a time ([GSP-2]).
