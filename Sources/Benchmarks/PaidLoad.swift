@@ -28,7 +28,7 @@ final class PaidLoad: Sendable {
     private let outcome = Mutex(Outcome())
 
     /// - Parameter seconds: the longest that it may go on.
-    init(_ market: Market, callsPerSecond: Double, seconds: Double) async throws {
+    init(_ market: TradingNodes, callsPerSecond: Double, seconds: Double) async throws {
         agent = try await CallingAgent("payer", at: market.issuer)
         nodes = market.nodes
         let count = Int(callsPerSecond * seconds) / market.nodes.count + Self.clients

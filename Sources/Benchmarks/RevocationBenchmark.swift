@@ -19,11 +19,11 @@ struct RevocationBenchmark {
     }
 
     func run() async throws -> [Measure] {
-        let measures = try await Market.with(nodes) { market in try await measure(market) }
+        let measures = try await TradingNodes.with(nodes) { market in try await measure(market) }
         return measures ?? [Measure(name: "revocation", value: nil, unit: "ms", note: RunningNode.missing)]
     }
 
-    private func measure(_ market: Market) async throws -> [Measure] {
+    private func measure(_ market: TradingNodes) async throws -> [Measure] {
         var thieves: [CallingAgent] = []
         for number in 0..<revocations { thieves.append(try await CallingAgent("thief-\(number)", at: market.issuer)) }
         let load = try await PaidLoad(market, callsPerSecond: callsPerSecond, seconds: Double(revocations) * 2 + 10)
@@ -44,7 +44,7 @@ struct RevocationBenchmark {
         return measures(found, outcome)
     }
 
-    private func revoke(_ thief: CallingAgent, _ market: Market) async throws -> Revocation {
+    private func revoke(_ thief: CallingAgent, _ market: TradingNodes) async throws -> Revocation {
         let began = ContinuousClock.now
         return try await withThrowingTaskGroup(of: (isCommand: Bool, seconds: Double).self) { group in
             group.addTask {

@@ -70,7 +70,7 @@ struct TradingNode: Sendable {
 }
 
 /// Nodes on this machine that sell to the agents of the first of them, and know each other by gossip through it.
-final class Market: Sendable {
+final class TradingNodes: Sendable {
     let nodes: [TradingNode]
     let payer: SimulatedBackend
     private let mintmark: URL
@@ -86,7 +86,7 @@ final class Market: Sendable {
 
     /// Starts so many, runs `work`, and ends them.
     /// - Returns: nil where `mintmark` was not built.
-    static func with<T>(_ count: Int, _ work: (Market) async throws -> T) async throws -> T? {
+    static func with<T>(_ count: Int, _ work: (TradingNodes) async throws -> T) async throws -> T? {
         guard let mintmark = RunningNode.executable else { return nil }
         let folder = FileManager.default.temporaryDirectory.appending(path: "mm-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -129,7 +129,7 @@ final class Market: Sendable {
                     )
                 )
             }
-            let market = Market(nodes, payer, mintmark, folder)
+            let market = TradingNodes(nodes, payer, mintmark, folder)
             let result = try await LocalServers.withUpstream(#"{"celsius":21}"#) { upstream in
                 try await market.open(upstream: upstream)
                 return try await work(market)

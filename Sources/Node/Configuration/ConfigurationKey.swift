@@ -1,6 +1,7 @@
 internal import CanonicalJSON
 internal import Configuration
 internal import Foundation
+internal import SignedDocuments
 
 /// The settings by their names in `config.json` (nested at the dots) and in the environment.
 package enum ConfigurationKey: String, CaseIterable, Sendable {
@@ -163,6 +164,20 @@ struct ConfigurationValues {
 
     func list(_ key: ConfigurationKey) -> [String] {
         (text(key) ?? "").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+
+    /// Nodes by the did:key that they issue with.
+    func nodes(_ key: ConfigurationKey, atMost count: Int) throws(ConfigurationError) -> Set<DIDKey> {
+        let texts = list(key).filter { !$0.isEmpty }
+        guard texts.count <= count else { throw ConfigurationError("\(key.rawValue) lists at most \(count)") }
+        var nodes: Set<DIDKey> = []
+        for text in texts {
+            guard let node = try? DIDKey(parsing: text), node.kind == .ed25519 else {
+                throw ConfigurationError("\(key.rawValue) lists nodes such as did:key:z6Mk…, not \(text)")
+            }
+            nodes.insert(node)
+        }
+        return nodes
     }
 
     func number(_ key: ConfigurationKey, in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64? {

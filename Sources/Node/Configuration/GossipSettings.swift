@@ -53,28 +53,11 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
-        trustedIssuers = try Self.issuers(.gossipTrustedIssuers, values, atMost: Self.maximumIssuers)
+        trustedIssuers = try values.nodes(.gossipTrustedIssuers, atMost: Self.maximumIssuers)
         postage = try PostageSettings(values)
         // A quarter stays for those that this side dials.
         peering.limits.inboundConnections = connections - max(connections / 4, peering.outbound)
         guard try values.flag(.gossipEnabled) ?? true else { return nil }
-    }
-
-    static func issuers(
-        _ key: ConfigurationKey,
-        _ values: ConfigurationValues,
-        atMost count: Int
-    ) throws(ConfigurationError) -> Set<DIDKey> {
-        let texts = values.list(key).filter { !$0.isEmpty }
-        guard texts.count <= count else { throw ConfigurationError("\(key.rawValue) lists at most \(count)") }
-        var issuers: Set<DIDKey> = []
-        for text in texts {
-            guard let issuer = try? DIDKey(parsing: text), issuer.kind == .ed25519 else {
-                throw ConfigurationError("\(key.rawValue) lists nodes such as did:key:z6Mk…, not \(text)")
-            }
-            issuers.insert(issuer)
-        }
-        return issuers
     }
 
     private static func addresses(_ key: ConfigurationKey, _ values: ConfigurationValues, atMost count: Int)

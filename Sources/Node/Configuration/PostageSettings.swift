@@ -18,7 +18,7 @@ struct PostageSettings: Sendable {
 
     /// - Throws: naming the setting that is wrong.
     init(_ values: ConfigurationValues) throws(ConfigurationError) {
-        entryNodes = try GossipSettings.issuers(.gossipEntryNodes, values, atMost: Self.maximumEntryNodes)
+        entryNodes = try values.nodes(.gossipEntryNodes, atMost: Self.maximumEntryNodes)
         var minimum: [String: UInt64] = [:]
         for text in values.list(.gossipMinimumPostage) where !text.isEmpty {
             let (amount, unit) = try Self.amount(text, .gossipMinimumPostage)
@@ -42,9 +42,7 @@ struct PostageSettings: Sendable {
         _ text: String,
         _ key: ConfigurationKey
     ) throws(ConfigurationError) -> (UInt64, CurrencyUnit) {
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let amount = UInt64(digits), amount > 0,
-            let unit = try? CurrencyUnit(String(text.dropFirst(digits.count)))
+        guard let (amount, name) = AmountText.read(text), amount > 0, let unit = try? CurrencyUnit(name)
         else { throw ConfigurationError("\(key.rawValue): \(text) is no amount such as 2sat") }
         return (amount, unit)
     }

@@ -121,12 +121,10 @@ struct MarketRoutes: Sendable {
         }
         var query = ListingQuery(text("q") ?? "")
         if let price = text("max") {
-            let digits = price.prefix { $0.isASCII && $0.isNumber }
-            let unit = price.dropFirst(digits.count)
-            guard let amount = UInt64(digits), !unit.isEmpty else {
+            guard let most = AmountText.read(price), !most.unit.isEmpty else {
                 throw refuse("\"max\" is an amount with its unit, such as 5sat.")
             }
-            query.maximumPrice = (amount, String(unit))
+            query.maximumPrice = most
         }
         query.dialect = text("dialect")
         query.mint = text("mint")

@@ -119,14 +119,12 @@ struct PayRoutes: Sendable {
     }
 
     private static func amount(_ text: String) throws -> (UInt64, String) {
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let value = UInt64(digits) else {
+        guard let (value, unit) = AmountText.read(text) else {
             throw WalletError(
                 .invalidArgument,
                 "the most a call may cost is an amount such as 5sat, not \(text.prefix(40))"
             )
         }
-        let unit = String(text.dropFirst(digits.count))
         return (value, unit.isEmpty ? "sat" : unit)
     }
 

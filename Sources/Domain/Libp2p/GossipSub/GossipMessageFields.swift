@@ -12,25 +12,24 @@ struct GossipMessageFields {
     /// - Throws: `Libp2pError` with `.malformed` where a field that StrictSign asks for is not there, or is there twice.
     init(protobuf: ArraySlice<UInt8>) throws(Libp2pError) {
         var reader = ProtobufReader(protobuf, maximumFields: 16)
-        var parts: (ArraySlice<UInt8>?, ArraySlice<UInt8>?, ArraySlice<UInt8>?) = (nil, nil, nil)
-        var more: (ArraySlice<UInt8>?, ArraySlice<UInt8>?, ArraySlice<UInt8>?) = (nil, nil, nil)
+        var from, data, sequence, topic, signature, key: ArraySlice<UInt8>?
         while let field = try reader.next() {
             switch field.number {
-            case 1: try Self.put(field, &parts.0)
-            case 2: try Self.put(field, &parts.1)
-            case 3: try Self.put(field, &parts.2)
-            case 4: try Self.put(field, &more.0)
-            case 5: try Self.put(field, &more.1)
-            case 6: try Self.put(field, &more.2)
+            case 1: try Self.put(field, &from)
+            case 2: try Self.put(field, &data)
+            case 3: try Self.put(field, &sequence)
+            case 4: try Self.put(field, &topic)
+            case 5: try Self.put(field, &signature)
+            case 6: try Self.put(field, &key)
             default: continue
             }
         }
-        guard let from = parts.0, let sequence = parts.2, sequence.count == 8, let signature = more.1,
-            let topic = more.0, topic.count <= GossipMessage.maximumTopicBytes, from.count <= PeerID.maximumBytes
+        guard let from, let sequence, sequence.count == 8, let signature, let topic,
+            topic.count <= GossipMessage.maximumTopicBytes, from.count <= PeerID.maximumBytes
         else { throw Self.incomplete }
         (self.from, self.sequence, self.topic, self.signature) = (from, sequence, topic, signature)
-        data = parts.1 ?? []
-        key = more.2
+        self.data = data ?? []
+        self.key = key
         byteCount = protobuf.count
     }
 
