@@ -70,7 +70,7 @@ public struct Passport: Equatable, Sendable {
 
     /// Reads the value of an `Agent-Passport` header: base64url of the JSON text, or a token as it is.
     public init(header: String) throws(PassportReason) {
-        if header.utf8.contains(UInt8(ascii: ".")) {
+        if header.hasCodeUnit(UInt8(ascii: ".")) {
             try self.init(bytes: Array(header.utf8))
             return
         }

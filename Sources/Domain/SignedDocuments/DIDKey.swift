@@ -127,7 +127,7 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
             throw DocumentError(.malformedDID, "a verification method is a did:key, `#` and its key")
         }
         let did = try DIDKey(parsing: String(text[..<mark]))
-        guard text[text.utf8.index(after: mark)...].utf8.elementsEqual(did.multibaseKey.utf8) else {
+        guard String(text[text.utf8.index(after: mark)...]).hasSameCodeUnits(as: did.multibaseKey) else {
             throw DocumentError(.malformedDID, "the fragment of `\(text)` is not the key of its DID")
         }
         self = did

@@ -52,7 +52,9 @@ extension JSONObject {
     fileprivate func appendCanonical(to output: inout [UInt8]) throws(JSONError) {
         output.append(UInt8(ascii: "{"))
         var isFirst = true
-        for member in members.sorted(by: { UTF16Order.precedes($0.key, $1.key) }) {
+        // Places are sorted, not members: to move a member costs more than to compare two names.
+        for index in members.indices.sorted(by: { UTF16Order.precedes(members[$0].key, members[$1].key) }) {
+            let member = members[index]
             if !isFirst { output.append(UInt8(ascii: ",")) }
             isFirst = false
             JSONWriter.append(member.key, to: &output)
@@ -66,12 +68,18 @@ extension JSONObject {
 /// The order of strings by their UTF-16 code units, told from their UTF-8 bytes.
 enum UTF16Order {
     static func precedes(_ left: String, _ right: String) -> Bool {
-        var rights = right.utf8.makeIterator()
-        for byte in left.utf8 {
-            guard let other = rights.next() else { return false }
-            if byte != other { return rank(byte) < rank(other) }
+        let known = left.utf8.withContiguousStorageIfAvailable { left in
+            right.utf8.withContiguousStorageIfAvailable { precedes(left, $0) }
         }
-        return rights.next() != nil
+        return (known ?? nil) ?? precedes(Array(left.utf8), Array(right.utf8))
+    }
+
+    private static func precedes(
+        _ left: some RandomAccessCollection<UInt8>,
+        _ right: some RandomAccessCollection<UInt8>
+    ) -> Bool {
+        for (byte, other) in zip(left, right) where byte != other { return rank(byte) < rank(other) }
+        return left.count < right.count
     }
 
     /// UTF-8 sorts by code point. UTF-16 differs in one place: characters beyond U+FFFF (first byte F0…F4) start with a

@@ -1,8 +1,20 @@
 extension String {
     /// Whether both hold the same UTF-8 bytes; `==` would also call canonically equivalent texts equal.
     package func hasSameCodeUnits(as other: String) -> Bool {
-        // Equal bytes are always `==`, and that check is a memory comparison for most texts.
-        utf8.count == other.utf8.count && self == other && utf8.elementsEqual(other.utf8)
+        guard utf8.count == other.utf8.count else { return false }
+        // Over the bytes where they lie: several times quicker than walking the two views.
+        let same = utf8.withContiguousStorageIfAvailable { left in
+            other.utf8.withContiguousStorageIfAvailable { right in
+                for index in left.indices where left[index] != right[index] { return false }
+                return true
+            }
+        }
+        return (same ?? nil) ?? utf8.elementsEqual(other.utf8)
+    }
+
+    /// Whether `byte` is one of the UTF-8 bytes.
+    package func hasCodeUnit(_ byte: UInt8) -> Bool {
+        utf8.withContiguousStorageIfAvailable { $0.contains(byte) } ?? utf8.contains(byte)
     }
 
     /// The text between quotation marks, with a backslash before each quotation mark and backslash (RFC 9110 §5.6.4,

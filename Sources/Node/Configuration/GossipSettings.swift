@@ -9,6 +9,8 @@ struct GossipSettings: Sendable {
     /// Whose records count here, besides those of the issuers that services trust.
     var trustedIssuers: Set<DIDKey> = []
     let postage: PostageSettings
+    /// How large the file may grow that records, listings and peers are kept in.
+    let cacheMaximumBytes: Int64
 
     /// The most addresses that are listened on, or announced.
     private static let maximumAddresses = 8
@@ -53,6 +55,7 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
+        cacheMaximumBytes = Int64(try values.number(.gossipCacheMegabytes, in: 64...65_536) ?? 1_024) << 20
         trustedIssuers = try values.nodes(.gossipTrustedIssuers, atMost: Self.maximumIssuers)
         postage = try PostageSettings(values)
         // A quarter stays for those that this side dials.

@@ -37,7 +37,11 @@ final class GossipNode: Sendable {
         logger: Logger
     ) async throws -> GossipNode? {
         guard let settings = configuration.gossip else { return nil }
-        let cache = try openCache(directory.file(NodeFiles.cache), logger: logger)
+        let cache = try openCache(
+            directory.file(NodeFiles.cache),
+            maximumBytes: settings.cacheMaximumBytes,
+            logger: logger
+        )
         do {
             let peering = try await Peering(
                 key: PeerKey(try nodeKeys.peerKey()),
@@ -55,10 +59,10 @@ final class GossipNode: Sendable {
 
     /// A damaged file is put aside: what was in it is learnt again. The bans that the operator made are lost with it, so it is
     /// said.
-    private static func openCache(_ path: String, logger: Logger) throws -> Database {
+    private static func openCache(_ path: String, maximumBytes: Int64, logger: Logger) throws -> Database {
         let found: StorageError
         do throws(StorageError) {
-            return try open(path, logger)
+            return try open(path, maximumBytes, logger)
         } catch {
             found = error
         }
@@ -71,11 +75,18 @@ final class GossipNode: Sendable {
         try? FileManager.default.removeItem(atPath: aside)
         try FileManager.default.moveItem(atPath: path, toPath: aside)
         for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
-        return try open(path, logger)
+        return try open(path, maximumBytes, logger)
     }
 
-    private static func open(_ path: String, _ logger: Logger) throws(StorageError) -> Database {
-        try Database(path: path, migrations: migrations, logger: logger, readers: 2, isRebuildable: true)
+    private static func open(_ path: String, _ maximumBytes: Int64, _ logger: Logger) throws(StorageError) -> Database {
+        try Database(
+            path: path,
+            migrations: migrations,
+            logger: logger,
+            readers: 2,
+            isRebuildable: true,
+            maximumBytes: maximumBytes
+        )
     }
 
     /// Before the host starts.

@@ -92,7 +92,9 @@ final class RecordsPart: GossipPart {
         try await exchange.start()
         current.withLock { $0 = exchange }
         let (records, record) = AsyncStream.makeStream(of: Record.self, bufferingPolicy: .bufferingNewest(4_096))
-        let watching = intake.watch { if $0.key.kind == StatusEvent.kind.name { record.yield($0) } }
+        let isNews: @Sendable (Record) -> Void = { if $0.key.kind == StatusEvent.kind.name { record.yield($0) } }
+        // News that lose against others of the same sequence are heard too: the two are the evidence ([RVK-4]).
+        let watching = intake.watch(isNews, contradicted: isNews)
         tasks.withLock {
             $0 = [
                 Task { [repair] in await repair.run(on: host) },

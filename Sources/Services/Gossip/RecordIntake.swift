@@ -26,7 +26,12 @@ public final class RecordIntake: Sendable {
     private let passports = Mutex(Recent<[UInt8], ProvenPassport>(2_048))
     private let refused = Mutex(Recent<RecordID, Timestamp>(32_768))
     private let tally = Mutex(Counts())
-    private let watchers = Mutex<[UInt64: @Sendable (Record) -> Void]>([:])
+    private struct Watcher: Sendable {
+        let kept: @Sendable (Record) -> Void
+        let contradicted: (@Sendable (Record) -> Void)?
+    }
+
+    private let watchers = Mutex<[UInt64: Watcher]>([:])
     private let nextWatcher = Mutex<UInt64>(0)
 
     /// How long a record that does not count here is not asked for again.
@@ -60,15 +65,21 @@ public final class RecordIntake: Sendable {
 
     // MARK: Watching
 
-    /// Calls `body` for each record that is kept from now on, before it is passed on: come back soon. Whoever must not miss
+    /// Calls `kept` for each record that is kept from now on, before it is passed on: come back soon. Whoever must not miss
     /// one reads the store when it begins.
+    ///
+    /// - Parameter contradicted: is called for each that is not kept because another one of its author's, key and sequence is
+    ///   here that goes before it. It counts otherwise: its author has said two things at once.
     /// - Returns: what ends it, given to ``unwatch(_:)``.
-    public func watch(_ body: @escaping @Sendable (Record) -> Void) -> UInt64 {
+    public func watch(
+        _ kept: @escaping @Sendable (Record) -> Void,
+        contradicted: (@Sendable (Record) -> Void)? = nil
+    ) -> UInt64 {
         let number = nextWatcher.withLock { number in
             number += 1
             return number
         }
-        watchers.withLock { $0[number] = body }
+        watchers.withLock { $0[number] = Watcher(kept: kept, contradicted: contradicted) }
         return number
     }
 
@@ -181,7 +192,7 @@ public final class RecordIntake: Sendable {
                 }
             }
         }
-        let bodies = watchers.withLock { Array($0.values) }
+        let bodies = watchers.withLock { $0.values.map(\.kept) }
         for case .success(let record) in all {
             for body in bodies { body(record) }
         }
@@ -241,6 +252,7 @@ public final class RecordIntake: Sendable {
             if let version {
                 if version.id == record.id { throw RecordRefusal(.duplicate, "the record is here already") }
                 guard version < record.version else {
+                    if version.sequence == record.sequence { try await contradict(envelope, now: now) }
                     throw RecordRefusal(.superseded, "a record of the same key that goes before it is here")
                 }
             }
@@ -253,6 +265,16 @@ public final class RecordIntake: Sendable {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// Tells who watches of a record that says otherwise than the one that is here under its sequence.
+    /// - Throws: why it does not count, and so says nothing of its author.
+    private func contradict(_ envelope: RecordEnvelope, now: Timestamp) async throws(RecordRefusal) {
+        let bodies = watchers.withLock { $0.values.compactMap(\.contradicted) }
+        guard !bodies.isEmpty else { return }
+        try RecordRules.checkSignature(envelope.record)
+        _ = try await admission(of: envelope, now: now)
+        for body in bodies { body(envelope.record) }
     }
 
     /// By what a record counts here.

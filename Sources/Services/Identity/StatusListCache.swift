@@ -57,17 +57,40 @@ public final class StatusListCache: Sendable {
     /// How many lists are held in memory.
     var count: Int { state.withLock { $0.entries.count } }
 
-    /// What is known of a list now. Fetches it where no copy serves.
+    /// What is known of lists now, by URL. Fetches those of which no copy serves, all at once.
     ///
     /// - Parameter maximumAgeSeconds: how long ago a copy may have been signed for this call; an older one is fetched
     ///   anew, at most every ``refetchMilliseconds``. `nil`: the list's own `ttl` decides.
+    public func states(of urls: Set<String>, maximumAgeSeconds: Int64? = nil) async -> [String: StatusListState] {
+        // Each is asked for before the first is waited for: where an issuer is silent, a call waits for one time-out, not two.
+        let asked = urls.map { (url: $0, answer: ask($0, maximumAgeSeconds)) }
+        var states: [String: StatusListState] = [:]
+        for (url, answer) in asked { states[url] = await answer.value }
+        return states
+    }
+
+    /// As ``states(of:maximumAgeSeconds:)``, of one.
     public func state(of url: String, maximumAgeSeconds: Int64? = nil) async -> StatusListState {
-        let now = clock.now()
-        enum Next {
-            case known(StatusListState)
-            case wait(Task<StatusListState, Never>)
+        await ask(url, maximumAgeSeconds).value
+    }
+
+    private enum Answer {
+        case known(StatusListState)
+        case wait(Task<StatusListState, Never>)
+
+        var value: StatusListState {
+            get async {
+                switch self {
+                case .known(let known): known
+                case .wait(let task): await task.value
+                }
+            }
         }
-        let next: Next = state.withLock { state in
+    }
+
+    private func ask(_ url: String, _ maximumAgeSeconds: Int64?) -> Answer {
+        let now = clock.now()
+        return state.withLock { state in
             if let entry = state.entries[url], now < entry.refreshAt, now >= entry.lastUsed.adding(seconds: -60),
                 !entry.isTooOld(for: maximumAgeSeconds, now: now)
             {
@@ -78,10 +101,6 @@ public final class StatusListCache: Sendable {
             let task = Task { await self.refresh(url) }
             state.running[url] = task
             return .wait(task)
-        }
-        switch next {
-        case .known(let known): return known
-        case .wait(let task): return await task.value
         }
     }
 

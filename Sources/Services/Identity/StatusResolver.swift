@@ -21,13 +21,12 @@ public struct StatusResolver: Sendable {
         now: Timestamp,
         maximumAgeSeconds: Int64? = nil
     ) async -> [String: StatusListState] {
+        guard office.issuers.contains(passport.issuer) else {
+            return await cache.states(of: Set(passport.status.map(\.listURL)), maximumAgeSeconds: maximumAgeSeconds)
+        }
         var states: [String: StatusListState] = [:]
-        let isOwn = office.issuers.contains(passport.issuer)
         for entry in passport.status where states[entry.listURL] == nil {
-            states[entry.listURL] =
-                isOwn
-                ? office.localState(entry, now: now)
-                : await cache.state(of: entry.listURL, maximumAgeSeconds: maximumAgeSeconds)
+            states[entry.listURL] = office.localState(entry, now: now)
         }
         return states
     }

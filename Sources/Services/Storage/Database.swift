@@ -41,6 +41,8 @@ public final class Database: Sendable {
     ///   - migrations: of every service that keeps its tables here.
     ///   - queueLimit: how many writes may wait before `write` answers `overloaded`.
     ///   - isRebuildable: whether a power loss may take the last commits (synchronous=NORMAL): for what others tell again.
+    ///   - maximumBytes: how large the file may grow; a write that needs more throws `full`. One that is larger already keeps
+    ///     its size. Beside it stands the log, cut back to 64 MiB after each checkpoint.
     /// - Throws: `StorageError` with a sentence that says what to do.
     public init(
         path: String,
@@ -48,7 +50,8 @@ public final class Database: Sendable {
         logger: Logger,
         queueLimit: Int = 16_384,
         readers: Int = 4,
-        isRebuildable: Bool = false
+        isRebuildable: Bool = false,
+        maximumBytes: Int64? = nil
     ) throws(StorageError) {
         self.path = path
         self.logger = logger
@@ -76,6 +79,7 @@ public final class Database: Sendable {
                 try database.execute(sql: "PRAGMA temp_store = MEMORY")
                 // In KiB, for the writer alone, taken as it is needed: rows that are looked up by hash lie anywhere.
                 try database.execute(sql: "PRAGMA cache_size = -16384")
+                if let maximumBytes { try Self.bound(database, maximumBytes) }
                 try Self.claim(database, path: path)
                 try Self.migrate(database, (Self.ownMigrations + migrations), path: path)
             }
@@ -90,6 +94,11 @@ public final class Database: Sendable {
         let thread = Thread { [self] in runWriter() }
         thread.name = "mintmark-writer"
         thread.start()
+    }
+
+    private static func bound(_ database: GRDB.Database, _ maximumBytes: Int64) throws {
+        let pageBytes = try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 4_096
+        try database.execute(sql: "PRAGMA max_page_count = \(max(maximumBytes / pageBytes, 1))")
     }
 
     /// Refuses a file of another program before anything is written to it.

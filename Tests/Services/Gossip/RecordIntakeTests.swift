@@ -46,6 +46,29 @@ struct RecordIntakeTests {
         await node.store.close()
     }
 
+    @Test("[RVK-4] what says otherwise under a sequence that is here is told of, whichever came first")
+    func contradictions() async throws {
+        let kind = Sample.kind("notice", authors: .issuers)
+        let node = try TestNode(kinds: [kind])
+        let told = Mutex<[RecordID]>([])
+        let against = Mutex<[RecordID]>([])
+        _ = node.intake.watch(
+            { record in told.withLock { $0.append(record.id) } },
+            contradicted: { record in against.withLock { $0.append(record.id) } }
+        )
+        let pair = try ["one", "two"].map { try Sample.record($0, kind: kind, by: Sample.issuer) }
+            .sorted { $0.version < $1.version }
+        // The one that goes before the other comes first: the other is not kept, but said.
+        #expect(await node.take([pair[1]]) == [nil])
+        #expect(await node.take([pair[0]]) == [.superseded])
+        #expect(told.withLock { $0 } == [pair[1].id] && against.withLock { $0 } == [pair[0].id])
+        var document = pair[0].document
+        document["body"] = ["text": "three"]
+        #expect(await node.take([try Record(document: document)]) == [.badSignature])
+        #expect(against.withLock { $0 } == [pair[0].id])
+        await node.store.close()
+    }
+
     @Test(
         "[REC-15] an author whose passport is revoked on the list: nothing new is taken, and what is here goes with the next look"
     )

@@ -258,6 +258,20 @@ struct StatusListCacheTests {
         #expect(both.count == 2 && both.contains { $0.sequence == 6 && $0.second == second })
     }
 
+    @Test("Lists that are to be had are asked for together: who is silent costs a call one time-out")
+    func together() async throws {
+        let bench = try await IdentityBench()
+        let cache = bench.service.cache
+        let urls: Set = [url, "https://other.example/status/2"]
+        bench.lists.hold()
+        let asking = Task { await cache.states(of: urls) }
+        // Neither is answered before both are asked for: one after the other, this would never end.
+        while bench.lists.requests.count < 2 { await Task.yield() }
+        bench.lists.release()
+        let states = await asking.value
+        #expect(Set(states.keys) == urls && states.values.allSatisfy { code($0) == .statusUnavailable })
+    }
+
     @Test("[RVK-1] what changes a list is told with the list's new sequence, after it is published")
     func told() async throws {
         let bench = try await IdentityBench()

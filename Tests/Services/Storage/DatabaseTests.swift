@@ -145,6 +145,44 @@ private struct Refused: Error {}
         await database.close()
     }
 
+    @Test("A file with a limit refuses what goes past it, also after a restart, and takes it once something is gone")
+    func limit() async throws {
+        func open() throws -> Storage.Database {
+            try Database(
+                path: folder.path + "/bounded.sqlite",
+                migrations: [things],
+                logger: logger,
+                isRebuildable: true,
+                maximumBytes: 1 << 20
+            )
+        }
+        var database = try open()
+        for attempt in 0..<2 {
+            var kept: Int64 = 0
+            while true {
+                do {
+                    try await database.write { try $0.execute("INSERT INTO things (bytes) VALUES (zeroblob(50000))") }
+                    kept += 1
+                } catch let error as StorageError {
+                    #expect(error.code == .full)
+                    break
+                }
+            }
+            #expect(kept > 10 && kept < 22)
+            #expect(try await count(database) == kept)
+            await database.close()
+            #expect(try Self.size(folder.path + "/bounded.sqlite") <= 1 << 20)
+            database = try open()
+            await #expect(throws: StorageError.self, "attempt \(attempt)") { [database] in
+                try await database.write { try $0.execute("INSERT INTO things (bytes) VALUES (zeroblob(50000))") }
+            }
+            try await database.write { try $0.execute("DELETE FROM things") }
+            try await database.write { try $0.execute("INSERT INTO things (bytes) VALUES (zeroblob(50000))") }
+            try await database.write { try $0.execute("DELETE FROM things") }
+        }
+        await database.close()
+    }
+
     @Test("A file of a newer version, of another program, or with no database in it is left as it is")
     func foreignFiles() async throws {
         let database = try open(migrations: [things, Migration(id: "things-2", sql: "CREATE TABLE more (id INTEGER)")])
