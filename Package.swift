@@ -131,7 +131,14 @@ let package = Package(
         room("GossipSimulation", on: .domain, ["Libp2p", "Cryptography"]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Records", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
-        room("Market", on: .domain, ["Encodings", "CanonicalJSON", "SignedDocuments", "Records"]),
+        room(
+            "Market",
+            on: .domain,
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu",
+                "Ledger",
+            ]
+        ),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
