@@ -358,7 +358,7 @@ let package = Package(
         tests(
             of: "Market",
             on: .domain,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records"]
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Cashu"]
         ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
