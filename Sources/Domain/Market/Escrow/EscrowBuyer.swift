@@ -283,7 +283,7 @@ public struct EscrowBuyer: Codable, Sendable, Equatable {
             case .paid?: return watching
             case .refunded?, .split?: return [.claimRuling(amount: ruledAmount)] + watching
             }
-        case .refunding: return [.refund, .askMint]
+        case .refunding: return coins.hasUnknown ? [.restore] : [.refund, .askMint]
         case .ended: return []
         }
     }

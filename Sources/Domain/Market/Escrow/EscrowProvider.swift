@@ -181,7 +181,7 @@ public struct EscrowProvider: Codable, Sendable, Equatable {
         // In the modes with a key, nothing was shown to anybody.
         case .delivered where terms.mode != .arbiter && now > terms.revealUntil: finish()
         case .delivered where terms.mode == .arbiter && now >= escalateFrom: phase = .escalated
-        case .claiming where terms.mode != .arbiter && now > terms.revealUntil: finish()
+        case .claiming where terms.mode != .arbiter && now > terms.revealUntil: phase = .abandoned
         default: break
         }
     }
