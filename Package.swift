@@ -131,7 +131,11 @@ let package = Package(
         room("GossipSimulation", on: .domain, ["Libp2p", "Cryptography"]),
         room("TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
         room("Records", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports"]),
-        room("Market", on: .domain, ["Encodings", "CanonicalJSON", "SignedDocuments", "Records"]),
+        room(
+            "Market",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu", "Ledger"]
+        ),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
             "Paywall",
@@ -351,7 +355,10 @@ let package = Package(
         tests(
             of: "Market",
             on: .domain,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records"]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu",
+                "Ledger",
+            ]
         ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
