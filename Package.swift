@@ -134,10 +134,7 @@ let package = Package(
         room(
             "Market",
             on: .domain,
-            [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu",
-                "Ledger",
-            ]
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu"]
         ),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
@@ -358,7 +355,7 @@ let package = Package(
         tests(
             of: "Market",
             on: .domain,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Cashu"]
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu"]
         ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),
