@@ -22,7 +22,7 @@ struct MarketJobTests {
 
     private static func balance(_ node: TestedNode) async throws -> Int {
         let answer = try await node.call(.GET, "/api/wallet/balance")
-        return (answer.json["balances"]?.arrayValue ?? []).reduce(0) { sum, entry in
+        return (answer.json["mints"]?.arrayValue ?? []).reduce(0) { sum, entry in
             sum + (Int(entry["available"]?.stringValue ?? "") ?? 0)
         }
     }
@@ -156,6 +156,37 @@ struct MarketJobTests {
             let sold = try await world.seller.command("job", "list", "--json").json.array("jobs")
             #expect(sold.map { $0["ending"] } == ["claimed"])
             #expect(try await Self.balance(world.seller) == 5)
+        }
+    }
+
+    @Test("[JOB-7] [JOB-8] The buyer killed after it locked its money: the lock is found again, sent, and paid once")
+    func killedAfterLock() async throws {
+        try await World.with { world in
+            #expect(try await world.fund(300).status == 200)
+            try await world.sell("--escrow", "key", price: "5sat")
+            let way = LossyWay(to: world.seller.port, http: world.http)
+            let port = try await FreePorts.some(1)[0]
+            try await way.whileServing(port: port) {
+                way.block("/lock")
+                let pending = try await Program.run(
+                    ["market", "buy", "http://127.0.0.1:\(port)/s/weather/now/1", "--budget", "20sat", "--json"]
+                        + ["--timeout", "2", "--data", world.buyer.directory]
+                )
+                #expect(pending.status == 4 && pending.json["state"] == "funded", "\(pending)")
+                #expect(pending.json["locked"] == "5" && pending.json["answer"] == nil, "\(pending)")
+                await world.buyer.kill()
+                way.block(nil)
+                try await world.buyer.start()
+                let job = try #require(pending.json["job"]?.stringValue)
+                try await Self.until {
+                    try await world.buyer.command("job", "show", job, "--json").json["ending"] == "claimed"
+                }
+                let shown = try await world.buyer.command("job", "show", job, "--json")
+                #expect(Self.text(shown.json) == "answer 1 to /now/1\n", "\(shown)")
+                #expect(try await Self.balance(world.buyer) == 295)
+                #expect(try await Self.balance(world.seller) == 5)
+                #expect(world.upstream.total == 1)
+            }
         }
     }
 }
