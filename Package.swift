@@ -157,7 +157,10 @@ let package = Package(
         room(
             "Trading",
             on: .services,
-            ["Encodings", "CanonicalJSON", "SignedDocuments", "Records", "Market", "Gossip", "Storage"]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Cashu", "Market", "Gossip",
+                "Wallet", "Storage", logging,
+            ]
         ),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(

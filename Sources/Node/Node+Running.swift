@@ -12,6 +12,7 @@ internal import ServiceLifecycle
 internal import Settlement
 internal import Storage
 internal import Synchronization
+internal import Trading
 internal import UnixSignals
 internal import Wallet
 internal import WebServer
@@ -162,6 +163,11 @@ extension Node {
                 } catch {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
+            },
+            Round("jobs", everySeconds: 2) { [sellerDesk, buyerDesk] in
+                guard fence.raised == nil else { return }
+                await sellerDesk.advance()
+                await buyerDesk.advance()
             },
             Round("notices") {
                 while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }

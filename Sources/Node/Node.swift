@@ -63,6 +63,9 @@ public final class Node: Sendable {
     let gossip: GossipNode?
     /// What is sold here and elsewhere; nil where gossip is turned off.
     let market: MarketPart?
+    /// Jobs by escrow, sold and bought.
+    let sellerDesk: SellerDesk
+    let buyerDesk: BuyerDesk
     let logger: Logger
 
     private init(
@@ -105,6 +108,8 @@ public final class Node: Sendable {
         budgets = services.budgets
         delegatedPurse = services.delegatedPurse
         cosigning = services.cosigning
+        sellerDesk = services.sellerDesk
+        buyerDesk = services.buyerDesk
         self.gossip = gossip
         self.market = market
         self.logger = logger
@@ -136,7 +141,8 @@ public final class Node: Sendable {
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
-                + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations,
+                + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
+                + JobTables.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")

@@ -2,6 +2,7 @@ internal import AsyncHTTPClient
 internal import AuditLog
 internal import Budgets
 internal import Cashu
+internal import Cryptography
 internal import Delegation
 internal import Encodings
 internal import Foundation
@@ -17,6 +18,7 @@ internal import Passports
 internal import Paywall
 internal import SignedDocuments
 internal import Storage
+internal import Trading
 internal import Wallet
 internal import WebClient
 internal import Workers
@@ -36,6 +38,8 @@ struct NodeServices: Sendable {
     let budgets: BudgetOffice
     let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
+    let sellerDesk: SellerDesk
+    let buyerDesk: BuyerDesk
 
     static func compose(
         configuration: NodeConfiguration,
@@ -172,7 +176,38 @@ struct NodeServices: Sendable {
                 clock: clock,
                 logger: logger
             ),
-            cosigning: cosigning(log, witnesses: configuration.logWitnesses, http: http, logger: logger)
+            cosigning: cosigning(log, witnesses: configuration.logWitnesses, http: http, logger: logger),
+            sellerDesk: SellerDesk(
+                database: database,
+                wallet: wallet,
+                services: GatewayJobs(gateway: gateway),
+                signer: nodeKeys.node,
+                keySecret: Sealing.deriveKey(from: nodeKeys.paywallKey, label: "mintmark/jobs/delivery-keys/1"),
+                acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                clock: clock,
+                logger: logger
+            ),
+            buyerDesk: buyerDesk(wallet, nodeKeys: nodeKeys, database: database, http: http, logger: logger)
+        )
+    }
+
+    private static func buyerDesk(
+        _ wallet: Wallet,
+        nodeKeys: NodeKeys,
+        database: Database,
+        http: HTTPClient,
+        logger: Logger
+    ) -> BuyerDesk {
+        // A sealed answer in base64url, and the documents around it.
+        let limit = 3 << 20
+        let exchange = HTTPExchange(http, timeoutMilliseconds: 120_000)
+        return BuyerDesk(
+            database: database,
+            wallet: wallet,
+            signer: nodeKeys.node,
+            clock: .system,
+            logger: logger,
+            post: { url, body in try await exchange.send(url, post: body, limit: limit) }
         )
     }
 

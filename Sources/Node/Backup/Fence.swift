@@ -48,7 +48,7 @@ enum Fence {
     }
 
     /// The parts of the operator's API that move money.
-    private static let moving = ["pay", "payments", "wallet", "mint", "gateway/offline/resume"]
+    private static let moving = ["pay", "payments", "wallet", "mint", "market", "gateway/offline/resume"]
 
     static func allowsOperator(_ method: HTTPRequest.Method, path: String) -> Bool {
         if method == .get { return true }

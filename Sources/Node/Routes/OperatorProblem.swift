@@ -8,6 +8,7 @@ internal import Hummingbird
 internal import Identity
 internal import Libp2p
 internal import Lightning
+internal import Market
 internal import Mint
 internal import Peering
 internal import Records
@@ -37,6 +38,8 @@ enum OperatorProblem {
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as MarketError: make(error.code.rawValue, error.message, marketStatus(error.code))
+        case let error as JobError: make(error.code.rawValue, error.message, jobStatus(error.code))
+        case let error as TradeRefusal: make("trade-\(error.code.rawValue)", error.message, 400)
         case let error as PeeringError: make(error.code.rawValue, error.message, peeringStatus(error.code))
         case let error as RecordRefusal: make(error.code.rawValue, error.message, recordStatus(error.code))
         case let error as Libp2pError: make("peer-\(error.code.rawValue)", error.message, 502)
@@ -68,6 +71,7 @@ enum OperatorProblem {
         case 403: "Not allowed"
         case 404: "Not found"
         case 409: "Not in the present state"
+        case 422: "Not what can be taken here"
         case 502: "Somebody else did not answer as he should"
         case 503: "Not now"
         default: "The node failed"
@@ -121,6 +125,19 @@ enum OperatorProblem {
         switch code {
         case .unknownListing: 404
         case .notRunning: 503
+        default: 400
+        }
+    }
+
+    private static func jobStatus(_ code: JobError.Code) -> Int {
+        switch code {
+        case .overBudget: 402
+        case .notSold, .unknownJob: 404
+        case .running, .over: 409
+        case .noOffer: 422
+        case .failed, .sellerFailed: 502
+        case .tooMany, .claimPending: 503
+        case .corrupt: 500
         default: 400
         }
     }

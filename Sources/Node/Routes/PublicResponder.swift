@@ -52,6 +52,8 @@ struct PublicResponder: HTTPResponder {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
         MarketRoutes(market: node.market).addPublic(to: router.group("market"))
+        JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
+            .addPublic(to: router.group("market"))
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addPublic(to: router)
         }

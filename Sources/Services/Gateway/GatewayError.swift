@@ -20,6 +20,8 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
         public static let overCap = Code(rawValue: "over-cap")
         /// The seller's purse could not do what it was asked.
         public static let purseFailed = Code(rawValue: "purse-failed")
+        /// The service gave no answer that a job could deliver; nothing was taken.
+        public static let jobFailed = Code(rawValue: "job-failed")
     }
 
     public let code: Code

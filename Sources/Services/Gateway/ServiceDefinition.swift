@@ -112,6 +112,12 @@ public struct ServiceDefinition: Sendable, Equatable {
         try pass?.validate()
         try discovery?.validate()
         try listing?.validate()
+        guard listing?.escrow.isEmpty ?? true || (passport == nil && delegation == nil) else {
+            throw GatewayError(
+                .invalidService,
+                "A service that asks for passports or delegations is not sold by escrow yet: nobody would show them."
+            )
+        }
         try session?.validate()
         guard session == nil || accepts?.contains(.paymentSession) == true else {
             throw GatewayError(

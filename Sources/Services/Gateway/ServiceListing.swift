@@ -15,6 +15,8 @@ public struct ServiceListing: Sendable, Equatable {
     /// JSON Schemas of what a call is given and answers.
     public var input: JSONObject?
     public var output: JSONObject?
+    /// The modes of escrow that it is sold by, besides the ways of paying: `key` (`Specs/escrow.md`).
+    public var escrow: [String] = []
 
     public init() {}
 
@@ -22,7 +24,7 @@ public struct ServiceListing: Sendable, Equatable {
     init(json: JSONObject) throws {
         try ServiceDefinition.refuseUnknown(
             json,
-            known: ["listed", "title", "tags", "input", "output"],
+            known: ["listed", "title", "tags", "input", "output", "escrow"],
             in: "a service's listing"
         )
         isListed = try json.optionalBool("listed") ?? true
@@ -30,6 +32,7 @@ public struct ServiceListing: Sendable, Equatable {
         tags = try json.optionalStrings("tags") ?? []
         input = try json.optionalObject("input")
         output = try json.optionalObject("output")
+        escrow = try json.optionalStrings("escrow") ?? []
     }
 
     var json: JSONObject {
@@ -39,11 +42,15 @@ public struct ServiceListing: Sendable, Equatable {
         if !tags.isEmpty { object["tags"] = JSONValue(tags) }
         object["input"] = input.map { .object($0) }
         object["output"] = output.map { .object($0) }
+        if !escrow.isEmpty { object["escrow"] = JSONValue(escrow) }
         return object
     }
 
     /// By the bounds of a listing, with the field's name.
     func validate() throws(GatewayError) {
+        guard escrow.isEmpty || escrow == [Listing.Escrow.key.rawValue] else {
+            throw GatewayError(.invalidService, "By escrow a service is sold in the mode key, once.")
+        }
         guard let url = ListingURL("https://seller.example/s/x") else { return }
         var listing = Listing(urls: [url], prices: [Listing.Price(amount: 0)])
         write(to: &listing)
@@ -59,5 +66,6 @@ public struct ServiceListing: Sendable, Equatable {
         listing.tags = tags
         listing.input = input
         listing.output = output
+        listing.escrow = escrow.compactMap { Listing.Escrow(rawValue: $0) }
     }
 }

@@ -20,6 +20,13 @@ struct ListingArguments: ParsableArguments {
         )
     )
     var schema: String?
+    @Option(
+        help: ArgumentHelp(
+            "Sell it by escrow too: key, the answer's key against the ecash (`mintmark market buy`).",
+            valueName: "mode"
+        )
+    )
+    var escrow: [String] = []
 
     func write(to service: inout JSONObject) throws {
         var listing = JSONObject()
@@ -27,6 +34,7 @@ struct ListingArguments: ParsableArguments {
         listing["title"] = title.map { .string($0) }
         let tags = tag.flatMap { $0.split(separator: ",") }.map { $0.trimmingCharacters(in: .whitespaces).lowercased() }
         if !tags.isEmpty { listing["tags"] = JSONValue(tags) }
+        if !escrow.isEmpty { listing["escrow"] = JSONValue(escrow) }
         if let schema {
             guard let data = FileManager.default.contents(atPath: schema), data.count <= 65_536,
                 let schemas = (try? JSONValue.parse([UInt8](data)))?.objectValue,

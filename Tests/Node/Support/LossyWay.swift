@@ -10,6 +10,7 @@ import Synchronization
 final class LossyWay: Sendable {
     private struct State {
         var toLose = 0
+        var blocked: String?
         var answers: [(path: String, status: Int, body: [UInt8])] = []
     }
 
@@ -28,6 +29,9 @@ final class LossyWay: Sendable {
     /// Loses the next answers.
     func lose(_ count: Int) { state.withLock { $0.toLose = count } }
 
+    /// Requests whose path ends so do not arrive; nil: all do.
+    func block(_ ending: String?) { state.withLock { $0.blocked = ending } }
+
     /// What the node answered to requests for a debit, also what was lost.
     var debits: [(status: Int, ticket: String?)] {
         state.withLock { state in
@@ -38,6 +42,7 @@ final class LossyWay: Sendable {
     }
 
     private func passOn(_ request: Request) async throws -> Response {
+        if let blocked = state.withLock({ $0.blocked }), request.uri.path.hasSuffix(blocked) { throw Lost() }
         var onward = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(request.uri.string)")
         onward.method = HTTPMethod(rawValue: request.method.rawValue)
         for field in request.headers where field.name != .contentLength {

@@ -274,7 +274,7 @@ public struct EscrowBuyer: Codable, Sendable, Equatable {
             return [now <= last ? .lock(chunk: chunk) : .findLock(chunk: chunk)]
         case .funded:
             let asks: [Action] = terms.mode == .arbiter ? [.askDelivery(chunk: chunk)] : []
-            return [.sendLock(chunk: chunk)] + asks + watching
+            return (key == nil ? [.sendLock(chunk: chunk)] : []) + asks + watching
         case .judging: return [.judge] + watching
         case .releasing: return [.release] + watching
         case .disputed:

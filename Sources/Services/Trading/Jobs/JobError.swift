@@ -1,0 +1,41 @@
+/// Why a job was not begun, or does not go on as asked.
+public struct JobError: Error, Sendable, Hashable, CustomStringConvertible {
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        /// The request is not of the form that is asked for.
+        public static let invalid = Code(rawValue: "invalid-job")
+        /// The service, or this call of it, is not sold by escrow here.
+        public static let notSold = Code(rawValue: "not-sold-by-escrow")
+        /// The buyer's mints, unit, price or deadline leave nothing to offer.
+        public static let noOffer = Code(rawValue: "no-offer")
+        public static let unknownJob = Code(rawValue: "unknown-job")
+        /// The service is at it: ask again shortly.
+        public static let running = Code(rawValue: "job-running")
+        /// The service gave no answer; nothing is to be paid.
+        public static let failed = Code(rawValue: "job-failed")
+        /// The job is over.
+        public static let over = Code(rawValue: "job-over")
+        /// The lock is not the agreed one; the message names what is wrong.
+        public static let wrongLock = Code(rawValue: "wrong-lock")
+        /// The mint has not answered: the lock is kept, ask again.
+        public static let claimPending = Code(rawValue: "claim-pending")
+        /// As many jobs are open as are taken at a time.
+        public static let tooMany = Code(rawValue: "too-many-jobs")
+        /// It would cost more than the budget.
+        public static let overBudget = Code(rawValue: "over-budget")
+        /// The seller can't be reached, or answers as none should.
+        public static let sellerFailed = Code(rawValue: "seller-failed")
+        /// What is stored is not what this program writes.
+        public static let corrupt = Code(rawValue: "corrupt-job")
+    }
+
+    public let code: Code
+    public let message: String
+    public var description: String { message }
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}

@@ -1,0 +1,162 @@
+internal import CanonicalJSON
+internal import Encodings
+internal import Foundation
+internal import Market
+public import Storage
+
+/// The tables of jobs in `node.sqlite`.
+public enum JobTables {
+    public static let migrations: [Migration] = [
+        Migration(
+            id: "jobs-1",
+            sql: """
+                CREATE TABLE jobs (
+                    -- The acceptance's digest.
+                    job BLOB NOT NULL CHECK (length(job) = 32),
+                    side TEXT NOT NULL CHECK (side IN ('bought', 'sold')),
+                    quote_digest BLOB NOT NULL CHECK (length(quote_digest) = 32),
+                    sequence INTEGER NOT NULL CHECK (sequence >= 0),
+                    -- The signed documents.
+                    quote TEXT NOT NULL,
+                    acceptance TEXT NOT NULL,
+                    delivery TEXT,
+                    -- The sealed answer.
+                    sealed BLOB,
+                    -- The locked money.
+                    token TEXT,
+                    -- The engine, as JSON.
+                    state TEXT NOT NULL,
+                    is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)),
+                    -- Where the seller is, and what is asked of it; of a job that was bought.
+                    origin TEXT,
+                    request TEXT,
+                    -- What went wrong last, for the operator.
+                    note TEXT,
+                    created_at INTEGER NOT NULL,
+                    changed_at INTEGER NOT NULL,
+                    PRIMARY KEY (side, job)
+                ) WITHOUT ROWID, STRICT;
+                -- A place of a quote is good for one job.
+                CREATE UNIQUE INDEX jobs_place ON jobs (side, quote_digest, sequence);
+                CREATE INDEX jobs_open ON jobs (side, created_at) WHERE is_open = 1;
+                CREATE INDEX jobs_created ON jobs (created_at);
+                """
+        )
+    ]
+}
+
+/// A job as it is stored, with its engine.
+struct StoredJob<Engine: Codable & Sendable>: Sendable {
+    var quote: Signed<Quote>
+    var acceptance: Signed<Acceptance>
+    var engine: Engine
+    var isOpen = true
+    var delivery: Signed<Delivery>?
+    var sealed: [UInt8]?
+    var token: String?
+    var origin: String?
+    var request: String?
+    var note: String?
+    var createdAt: Timestamp
+
+    var job: [UInt8] { acceptance.digest }
+}
+
+/// Reads and writes the table `jobs` of one side.
+struct JobStore<Engine: Codable & Sendable>: Sendable {
+    let side: String
+    private let columns =
+        "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at"
+
+    init(side: String) { self.side = side }
+
+    /// - Returns: false where the job, or another one of its place, is there.
+    func insert(_ job: StoredJob<Engine>, in connection: Connection) throws -> Bool {
+        try connection.execute(
+            """
+            INSERT INTO jobs (job, side, quote_digest, sequence, quote, acceptance, state, is_open, origin, request, created_at, changed_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?10, ?10) ON CONFLICT DO NOTHING
+            """,
+            .blob(job.job),
+            .text(side),
+            .blob(job.quote.digest),
+            try .amount(job.acceptance.content.sequence),
+            .text(String(decoding: job.quote.bytes, as: UTF8.self)),
+            .text(String(decoding: job.acceptance.bytes, as: UTF8.self)),
+            .text(try Self.text(job.engine)),
+            .optional(job.origin),
+            .optional(job.request),
+            .integer(job.createdAt.millisecondsSince1970)
+        )
+        return connection.changes == 1
+    }
+
+    func update(_ job: StoredJob<Engine>, at now: Timestamp, in connection: Connection) throws {
+        try connection.execute(
+            """
+            UPDATE jobs SET delivery = ?, sealed = ?, token = ?, state = ?, is_open = ?, note = ?, changed_at = ?
+            WHERE side = ? AND job = ?
+            """,
+            .optional(job.delivery.map { String(decoding: $0.bytes, as: UTF8.self) }),
+            .optional(job.sealed),
+            .optional(job.token),
+            .text(try Self.text(job.engine)),
+            .integer(job.isOpen ? 1 : 0),
+            .optional(job.note),
+            .integer(now.millisecondsSince1970),
+            .text(side),
+            .blob(job.job)
+        )
+    }
+
+    func find(_ job: [UInt8], in connection: Connection) throws -> StoredJob<Engine>? {
+        try connection.first("SELECT \(columns) FROM jobs WHERE side = ? AND job = ?", .text(side), .blob(job))
+            .map(Self.job(row:))
+    }
+
+    /// Oldest first.
+    func open(limit: Int, in connection: Connection) throws -> [StoredJob<Engine>] {
+        try connection.rows(
+            "SELECT \(columns) FROM jobs WHERE side = ? AND is_open = 1 ORDER BY created_at LIMIT ?",
+            .text(side),
+            .int(limit)
+        ).map(Self.job(row:))
+    }
+
+    /// Newest first.
+    func recent(limit: Int, in connection: Connection) throws -> [StoredJob<Engine>] {
+        try connection.rows(
+            "SELECT \(columns) FROM jobs WHERE side = ? ORDER BY created_at DESC LIMIT ?",
+            .text(side),
+            .int(limit)
+        ).map(Self.job(row:))
+    }
+
+    func countOpen(in connection: Connection) throws -> Int {
+        try connection.first("SELECT count(*) FROM jobs WHERE side = ? AND is_open = 1", .text(side))?.int(0) ?? 0
+    }
+
+    private static func text(_ engine: Engine) throws -> String {
+        String(decoding: try JSONEncoder().encode(engine), as: UTF8.self)
+    }
+
+    private static func job(row: Row) throws -> StoredJob<Engine> {
+        do {
+            return StoredJob(
+                quote: try Signed(bytes: Array(row.text(0).utf8)),
+                acceptance: try Signed(bytes: Array(row.text(1).utf8)),
+                engine: try JSONDecoder().decode(Engine.self, from: Data(row.text(5).utf8)),
+                isOpen: try row.int64(6) == 1,
+                delivery: try row.optionalText(2).map { try Signed(bytes: Array($0.utf8)) },
+                sealed: try row.optionalBlob(3),
+                token: try row.optionalText(4),
+                origin: try row.optionalText(7),
+                request: try row.optionalText(8),
+                note: try row.optionalText(9),
+                createdAt: Timestamp(millisecondsSince1970: try row.int64(10))
+            )
+        } catch {
+            throw JobError(.corrupt, "a stored job can't be read: \(error)")
+        }
+    }
+}

@@ -1,0 +1,445 @@
+public import CanonicalJSON
+public import Cashu
+internal import Cryptography
+public import Encodings
+public import Logging
+public import Market
+public import SignedDocuments
+public import Storage
+public import Wallet
+
+/// What is sold by escrow here, for the desk.
+public protocol JobServices: Sendable {
+    /// nil where that call of the service is not sold so.
+    func offer(_ service: String, method: String, target: String) async -> JobOffer?
+    /// Calls the service.
+    func perform(_ request: JobRequest, of service: String) async throws -> JobResponse
+}
+
+/// Sells jobs in mode `key` (`Specs/job.md`): quotes, deliveries sealed until they are paid, and the locks that pay them.
+///
+/// Each step of a job is on disk before anybody sees it; ``advance()`` goes on with what a crash or a silent mint left open.
+public actor SellerDesk {
+    typealias Sold = StoredJob<EscrowProvider>
+
+    /// The most jobs that are open at a time.
+    public static let maximumOpen = 1_000
+    /// The most services that are called at a time.
+    public static let maximumServing = 64
+    /// How long a quote holds.
+    static let quoteSeconds: UInt64 = 60
+    /// From the delivery's time to the locktime: the margin of [ESC-3] and five minutes for the buyer to lock.
+    static let lockMarginSeconds: UInt64 = EscrowMargins.claimSeconds + 300
+    /// How long a job that is over is kept.
+    static let keepSeconds: Int64 = 30 * 86_400
+
+    private let database: Database
+    private let wallet: Wallet
+    private let services: any JobServices
+    private let signer: DocumentSigner
+    private let keySecret: [UInt8]
+    private let acceptedMints: [MintURL]
+    private let clock: WallClock
+    private let logger: Logger
+    private let store = JobStore<EscrowProvider>(side: "sold")
+    private var clocks = MintClocks()
+    private var serving: [[UInt8]: Task<Void, any Error>] = [:]
+
+    /// - Parameters:
+    ///   - database: with ``JobTables/migrations``.
+    ///   - signer: the node's key: it signs quotes and deliveries.
+    ///   - keySecret: 32 secret bytes that the keys of deliveries come from.
+    ///   - acceptedMints: whose ecash is taken.
+    public init(
+        database: Database,
+        wallet: Wallet,
+        services: any JobServices,
+        signer: DocumentSigner,
+        keySecret: [UInt8],
+        acceptedMints: [MintURL],
+        clock: WallClock,
+        logger: Logger
+    ) {
+        self.database = database
+        self.wallet = wallet
+        self.services = services
+        self.signer = signer
+        self.keySecret = keySecret
+        self.acceptedMints = acceptedMints
+        self.clock = clock
+        self.logger = logger
+    }
+
+    private func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
+
+    // MARK: Quotes
+
+    /// Answers a request for a quote ([JOB-3]): `{"ask": QuoteRequest, "method", "target"}` → `{"quote": Quote}`.
+    /// - Throws: ``JobError``.
+    public func quote(_ body: JSONObject) async throws -> JSONObject {
+        let ask: Signed<QuoteRequest> = try JobWire.signed(body["ask"], "ask")
+        let asked = ask.content
+        let now = seconds()
+        do { try asked.check(now: now) } catch { throw JobError(.invalid, "`ask`: \(error.message).") }
+        let call = try JobWire.request(.object(["method": body["method"] ?? .null, "target": body["target"] ?? .null]))
+        guard let offer = await services.offer(asked.service, method: call.method, target: call.target) else {
+            throw JobError(.notSold, "This call of \(asked.service) is not sold by escrow here.")
+        }
+        guard asked.escrow.contains(.key), offer.unit == asked.unit.name, offer.amount <= asked.maximumPrice,
+            let mint = asked.mints.first(where: acceptedMints.contains)
+        else {
+            throw JobError(
+                .noOffer,
+                "This call costs \(offer.amount) \(offer.unit), in the mode key, with ecash of "
+                    + acceptedMints.map(\.string).joined(separator: ", ")
+            )
+        }
+        let longest = UInt64(clamping: offer.seconds) + 5
+        let quote = Quote(
+            provider: signer.did,
+            buyer: asked.buyer,
+            service: asked.service,
+            price: offer.amount,
+            unit: asked.unit,
+            mint: mint,
+            mode: .key,
+            deliverWithinSeconds: min(longest, asked.deadline - now),
+            lockSeconds: min(longest, asked.deadline - now) + Self.lockMarginSeconds,
+            lockKey: try Secp256k1.Point(compressed: wallet.receivingKey()),
+            validUntil: now + Self.quoteSeconds,
+            nonce: SecureRandom.bytes(16),
+            time: now
+        )
+        var bound = quote
+        bound.request = asked.request
+        let signed = try Signed<Quote>.sign(bound, by: signer, now: clock.now())
+        return ["quote": .object(signed.document)]
+    }
+
+    // MARK: Jobs
+
+    /// Takes an acceptance ([JOB-4]): `{"quote", "acceptance", "request"}` → `{"job", "delivery", "sealed"}`. The same again gives the
+    /// same.
+    /// - Throws: ``JobError``.
+    public func take(_ body: JSONObject) async throws -> JSONObject {
+        let quote: Signed<Quote> = try JobWire.signed(body["quote"], "quote")
+        let acceptance: Signed<Acceptance> = try JobWire.signed(body["acceptance"], "acceptance")
+        let request = try JobWire.request(body["request"])
+        guard quote.content.provider == signer.did, quote.content.mode == .key else {
+            throw JobError(.invalid, "The quote is not of this node.")
+        }
+        let terms: EscrowTerms
+        do {
+            terms = try EscrowTerms(quote: quote, acceptance: acceptance)
+        } catch {
+            throw JobError(.invalid, "`acceptance`: \(error.message).")
+        }
+        guard Hex.encode(request.digest) == terms.request else {
+            throw JobError(.invalid, "The request is another than was accepted.")
+        }
+        let job = acceptance.digest
+        if let stored = try await find(job) {
+            if stored.delivery == nil, stored.isOpen, serving[job] == nil {
+                try await resume(stored, request)
+            }
+        } else {
+            try await begin(quote, acceptance, terms, request)
+        }
+        try await serving[job]?.value
+        return try await answer(job)
+    }
+
+    private func begin(
+        _ quote: Signed<Quote>,
+        _ acceptance: Signed<Acceptance>,
+        _ terms: EscrowTerms,
+        _ request: JobRequest
+    ) async throws {
+        let now = try await mintSeconds(terms.mint)
+        do {
+            try acceptance.content.check(quote, now: now)
+        } catch {
+            throw JobError(.invalid, "`acceptance`: \(error.message).")
+        }
+        let offer = await services.offer(terms.service, method: request.method, target: request.target)
+        guard let offer, offer.amount == terms.price, offer.unit == terms.unit else {
+            throw JobError(.notSold, "This call costs something else than was quoted.")
+        }
+        guard serving.count < Self.maximumServing else {
+            throw JobError(.tooMany, "\(Self.maximumServing) jobs are being worked at: try again shortly.")
+        }
+        let (store, at) = (store, clock.now())
+        let stored = Sold(quote: quote, acceptance: acceptance, engine: EscrowProvider(terms), createdAt: at)
+        let isNew = try await database.write { connection in
+            guard try store.countOpen(in: connection) < Self.maximumOpen else {
+                throw JobError(.tooMany, "\(Self.maximumOpen) jobs are open, which is the most: try again later.")
+            }
+            return try store.insert(stored, in: connection)
+        }
+        guard isNew else {
+            // Whoever was first with this very acceptance works at it.
+            guard try await find(stored.job) != nil else {
+                throw JobError(.invalid, "This place of the quote was taken by another acceptance.")
+            }
+            return
+        }
+        serve(stored, request)
+    }
+
+    /// After a crash the service is called again only where that does no harm.
+    private func resume(_ stored: Sold, _ request: JobRequest) async throws {
+        let offer = await services.offer(
+            stored.engine.terms.service,
+            method: request.method,
+            target: request.target
+        )
+        guard serving[stored.job] == nil else { return }
+        if offer?.isIdempotent == true { return serve(stored, request) }
+        _ = try await apply(.failed, to: stored.job) { $0.note = "the node stopped while the service was called" }
+    }
+
+    private func serve(_ stored: Sold, _ request: JobRequest) {
+        let job = stored.job
+        serving[job] = Task {
+            do {
+                let response = try await services.perform(request, of: stored.engine.terms.service)
+                try await deliver(response, stored)
+            } catch {
+                _ = try? await apply(.failed, to: job) { $0.note = "\(error)" }
+                logger.notice("a job failed", metadata: ["job": "\(Hex.encode(job))", "why": "\(error)"])
+            }
+            serving[job] = nil
+        }
+    }
+
+    private func deliver(_ response: JobResponse, _ stored: Sold) async throws {
+        let terms = stored.engine.terms
+        let now = try await mintSeconds(terms.mint)
+        let (content, sealed) = try Delivery.sealing(
+            response.bytes,
+            key: key(stored.job),
+            by: signer.did,
+            job: stored.job,
+            time: now
+        )
+        let delivery = try Signed<Delivery>.sign(content, by: signer, now: clock.now())
+        _ = try await apply(.served(delivery), to: stored.job) { job in
+            guard job.engine.phase == .delivered else { return }
+            job.delivery = delivery
+            job.sealed = sealed
+        }
+    }
+
+    private func key(_ job: [UInt8]) -> [UInt8] { DeliverySeal.key(secret: keySecret, job: job, index: 0) }
+
+    private func answer(_ job: [UInt8]) async throws -> JSONObject {
+        guard let stored = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
+        if let delivery = stored.delivery, let sealed = stored.sealed {
+            return [
+                "job": .string(stored.engine.terms.job), "delivery": .object(delivery.document),
+                "sealed": .string(Base64URL.encode(sealed)),
+            ]
+        }
+        guard stored.isOpen else { throw JobError(.failed, "The service gave no answer; nothing is to be paid.") }
+        throw JobError(.running, "The service is at it: ask again shortly.")
+    }
+
+    // MARK: Locks
+
+    /// Takes the money of a job ([JOB-5]): `{"token"}` → `{"job", "key"}`, once the mint has given it to this node. The same again gives
+    /// the same.
+    /// - Throws: ``JobError``.
+    public func lock(_ name: String, _ body: JSONObject) async throws -> JSONObject {
+        let stored = try await named(name)
+        switch stored.engine.phase {
+        case .delivered:
+            guard let text = body["token"]?.stringValue else { throw JobError(.invalid, "`token` is missing.") }
+            try await check(text, for: stored)
+        case .claiming, .abandoned, .ended: break
+        default: throw JobError(.running, "The service is at it: nothing is to be paid yet.")
+        }
+        try await proceed(stored.job)
+        return try await shown(name)
+    }
+
+    /// What is known of a job, with its key once that is free: `{"job", "phase", "ending", "key"}`.
+    public func shown(_ name: String) async throws -> JSONObject {
+        let stored = try await named(name)
+        var json: JSONObject = [
+            "job": .string(stored.engine.terms.job), "phase": .string(stored.engine.phase.rawValue),
+        ]
+        json["ending"] = stored.engine.ending.map { .string($0.kind.rawValue) }
+        if stored.engine.isKeyFree(chunk: 0) { json["key"] = .string(Hex.encode(key(stored.job))) }
+        return json
+    }
+
+    private func named(_ name: String) async throws -> Sold {
+        guard name.utf8.count == 64, let job = try? Hex.decode(name), let stored = try await find(job) else {
+            throw JobError(.unknownJob, "There is no such job here.")
+        }
+        return stored
+    }
+
+    private func check(_ text: String, for stored: Sold) async throws {
+        let terms = stored.engine.terms
+        let mint = try MintURL(terms.mint)
+        guard let token = try? Token(text), token.mint == mint, token.count <= LockCheck.maximumCoins else {
+            throw JobError(.wrongLock, "The token is none, or not of \(terms.mint).")
+        }
+        let proofs: [Proof]
+        let snapshot: MintSnapshot
+        do {
+            _ = try await mintSeconds(terms.mint)
+            proofs = try await wallet.coins(of: text)
+            snapshot = try await wallet.snapshot(of: mint)
+        } catch let error as WalletError where error.code == .invalidToken {
+            throw JobError(.wrongLock, error.message)
+        }
+        let now = try snapshot.mintClock.seconds(at: clock.now())
+        let found = LockCheck.obstacles(
+            token,
+            terms: terms,
+            hash: try stored.engine.lock.map { try Hex.decode($0) },
+            mint: EscrowMint(
+                url: mint,
+                isTrusted: acceptedMints.contains(mint),
+                info: snapshot.info,
+                keysets: snapshot.keysets
+            ),
+            now: now
+        )
+        guard found.isEmpty else {
+            throw JobError(
+                .wrongLock,
+                "The lock is not the agreed one: \(found.map(\.rawValue).joined(separator: ", "))."
+            )
+        }
+        let coins = try proofs.map { try LockedCoin($0) }
+        let states = try await wallet.coinStates(coins.map { try Hex.decode($0.y) }, at: mint)
+        guard LockCheck.isUnspent(states, of: coins) else {
+            throw JobError(.wrongLock, "The lock is not the agreed one: not-unspent.")
+        }
+        // In the transaction the phase is read again: of two locks at once one is taken.
+        _ = try await apply(.locked(coins), to: stored.job, now: now) { job in
+            if job.engine.phase == .claiming, job.token == nil { job.token = text }
+        }
+    }
+
+    // MARK: Going on
+
+    /// Goes on with every open job, and forgets old ones.
+    public func advance() async {
+        do {
+            let store = store
+            let open = try await database.read { connection in try store.open(limit: Self.maximumOpen, in: connection) }
+            for stored in open where serving[stored.job] == nil {
+                do {
+                    try await proceed(stored.job)
+                } catch {
+                    logger.notice(
+                        "a job goes on later",
+                        metadata: ["job": "\(stored.engine.terms.job)", "why": "\(error)"]
+                    )
+                }
+            }
+            let before = clock.now().adding(seconds: -Self.keepSeconds).millisecondsSince1970
+            try await database.write { connection in
+                try connection.execute(
+                    "DELETE FROM jobs WHERE is_open = 0 AND created_at < ?",
+                    .integer(before)
+                )
+            }
+        } catch {
+            logger.warning("jobs that are sold go on later", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// Does what the job's state says.
+    private func proceed(_ job: [UInt8]) async throws {
+        guard let stored = try await find(job), stored.isOpen else { return }
+        let now = try await mintSeconds(stored.engine.terms.mint)
+        var moved = stored.engine
+        _ = try moved.take(.tick, at: now)
+        var actions = moved.actions(at: now)
+        if moved != stored.engine { actions = try await apply(.tick, to: job, now: now).actions }
+        for action in actions {
+            switch action {
+            case .claim: if try await claim(job, stored.token) { return }
+            case .askMint: try await askMint(job)
+            case .restore:
+                guard let token = stored.token else { continue }
+                _ = try await apply(.restored(wallet.received(of: token)), to: job)
+            case .serve, .askRelease, .escalate, .claimSigned: break
+            }
+        }
+    }
+
+    /// Swaps the lock at the mint, which shows it the key. The wallet has the swap on disk before, and knows it again.
+    /// - Returns: whether the money is here.
+    private func claim(_ job: [UInt8], _ token: String?) async throws -> Bool {
+        guard let token else { throw JobError(.corrupt, "a job's lock is gone") }
+        do {
+            _ = try await wallet.receive(token, preimage: key(job))
+        } catch let error as WalletError where error.code == .tokenSpent {
+            // By this node before, or by the buyer: the mint says which.
+            return false
+        } catch let error as WalletError {
+            throw JobError(.claimPending, "The lock is not claimed yet: \(error.message)")
+        }
+        _ = try await apply(.claimed, to: job)
+        return true
+    }
+
+    private func askMint(_ job: [UInt8]) async throws {
+        guard let stored = try await find(job), stored.isOpen, !stored.engine.coins.isEmpty else { return }
+        let ys = try stored.engine.coins.map { try Hex.decode($0.y) }
+        let states = try await wallet.coinStates(ys, at: MintURL(stored.engine.terms.mint))
+        guard states.contains(where: { $0.state == .spent }) else { return }
+        _ = try await apply(.states(states), to: job)
+    }
+
+    // MARK: Helping
+
+    private func find(_ job: [UInt8]) async throws -> Sold? {
+        let store = store
+        return try await database.read { connection in try store.find(job, in: connection) }
+    }
+
+    /// Takes an event into a job's state, in one transaction that reads and writes it.
+    private func apply(
+        _ event: EscrowProvider.Event,
+        to job: [UInt8],
+        now: UInt64? = nil,
+        _ change: @escaping @Sendable (inout Sold) -> Void = { _ in }
+    ) async throws -> (stored: Sold, actions: [EscrowProvider.Action]) {
+        guard let known = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
+        let seconds = if let now { now } else { try await mintSeconds(known.engine.terms.mint) }
+        let (store, at) = (store, clock.now())
+        return try await database.write { connection in
+            guard var stored = try store.find(job, in: connection) else {
+                throw JobError(.unknownJob, "There is no such job.")
+            }
+            let actions = try stored.engine.take(event, at: seconds)
+            change(&stored)
+            stored.isOpen = stored.engine.ending == nil
+            try store.update(stored, at: at, in: connection)
+            return (stored, actions)
+        }
+    }
+
+    /// The mint's clock, asked again where that is long ago; a mint that the wallet has not met is added.
+    private func mintSeconds(_ name: String) async throws -> UInt64 {
+        let mint = try MintURL(name)
+        if let known = clocks.seconds(name, at: clock.now()) { return known }
+        let snapshot: MintSnapshot
+        do {
+            snapshot = try await wallet.snapshot(of: mint)
+        } catch let error as WalletError where error.code == .mintUnknown && acceptedMints.contains(mint) {
+            _ = try await wallet.addMint(name)
+            snapshot = try await wallet.snapshot(of: mint)
+        }
+        let told = try snapshot.mintClock
+        clocks.note(told, of: name, at: clock.now())
+        return told.seconds(at: clock.now())
+    }
+}

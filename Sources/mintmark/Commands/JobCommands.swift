@@ -1,0 +1,170 @@
+import ArgumentParser
+import CanonicalJSON
+import Encodings
+import Foundation
+import Node
+
+struct MarketBuyCommand: NodeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "buy",
+        abstract: "Buy one call by escrow: the answer comes sealed, and is paid for when it is here.",
+        discussion: """
+            The node asks the seller for a firm quote and accepts it; the seller calls its service and sends the answer sealed. \
+            Then the price is locked for the seller in ecash that it can only take by showing the key; if it does not, \
+            the money comes back by itself after the locktime. An answer that is not the one that the seller signed is told, \
+            with a proof for others.
+              mintmark market buy did:key:z6Mk…/weather --input @q.json --budget 20sat        a listing that was found
+              mintmark market buy https://node.example/s/weather/today --budget 20sat
+              mintmark market buy URL --input '{"city":"Bern"}' --type application/json --budget 20sat -o answer.json
+              mintmark job show ID                    what became of one that was left open
+            Exit status: 0 served, 1 not served or not what was signed, 2 refused, 4 not known yet (the node goes on).
+            """
+    )
+
+    @Argument(help: ArgumentHelp("SELLER/NAME of a listing, or the service's URL.", valueName: "service"))
+    var service: String
+    @Option(help: "The most to lock for it, such as 20sat. What the mint takes for making the lock comes on top.")
+    var budget: Amount
+    @Option(help: "The request's body; @FILE reads a file, @- standard input.") var input: String?
+    @Option(help: "The path, and perhaps query, below the service.") var path: String?
+    @Option(
+        name: [.customShort("X"), .customLong("request")],
+        help: "The HTTP method. Default: POST with a body, else GET."
+    )
+    var method: String?
+    @Option(help: "The body's content type. Default: application/json.") var type: String?
+    @Option(name: .shortAndLong, help: "Write the answer's body to this file.") var output: String?
+    @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
+    @OptionGroup var options: GlobalOptions
+
+    func validate() throws {
+        if !(1...600).contains(timeout) { throw ValidationError("--timeout is 1 to 600 seconds.") }
+        if let path, !path.hasPrefix("/") { throw ValidationError("--path begins with /.") }
+    }
+
+    func run(on node: NodeClient) async throws {
+        var body: JSONObject = [
+            "budget": .string("\(budget.value)\(budget.unit)"), "waitMilliseconds": .integer(timeout * 1_000),
+            "deadlineSeconds": .integer(timeout + 60),
+        ]
+        body[service.contains("://") ? "url" : "listing"] = .string(service)
+        body["path"] = path.map { .string($0) }
+        body["method"] = method.map { .string($0.uppercased()) }
+        if let input {
+            body["body"] = .string(Base64URL.encode(try Self.bytes(input)))
+            body["type"] = .string(type ?? "application/json")
+        }
+        let job = try await node.call(.post, "/api/market/buy", .object(body), timeoutSeconds: timeout + 30)
+        try JobCommand.conclude(job, output: output, json: options.json)
+    }
+
+    private static func bytes(_ input: String) throws -> [UInt8] {
+        guard input.hasPrefix("@") else { return Array(input.utf8) }
+        let path = String(input.dropFirst())
+        let data =
+            path == "-"
+            ? try FileHandle.standardInput.readToEnd() ?? Data() : FileManager.default.contents(atPath: path)
+        guard let data else { throw Failure("\(path) cannot be read", .usage) }
+        guard data.count <= 1 << 20 else { throw Failure("a job's request has at most 1 MiB", .usage) }
+        return [UInt8](data)
+    }
+}
+
+struct JobCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "job",
+        abstract: "Jobs by escrow that this node bought and sold.",
+        discussion: """
+              mintmark job list
+              mintmark job show ID -o answer.json
+            A job is bought with `mintmark market buy`, and sold by a service that was put on sale with --escrow key.
+            """,
+        subcommands: [List.self, Show.self]
+    )
+
+    struct List: NodeCommand {
+        static let configuration = CommandConfiguration(abstract: "The latest jobs of both sides, newest first.")
+        @Option(help: "The most to show, up to 1000.") var limit: Int = 50
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.get, "/api/market/jobs?limit=\(limit)")
+            if options.json { return Output.json(answer) }
+            let jobs = try answer.array("jobs")
+            if jobs.isEmpty { return Output.line("No jobs yet. See: mintmark market buy --help") }
+            Output.table(
+                ["JOB", "SIDE", "SERVICE", "STATE", "PRICE", "CREATED"],
+                jobs.map { job in
+                    [
+                        String(job.shown("job").prefix(16)), job.shown("side"), job.shown("service"),
+                        job.shown("state"),
+                        "\(job.shown("price")) \(job.shown("unit"))", job.shown("created"),
+                    ]
+                }
+            )
+        }
+    }
+
+    struct Show: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "One job that this node bought, with its answer.",
+            discussion: "An answer that is not the one that the seller signed comes with the proof, under --json."
+        )
+        @Argument(help: "The job's id.") var id: String
+        @Option(name: .shortAndLong, help: "Write the answer's body to this file.") var output: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let job = try await node.call(.get, "/api/market/jobs/\(id.urlSegment)")
+            if options.json { return Output.json(job) }
+            Output.facts(
+                [
+                    ("job", "job"), ("service", "service"), ("seller", "with"), ("state", "state"),
+                    ("ending", "ending"),
+                    ("price", "price"), ("locked", "locked"), ("came back", "returned"), ("mint", "mint"),
+                    ("created", "created"), ("deliver by", "deliverBy"), ("locktime", "locktime"), ("note", "note"),
+                ].map { ($0.0, job.shown($0.1)) }
+            )
+            if let answer = job["answer"] { try JobCommand.write(answer, to: output) }
+        }
+    }
+
+    /// What became of a job, on standard error so that the answer alone is on standard output.
+    static func conclude(_ job: JSONValue, output: String?, json: Bool) throws {
+        if json { Output.json(job) }
+        let name = job.shown("job")
+        switch job["state"]?.stringValue {
+        case "served":
+            guard let answer = job["answer"] else { throw Failure("the answer of the job \(name) is gone") }
+            if !json { try write(answer, to: output) }
+            if !json {
+                Output.note(
+                    "paid \(job.shown("price")) \(job.shown("unit")) to \(job.shown("with")) for the job \(name)"
+                )
+            }
+        case "fraud":
+            throw Failure(
+                "the seller took the money and sent another answer than it signed: `mintmark job show \(name) --json` has the proof",
+                .failed,
+                isSaid: json
+            )
+        case "refunded", "split", "claimed":
+            throw Failure("not served: \(job["note"]?.stringValue ?? "the job is over")", .failed, isSaid: json)
+        default:
+            let why = job["note"]?.stringValue.map { ": \($0)" } ?? ""
+            throw Failure(
+                "not known yet\(why); the node goes on, and what is not taken comes back after \(job.shown("locktime")): mintmark job show \(name)",
+                .pending,
+                isSaid: json
+            )
+        }
+    }
+
+    static func write(_ answer: JSONValue, to output: String?) throws {
+        let bytes = try Base64URL.decode(answer.string("body"))
+        guard let output else { return Output.bytes(bytes) }
+        guard FileManager.default.createFile(atPath: output, contents: Data(bytes)) else {
+            throw Failure("\(output) cannot be written", .usage)
+        }
+    }
+}
