@@ -158,6 +158,23 @@ import Testing
         #expect(forth.score(of: Self.dids[3], at: Timestamp(secondsSince1970: 9_000 * 7 * 86_400)).good == 1)
     }
 
+    @Test(
+        "[REP-6] A traitor that turns after 500 good calls falls behind one with ten good ones within a dozen bad calls"
+    )
+    func traitor() throws {
+        var reputation = Reputation(viewers: [Self.dids[0]])
+        reputation.record((0..<500).map { _ in call(0, 1) } + (0..<10).map { _ in call(0, 2) })
+        func isFirst() -> Bool { reputation.ranking(at: now).first?.did == Self.dids[1] }
+        #expect(isFirst())
+        reputation.record((0..<3).map { _ in call(0, 1, .failed) })
+        #expect(isFirst())
+        reputation.record((0..<9).map { _ in call(0, 1, .failed) })
+        #expect(!isFirst())
+        #expect(
+            reputation.score(of: Self.dids[1], at: now).good + reputation.score(of: Self.dids[1], at: now).bad <= 50.001
+        )
+    }
+
     @Test("[REP-7] What is kept up call by call is what is worked out from nothing, and the same each time")
     func incremental() throws {
         var random = SeededRandom(seed: 3)

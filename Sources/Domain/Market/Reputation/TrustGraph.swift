@@ -27,6 +27,10 @@ struct TrustGraph: Sendable {
         var total = 0.0
     }
 
+    /// What a pair's calls weigh together at most: over it all of them lose alike, so that those before the last fifty or so are
+    /// forgotten, and who turns bad after many good calls is found out as soon as another.
+    static let maximumWeight = 50.0
+
     private(set) var rows: [Row] = []
     private(set) var edgeCount = 0
 
@@ -66,6 +70,11 @@ struct TrustGraph: Sendable {
             row.edges.insert(Edge(to: to, good: 0, bad: 0), at: place)
         }
         if isGood { row.edges[place].good += weight } else { row.edges[place].bad += weight }
+        let whole = row.edges[place].weight
+        if whole > Self.maximumWeight {
+            row.edges[place].good *= Self.maximumWeight / whole
+            row.edges[place].bad *= Self.maximumWeight / whole
+        }
         row.total = row.edges.reduce(0) { $0 + $1.trust }
         edgeCount += row.edges.count - before
         rows[from] = row
