@@ -157,7 +157,10 @@ let package = Package(
         room(
             "Trading",
             on: .services,
-            ["Encodings", "CanonicalJSON", "SignedDocuments", "Records", "Market", "Gossip", "Storage"]
+            [
+                "Encodings", "CanonicalJSON", "SignedDocuments", "TransparencyLog", "Records", "Receipts", "Market",
+                "Gossip", "Storage",
+            ]
         ),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
         room(
@@ -396,8 +399,8 @@ let package = Package(
             of: "Trading",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Market",
-                "Gossip", "Storage", logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "TransparencyLog",
+                "Records", "Receipts", "Market", "Gossip", "Storage", logging,
             ]
         ),
         tests(

@@ -12,6 +12,7 @@ internal import ServiceLifecycle
 internal import Settlement
 internal import Storage
 internal import Synchronization
+internal import Trading
 internal import UnixSignals
 internal import Wallet
 internal import WebServer
@@ -182,6 +183,14 @@ extension Node {
                     try await payRoutes.settleDelegations()
                 } catch {
                     logger.warning("debits of delegations are settled later", metadata: ["error": "\(error)"])
+                }
+            },
+            // So that nobody who asks waits for what came since.
+            Round("calls", everySeconds: 30) { [calls] in
+                do {
+                    try await calls.follow()
+                } catch {
+                    logger.warning("calls are judged later", metadata: ["error": "\(error)"])
                 }
             },
             Round("debits-past", everySeconds: 60) { [budgets] in

@@ -12,6 +12,7 @@ internal import Identity
 internal import Lightning
 internal import LightningBackends
 internal import Logging
+internal import Market
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
@@ -63,6 +64,10 @@ public final class Node: Sendable {
     let gossip: GossipNode?
     /// What is sold here and elsewhere; nil where gossip is turned off.
     let market: MarketPart?
+    /// How calls with others went, and what is thought of them for it.
+    let calls: CallBook
+    /// What a seller promises of a service, where that is known.
+    let promises: @Sendable (DIDKey, String) async -> Listing?
     let logger: Logger
 
     private init(
@@ -76,6 +81,8 @@ public final class Node: Sendable {
         services: NodeServices,
         gossip: GossipNode?,
         market: MarketPart?,
+        calls: CallBook,
+        promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -107,6 +114,8 @@ public final class Node: Sendable {
         cosigning = services.cosigning
         self.gossip = gossip
         self.market = market
+        self.calls = calls
+        self.promises = promises
         self.logger = logger
     }
 
@@ -136,7 +145,8 @@ public final class Node: Sendable {
         let database = try Database(
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
-                + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations,
+                + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
+                + CallBook.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")
@@ -183,6 +193,7 @@ public final class Node: Sendable {
                 await services.lightning?.shutdown()
                 throw error
             }
+            let promises = Self.promises(services, market)
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -194,6 +205,8 @@ public final class Node: Sendable {
                 services: services,
                 gossip: gossip,
                 market: market,
+                calls: Self.callBook(database, services, configuration, listing: promises),
+                promises: promises,
                 logger: logger
             )
         } catch {
