@@ -158,8 +158,8 @@ let package = Package(
             "Trading",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Cashu", "Market", "Gossip",
-                "Wallet", "Storage", logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "TransparencyLog", "Records",
+                "Receipts", "Cashu", "Market", "Gossip", "Wallet", "Storage", logging,
             ]
         ),
         room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
@@ -396,8 +396,8 @@ let package = Package(
             of: "Trading",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Market",
-                "Gossip", "Storage", logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "TransparencyLog",
+                "Records", "Receipts", "Market", "Gossip", "Storage", logging,
             ]
         ),
         tests(

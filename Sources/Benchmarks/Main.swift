@@ -135,6 +135,12 @@ enum Main {
         ) {
             try await ListingBenchmark(listings: Options.number("--listings") ?? 100_000).run()
         },
+        Benchmark(
+            "reputation",
+            "What a node thinks of 1,000 others by 100,000 receipts (--receipts N): one more counted, and all worked out from nothing."
+        ) {
+            try ReputationBenchmark(receipts: Options.number("--receipts") ?? 100_000).run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },

@@ -190,6 +190,14 @@ extension Node {
                     logger.warning("debits of delegations are settled later", metadata: ["error": "\(error)"])
                 }
             },
+            // So that nobody who asks waits for what came since.
+            Round("calls", everySeconds: 30) { [calls] in
+                do {
+                    try await calls.follow()
+                } catch {
+                    logger.warning("calls are judged later", metadata: ["error": "\(error)"])
+                }
+            },
             Round("debits-past", everySeconds: 60) { [budgets] in
                 do {
                     try await budgets.maintain()

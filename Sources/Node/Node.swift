@@ -12,6 +12,7 @@ internal import Identity
 internal import Lightning
 internal import LightningBackends
 internal import Logging
+internal import Market
 internal import Mint
 internal import NIOCore
 internal import NIOPosix
@@ -66,6 +67,10 @@ public final class Node: Sendable {
     /// Jobs by escrow, sold and bought.
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
+    /// How calls with others went, and what is thought of them for it.
+    let calls: CallBook
+    /// What a seller promises of a service, where that is known.
+    let promises: @Sendable (DIDKey, String) async -> Listing?
     let logger: Logger
 
     private init(
@@ -79,6 +84,8 @@ public final class Node: Sendable {
         services: NodeServices,
         gossip: GossipNode?,
         market: MarketPart?,
+        calls: CallBook,
+        promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -112,6 +119,8 @@ public final class Node: Sendable {
         buyerDesk = services.buyerDesk
         self.gossip = gossip
         self.market = market
+        self.calls = calls
+        self.promises = promises
         self.logger = logger
     }
 
@@ -142,7 +151,7 @@ public final class Node: Sendable {
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
                 + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
-                + JobTables.migrations,
+                + JobTables.migrations + CallBook.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")
@@ -189,6 +198,7 @@ public final class Node: Sendable {
                 await services.lightning?.shutdown()
                 throw error
             }
+            let promises = Self.promises(services, market)
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -200,6 +210,8 @@ public final class Node: Sendable {
                 services: services,
                 gossip: gossip,
                 market: market,
+                calls: Self.callBook(database, services, configuration, listing: promises),
+                promises: promises,
                 logger: logger
             )
         } catch {

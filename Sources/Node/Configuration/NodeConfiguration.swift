@@ -4,6 +4,7 @@ public import Foundation
 internal import Identity
 internal import NIOCore
 internal import NIOPosix
+internal import SignedDocuments
 
 /// A configuration that a node refuses to start with, in a sentence that says what to change.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
@@ -86,6 +87,10 @@ public struct NodeConfiguration: Sendable {
     var anchor: AnchorSettings?
     /// How the node meets others; nil: not at all.
     var gossip: GossipSettings?
+    /// Whom the operator trusts beforehand as sellers and buyers.
+    var reputationSeeds: Set<DIDKey>
+    /// Whether this node tells everybody what it has sold.
+    var isReputationPublic: Bool
     /// The socket of the vault that has the issuer's and the mint's keys; nil: where the key file says.
     var vaultSocket: String?
     /// Who is asked to cosign the transparency log's checkpoints.
@@ -188,6 +193,8 @@ public struct NodeConfiguration: Sendable {
         anchor = try AnchorSettings(values, settlement: settlement)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
         gossip = try GossipSettings(values)
+        reputationSeeds = try values.nodes(.reputationSeeds, atMost: 64)
+        isReputationPublic = try values.flag(.reputationPublic) ?? false
         vaultSocket = values.text(.vault)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"

@@ -13,13 +13,14 @@ internal import Trading
 /// What is for sale here and elsewhere: `/api/market` for the operator, `/market` for everybody.
 struct MarketRoutes: Sendable {
     let market: MarketPart?
+    let calls: CallBook
 
     /// Whoever has one asks again after that, in seconds.
     private static let maximumAgeSeconds = 10
 
     func addOperator<Context: RequestContext>(to group: RouterGroup<Context>) {
         group.get("search") { request, _ in
-            await OperatorResponses.answering { .object(try await search(request.uri.queryParameters).answer) }
+            await OperatorResponses.answering { .object(try await judged(request.uri.queryParameters)) }
         }
         group.get("own") { _, _ in
             await OperatorResponses.answering {
@@ -93,16 +94,44 @@ struct MarketRoutes: Sendable {
 
     private static let members: Set<String> = [
         "q", "max", "dialect", "mint", "tag", "capability", "latency", "uptime", "author", "limit",
+        "reputation",
     ]
 
     private func search(_ parameters: Parameters) async throws -> (answer: JSONObject, found: FoundListings) {
-        let query = try Self.query(parameters)
+        guard parameters["reputation"] == nil else {
+            throw MarketError(.invalidQuery, "What this node thinks of sellers it tells its operator alone.")
+        }
+        let found = try await part().index.search(try Self.query(parameters))
+        return (Self.answer(found), found)
+    }
+
+    /// With what this node thinks of the sellers ([REP-14]).
+    private func judged(_ parameters: Parameters) async throws -> JSONObject {
+        var query = try Self.query(parameters)
+        let least = try Self.number("reputation", parameters) ?? 0
+        guard least <= 100 else { throw MarketError(.invalidQuery, "\"reputation\" is 0 to 100.") }
+        let count = query.count
+        // A count that is out of its bounds is still told as such.
+        if (1...ListingQuery.maximumCount).contains(count) { query.count = ListingQuery.maximumCount }
         let found = try await part().index.search(query)
-        let answer: JSONObject = [
-            "listings": .array(found.listings.map { .object(Self.json($0, record: false)) }),
+        let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
+        let standings = try await calls.standings(of: sellers)
+        return Self.answer(found.ranked(by: standings, atLeast: Int(least), count: count))
+    }
+
+    private static func answer(_ found: FoundListings) -> JSONObject {
+        [
+            "listings": .array(found.listings.map { .object(json($0, record: false)) }),
             "matchesSomeWords": .bool(found.matchesSomeWords),
         ]
-        return (answer, found)
+    }
+
+    private static func number(_ name: String, _ parameters: Parameters) throws(MarketError) -> Int64? {
+        guard let text = parameters[Substring(name)] else { return nil }
+        guard let number = Int64(text), String(number) == text, number >= 0 else {
+            throw MarketError(.invalidQuery, "\"\(name)\" is a whole number.")
+        }
+        return number
     }
 
     /// - Throws: ``MarketError`` `invalid-query`: what is misspelt is not passed over.
@@ -112,13 +141,7 @@ struct MarketRoutes: Sendable {
             throw refuse("A search has \(members.sorted().joined(separator: ", ")), and nothing else.")
         }
         func text(_ name: String) -> String? { parameters[Substring(name)].map(String.init) }
-        func number(_ name: String) throws -> Int64? {
-            guard let text = text(name) else { return nil }
-            guard let number = Int64(text), String(number) == text, number >= 0 else {
-                throw refuse("\"\(name)\" is a whole number.")
-            }
-            return number
-        }
+        func number(_ name: String) throws -> Int64? { try Self.number(name, parameters) }
         var query = ListingQuery(text("q") ?? "")
         if let price = text("max") {
             guard let most = AmountText.read(price), !most.unit.isEmpty else {

@@ -77,9 +77,10 @@ struct OperatorRoutes: Sendable {
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
-        MarketRoutes(market: node.market).addOperator(to: api.group("market"))
+        MarketRoutes(market: node.market, calls: node.calls).addOperator(to: api.group("market"))
         JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
             .addOperator(to: api.group("market"))
+        node.reputationRoutes.addOperator(to: api.group("market"))
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addOperator(to: api)
         }

@@ -51,9 +51,12 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
-        MarketRoutes(market: node.market).addPublic(to: router.group("market"))
+        MarketRoutes(market: node.market, calls: node.calls).addPublic(to: router.group("market"))
         JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
             .addPublic(to: router.group("market"))
+        if node.configuration.isReputationPublic {
+            node.reputationRoutes.addPublic(to: router.group("market"))
+        }
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addPublic(to: router)
         }

@@ -336,6 +336,8 @@ public protocol ClaimStore: Sendable {
     func receipt(id: String) async throws -> [UInt8]?
     /// The latest receipts, newest first, at most `limit`.
     func receipts(limit: Int) async throws -> [[UInt8]]
+    /// Those that were given after the one of `sequence`, in the order in which they were, at most `limit`.
+    func receipts(after sequence: Int64, limit: Int) async throws -> [(sequence: Int64, document: [UInt8])]
     /// The claims in `states`, oldest first, at most `limit`.
     func open(states: Set<CallState>, olderThan: Timestamp, limit: Int) async throws -> [OpenClaim]
     func claims(limit: Int, before: String?) async throws -> [ClaimRecord]

@@ -231,6 +231,11 @@ public final class Gateway: Sendable {
         try await store.receipts(limit: limit)
     }
 
+    /// The receipts that this node gave after the one of `sequence`, as JSON, in the order in which it did.
+    public func receipts(after sequence: Int64, limit: Int) async throws -> [(sequence: Int64, document: [UInt8])] {
+        try await store.receipts(after: sequence, limit: min(max(1, limit), 1_000))
+    }
+
     // MARK: Calls
 
     /// Answers a request that the gateway ``answers(_:)``.

@@ -160,6 +160,20 @@ public enum GatewayTables {
                     ALTER TABLE gateway_batches ADD COLUMN is_held_at_mint INTEGER NOT NULL DEFAULT 0
                         CHECK (is_held_at_mint IN (0, 1));
                     """
-            )
+            ),
+            // The receipts in the order in which they were given.
+            Migration(
+                id: "gateway-receipts-1",
+                sql: """
+                    CREATE TABLE gateway_receipts_told (
+                        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                        receipt TEXT NOT NULL UNIQUE
+                    ) STRICT;
+                    INSERT INTO gateway_receipts_told (receipt) SELECT id FROM gateway_receipts ORDER BY id;
+                    CREATE TRIGGER gateway_receipts_given AFTER INSERT ON gateway_receipts BEGIN
+                        INSERT INTO gateway_receipts_told (receipt) VALUES (NEW.id);
+                    END;
+                    """
+            ),
         ]
 }

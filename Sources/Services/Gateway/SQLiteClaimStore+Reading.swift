@@ -70,6 +70,22 @@ extension SQLiteClaimStore {
         }
     }
 
+    public func receipts(
+        after sequence: Int64,
+        limit: Int
+    ) async throws -> [(sequence: Int64, document: [UInt8])] {
+        try await database.read { connection in
+            try connection.rows(
+                """
+                SELECT t.sequence, r.document FROM gateway_receipts_told t JOIN gateway_receipts r ON r.id = t.receipt
+                WHERE t.sequence > ? ORDER BY t.sequence LIMIT ?
+                """,
+                .integer(sequence),
+                .int(limit)
+            ).map { (try $0.int64(0), try $0.blob(1)) }
+        }
+    }
+
     public func receipt(id: String) async throws -> [UInt8]? {
         try await database.read { connection in
             try connection.first("SELECT document FROM gateway_receipts WHERE id = ?", .text(id))?.blob(0)

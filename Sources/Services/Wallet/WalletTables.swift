@@ -24,6 +24,7 @@ public enum WalletTables {
         ),
         Migration(id: "wallet-authorizations-1", sql: authorizations),
         Migration(id: "wallet-sessions-1", sql: sessions),
+        Migration(id: "wallet-receipts-1", sql: SettledPayments.tables),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

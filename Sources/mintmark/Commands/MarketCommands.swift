@@ -28,6 +28,7 @@ struct MarketCommand: AsyncParsableCommand {
                   mintmark market search weather forecast --max-price 5sat
                   mintmark market search --tag maps --dialect cashu --latency 300
                   mintmark market search weather --why          each part of the score with its figure
+                  mintmark market search weather --min-reputation 50
                 """
         )
         @Argument(help: "What to look for.") var words: [String] = []
@@ -39,12 +40,17 @@ struct MarketCommand: AsyncParsableCommand {
         @Option(help: "The latency that it must promise, in milliseconds, or less.") var latency: Int64?
         @Option(help: "The uptime that it must promise, in per cent, such as 99.5, or more.") var uptime: Double?
         @Option(help: "Whose it must be (did:key).") var author: String?
+        @Option(help: "What this node must think of its seller at least, 0 to 100 beside the best that it knows.")
+        var minReputation: Int?
         @Option(help: "The most to show, up to 100.") var limit: Int = 20
         @Flag(help: "Show what each score is made of.") var why = false
         @OptionGroup var options: GlobalOptions
 
         func validate() throws {
             if let uptime, !(0...100).contains(uptime) { throw ValidationError("--uptime is 0 to 100 per cent.") }
+            if let minReputation, !(0...100).contains(minReputation) {
+                throw ValidationError("--min-reputation is 0 to 100.")
+            }
         }
 
         func run(on node: NodeClient) async throws {
@@ -52,7 +58,7 @@ struct MarketCommand: AsyncParsableCommand {
             if let maxPrice { query.append(("max", "\(maxPrice.value)\(maxPrice.unit)")) }
             for (name, value) in [
                 ("dialect", dialect), ("mint", mint), ("capability", capability), ("author", author),
-                ("latency", latency.map { String($0) }),
+                ("latency", latency.map { String($0) }), ("reputation", minReputation.map { String($0) }),
                 ("uptime", uptime.map { String(Int64(($0 * 10_000).rounded())) }),
             ] {
                 if let value { query.append((name, value)) }

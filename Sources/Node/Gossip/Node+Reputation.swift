@@ -1,0 +1,94 @@
+internal import Encodings
+internal import Gateway
+internal import Identity
+internal import Market
+internal import Receipts
+internal import SignedDocuments
+internal import Storage
+internal import Trading
+internal import Wallet
+
+/// Where the calls come from that this node judges others by.
+extension Node {
+    static func callBook(
+        _ database: Database,
+        _ services: NodeServices,
+        _ configuration: NodeConfiguration,
+        listing: @escaping @Sendable (DIDKey, String) async -> Listing?
+    ) -> CallBook {
+        let (buyer, gateway, identity) = (services.buyer, services.gateway, services.identity)
+        return CallBook(
+            database: database,
+            viewer: identity.office.issuer,
+            seeds: configuration.reputationSeeds,
+            sources: CallBook.Sources(
+                calls: { side, sequence, count in
+                    switch side {
+                    case .buyer: try await bought(buyer, sequence, count)
+                    case .seller: try await sold(gateway, sequence, count)
+                    }
+                },
+                listing: listing,
+                isOwn: { try await isOwn($0, identity) }
+            ),
+            clock: .system
+        )
+    }
+
+    var reputationRoutes: ReputationRoutes {
+        ReputationRoutes(calls: calls, signer: identity.nodeKeys.node, listing: promises)
+    }
+
+    /// What a service of this node's or another's promises, as far as is known here.
+    static func promises(
+        _ services: NodeServices,
+        _ market: MarketPart?
+    ) -> @Sendable (DIDKey, String) async -> Listing? {
+        let (gateway, issuer) = (services.gateway, services.identity.office.issuer)
+        return { seller, service in
+            if seller == issuer { return try? gateway.listings()[service]?.get() }
+            return try? await market?.index.listing(of: seller, named: service).listing
+        }
+    }
+
+    private static func bought(_ buyer: Buyer, _ sequence: Int64, _ count: Int) async throws -> [TradedCall] {
+        let (payments, last) = try await buyer.settledPayments(after: sequence, limit: count)
+        var calls = payments.map { payment in
+            TradedCall(
+                side: .buyer,
+                sequence: payment.sequence,
+                reference: payment.payment,
+                receipt: payment.receipt,
+                isSound: payment.isSound,
+                ownMilliseconds: payment.milliseconds
+            )
+        }
+        // What was no receipt is passed over, and not looked at again.
+        if let last, calls.last?.sequence != last {
+            calls.append(TradedCall(side: .buyer, sequence: last, reference: "", receipt: nil))
+        }
+        return calls
+    }
+
+    private static func sold(_ gateway: Gateway, _ sequence: Int64, _ count: Int) async throws -> [TradedCall] {
+        try await gateway.receipts(after: sequence, limit: count).map { entry in
+            let receipt = try? Receipt(bytes: entry.document)
+            return TradedCall(
+                side: .seller,
+                sequence: entry.sequence,
+                reference: receipt?.id ?? "",
+                receipt: receipt
+            )
+        }
+    }
+
+    private static func isOwn(_ did: DIDKey, _ identity: IdentityService) async throws -> Bool {
+        if did == identity.office.issuer { return true }
+        do {
+            _ = try await identity.registry.agent(did.string)
+            return true
+        } catch let error as IdentityError where error.code == .agentNotFound {
+            return false
+        }
+    }
+}

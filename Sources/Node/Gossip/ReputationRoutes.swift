@@ -1,0 +1,166 @@
+internal import CanonicalJSON
+internal import Encodings
+internal import HTTPTypes
+internal import Hummingbird
+internal import Market
+internal import NIOCore
+internal import SignedDocuments
+internal import Trading
+
+/// What this node thinks of others and how promises are kept: `/api/market/reputation`, `/api/market/statement` and
+/// `/api/market/sla` for the operator; what it says of itself at `/market/reputation`, where the operator wants that.
+struct ReputationRoutes: Sendable {
+    let calls: CallBook
+    let signer: DocumentSigner
+    /// What a service of this node's or another's promises; nil where that is not known.
+    let listing: @Sendable (DIDKey, String) async -> Listing?
+
+    private static let maximumAgeSeconds = 60
+
+    func addOperator<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("reputation") { request, _ in
+            await OperatorResponses.answering {
+                let role = try Self.role(request)
+                let standings = try await calls.standings(as: role)
+                return [
+                    "role": .string(role.rawValue), "standings": .array(standings.map { .object(Self.json($0)) }),
+                ]
+            }
+        }
+        group.get("reputation/{did}") { request, context in
+            await OperatorResponses.answering {
+                let text = try context.parameters.require("did")
+                guard let did = try? DIDKey(parsing: text) else {
+                    throw MarketError(.invalidQuery, "A reputation is that of a did:key.")
+                }
+                return .object(try await shown(did, Self.role(request)))
+            }
+        }
+        group.get("statement") { _, _ in
+            await OperatorResponses.answering { .object(try await calls.statement(by: signer)) }
+        }
+        group.get("sla/{service}") { request, context in
+            await OperatorResponses.answering {
+                .object(try await kept(request.uri.queryParameters, context.parameters.require("service")))
+            }
+        }
+    }
+
+    func addPublic<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("reputation") { _, _ in
+            do {
+                let bytes = try await calls.statement(by: signer).serialized()
+                return Response(
+                    status: .ok,
+                    headers: [
+                        .contentType: "application/json", .cacheControl: "public, max-age=\(Self.maximumAgeSeconds)",
+                        .accessControlAllowOrigin: "*",
+                    ],
+                    body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
+                )
+            } catch {
+                return OperatorResponses.problem(OperatorProblem.of(error))
+            }
+        }
+    }
+
+    private static func role(_ request: Request) throws(MarketError) -> ReputationRole {
+        guard let text = request.uri.queryParameters["role"] else { return .selling }
+        guard let role = ReputationRole(rawValue: String(text)) else {
+            throw MarketError(.invalidQuery, "\"role\" is selling or buying.")
+        }
+        return role
+    }
+
+    // MARK: Reputation
+
+    private func shown(_ did: DIDKey, _ role: ReputationRole) async throws -> JSONObject {
+        let why = try await calls.why(did, as: role)
+        var shown = JSONObject()
+        if let standing = try await calls.standings(of: [did], as: role).first { shown = Self.json(standing) }
+        shown["role"] = .string(role.rawValue)
+        shown["isSeed"] = .bool(why.isSeed)
+        shown["beforehand"] = .double(why.beforehand)
+        shown["judges"] = .integer(Int64(why.judges))
+        shown["paths"] = .array(
+            why.paths.map { path in
+                [
+                    "through": JSONValue(path.through.map(\.string)), "beginsAtSeed": .bool(path.beginsAtSeed),
+                    "trust": .double(path.trust),
+                ]
+            }
+        )
+        return shown
+    }
+
+    private static func json(_ standing: Standing) -> JSONObject {
+        [
+            "did": .string(standing.did.string), "standing": .integer(Int64(standing.percent)),
+            "value": .double(standing.score.value), "trust": .double(standing.score.trust),
+            "good": .double(standing.score.good), "bad": .double(standing.score.bad),
+            "ownMean": .double(standing.score.ownMean),
+        ]
+    }
+
+    // MARK: Promises
+
+    /// Of a service of this node's, or of the seller's that is asked for.
+    private func kept(_ parameters: Parameters, _ service: String) async throws -> JSONObject {
+        var seller = signer.did
+        if let text = parameters["seller"] {
+            guard let did = try? DIDKey(parsing: String(text)) else {
+                throw MarketError(.invalidQuery, "\"seller\" is a did:key.")
+            }
+            seller = did
+        }
+        var seconds: Int64 = 3_600
+        if let text = parameters["window"] {
+            guard let given = Int64(text), (60...31 * 86_400).contains(given) else {
+                throw MarketError(.invalidQuery, "\"window\" is 60 to 2678400 seconds.")
+            }
+            seconds = given
+        }
+        let side: TradedCall.Side = seller == signer.did ? .seller : .buyer
+        let windows = try await calls.windows(side: side, seller: seller, service: service, seconds: seconds)
+        let promise = await listing(seller, service)?.promise
+        let figures = SLAFigures(windows)
+        let chart = SLAChart(windows, promise: promise)
+        var kept: JSONObject = [
+            "seller": .string(seller.string), "service": .string(service), "side": .string(side.rawValue),
+            "windowSeconds": .integer(seconds), "windows": .array(windows.map { .object(Self.json($0)) }),
+            "calls": .integer(figures.calls), "failed": .integer(figures.failed), "late": .integer(figures.late),
+            "wrong": .integer(figures.wrong), "chart": .string(chart.text), "svg": .string(chart.svg),
+        ]
+        kept["uptimePPM"] = figures.uptimePPM.map { .integer($0) }
+        kept["errorsPPM"] = figures.errorsPPM.map { .integer($0) }
+        for percentile in [50, 95, 99] {
+            kept["p\(percentile)"] = figures.latency.milliseconds(atPercentile: percentile).map { .integer($0) }
+        }
+        if side == .buyer {
+            let own = try await calls.ownLatency(seller: seller, service: service)
+            kept["ownP95"] = own.milliseconds(atPercentile: 95).map { .integer($0) }
+        }
+        kept["promise"] = promise.map { .object($0.json) }
+        kept["breaches"] = .array(
+            (promise.map { SLARules.breaches(of: figures, promise: $0) } ?? []).map { breach in
+                var shown: JSONObject = ["rule": .string(breach.rule.rawValue)]
+                shown["measured"] = breach.measured.map { .integer($0) }
+                shown["promised"] = breach.promised.map { .integer($0) }
+                return .object(shown)
+            }
+        )
+        return kept
+    }
+
+    private static func json(_ window: SLAWindow) -> JSONObject {
+        var json: JSONObject = [
+            "start": .string(window.start.rfc3339), "calls": .integer(window.calls), "failed": .integer(window.failed),
+            "late": .integer(window.late), "wrong": .integer(window.wrong),
+        ]
+        json["p50"] = window.latencyMilliseconds(atPercentile: 50).map { .integer($0) }
+        json["p95"] = window.latencyMilliseconds(atPercentile: 95).map { .integer($0) }
+        json["uptimePPM"] = window.uptimePPM.map { .integer($0) }
+        json["errorsPPM"] = window.errorsPPM.map { .integer($0) }
+        return json
+    }
+}

@@ -1,0 +1,291 @@
+internal import CanonicalJSON
+public import Encodings
+public import Market
+internal import Receipts
+public import SignedDocuments
+public import Storage
+internal import TransparencyLog
+
+/// How the calls went that this node paid for or was paid for, and what it thinks of others for it ([REP-12]). It stands in the
+/// node's own database, since nobody could tell it anew, and follows the receipts that the wallet and the gateway keep.
+public actor CallBook {
+    /// Where the calls are kept first.
+    public struct Sources: Sendable {
+        /// Calls of a side after a sequence, at most so many; no more where it answers none.
+        public var calls: @Sendable (TradedCall.Side, Int64, Int) async throws -> [TradedCall]
+        /// What a seller promises of a service now; nil where that is not known.
+        public var listing: @Sendable (DIDKey, String) async -> Listing?
+        /// Whether a key is one of this node's operator's: the node's own, or an agent's of its.
+        public var isOwn: @Sendable (DIDKey) async throws -> Bool
+
+        public init(
+            calls: @escaping @Sendable (TradedCall.Side, Int64, Int) async throws -> [TradedCall],
+            listing: @escaping @Sendable (DIDKey, String) async -> Listing?,
+            isOwn: @escaping @Sendable (DIDKey) async throws -> Bool
+        ) {
+            self.calls = calls
+            self.listing = listing
+            self.isOwn = isOwn
+        }
+    }
+
+    /// Calls of a side that are kept, the latest.
+    public static let maximumCalls = 200_000
+    private static let batch = 1_000
+
+    let database: Database
+    let clock: WallClock
+    /// The node: whose eyes it is seen with.
+    let viewer: DIDKey
+    private let seeds: [DIDKey]
+    private let sources: Sources
+    private let maximumCalls: Int
+    /// nil at first, and after what was counted has changed. Only ``readAll()`` touches it.
+    private var reputation: Reputation?
+    private var following: Task<Void, any Error>?
+
+    /// - Parameters:
+    ///   - database: with ``migrations``.
+    ///   - seeds: whom the operator trusts beforehand.
+    public init(
+        database: Database,
+        viewer: DIDKey,
+        seeds: Set<DIDKey>,
+        sources: Sources,
+        clock: WallClock,
+        maximumCalls: Int = CallBook.maximumCalls
+    ) {
+        self.database = database
+        self.viewer = viewer
+        self.seeds = seeds.sorted { $0.string < $1.string }
+        self.sources = sources
+        self.clock = clock
+        self.maximumCalls = maximumCalls
+    }
+
+    public static let migrations = [
+        Migration(
+            id: "trading-calls-1",
+            sql: """
+                CREATE TABLE trading_calls (
+                    side TEXT NOT NULL CHECK (side IN ('buyer', 'seller')),
+                    reference TEXT NOT NULL,
+                    sequence INTEGER NOT NULL,
+                    seller TEXT NOT NULL,
+                    -- NULL where the buyer did not say who it is.
+                    buyer TEXT,
+                    service TEXT NOT NULL,
+                    outcome TEXT NOT NULL,
+                    -- Whether reputation counts it.
+                    counts INTEGER NOT NULL CHECK (counts IN (0, 1)),
+                    -- Milliseconds since 1970, as the seller signed them.
+                    requested INTEGER NOT NULL,
+                    responded INTEGER NOT NULL,
+                    own_milliseconds INTEGER,
+                    amount INTEGER NOT NULL CHECK (amount >= 0),
+                    unit TEXT NOT NULL,
+                    -- The receipt as a leaf of a Merkle tree (RFC 9162).
+                    leaf BLOB NOT NULL,
+                    PRIMARY KEY (side, reference)
+                ) WITHOUT ROWID, STRICT;
+                CREATE UNIQUE INDEX trading_calls_order ON trading_calls (side, sequence);
+                CREATE INDEX trading_calls_service ON trading_calls (side, seller, service, requested);
+                CREATE TABLE trading_cursors (
+                    side TEXT NOT NULL PRIMARY KEY,
+                    sequence INTEGER NOT NULL
+                ) WITHOUT ROWID, STRICT;
+                """
+        )
+    ]
+
+    // MARK: Following
+
+    /// Reads what has come since the last time.
+    /// - Throws: `StorageError`, and what the sources throw.
+    public func follow() async throws {
+        while let following { try await following.value }
+        let task = Task {
+            // Before whoever waits for it goes on.
+            defer { following = nil }
+            try await readAll()
+        }
+        following = task
+        try await task.value
+    }
+
+    private func readAll() async throws {
+        for side in TradedCall.Side.allCases {
+            var cursor = try await database.read { connection in
+                try connection.first("SELECT sequence FROM trading_cursors WHERE side = ?", .text(side.rawValue))?
+                    .int64(0) ?? 0
+            }
+            while true {
+                let calls = try await sources.calls(side, cursor, Self.batch)
+                guard let last = calls.last else { break }
+                var entries: [Entry] = []
+                var promises: [String: Listing.Promise?] = [:]
+                for call in calls {
+                    if let entry = try await self.entry(call, &promises) { entries.append(entry) }
+                }
+                try await keep(entries, side, cursor: last.sequence)
+                cursor = last.sequence
+            }
+        }
+        guard reputation == nil else { return }
+        var built = Reputation(viewers: [viewer], seeds: seeds)
+        built.record(try await counted())
+        reputation = built
+    }
+
+    /// - Parameter promises: what was looked up for other calls of the batch, by seller and service.
+    private func entry(_ call: TradedCall, _ promises: inout [String: Listing.Promise?]) async throws -> Entry? {
+        // One that is not sound may be of another call, or another's: it would be held against whom it names.
+        guard let receipt = call.receipt, call.isSound, let leaf = try? receipt.document.canonicalized() else {
+            return nil
+        }
+        let claims = receipt.claims
+        let service = "\(claims.seller.did) \(claims.service)"
+        if promises[service] == nil {
+            promises[service] = .some(await sources.listing(claims.seller.did, claims.service)?.promise)
+        }
+        let outcome = Self.outcome(by: receipt, promise: promises[service] ?? nil)
+        // What was not paid for, or was between two of one operator, counts for nothing ([REP-1], [REP-3]).
+        let isPaid = claims.amount > 0 || claims.outcome == .refunded
+        let other = call.side == .buyer ? claims.seller.did : claims.buyer?.did
+        var counts = isPaid && (call.side == .buyer || claims.seller.did == viewer)
+        if counts, let other {
+            let isOwn = try await sources.isOwn(other)
+            counts = other != viewer && !isOwn
+        } else {
+            counts = false
+        }
+        return Entry(call: call, outcome: outcome, counts: counts, leaf: MerkleTree.leaf(leaf))
+    }
+
+    /// How it went for its buyer; on the seller's side, how this node served it.
+    private static func outcome(by receipt: Receipt, promise: Listing.Promise?) -> CallOutcome {
+        let breaches = SLARules.breaches(of: .init(receipt: receipt), promise: promise)
+        // What failed is not late besides.
+        return (breaches.last { $0.rule == .failed } ?? breaches.first)?.outcome ?? .good
+    }
+
+    struct Entry: Sendable {
+        var call: TradedCall
+        var outcome: CallOutcome
+        var counts: Bool
+        var leaf: [UInt8]
+    }
+
+    private func keep(_ entries: [Entry], _ side: TradedCall.Side, cursor: Int64) async throws {
+        let most = maximumCalls
+        let replaced = try await database.write { connection in
+            var replaced = false
+            for entry in entries where try Self.insert(entry, connection) { replaced = true }
+            try connection.execute(
+                """
+                INSERT INTO trading_cursors (side, sequence) VALUES (?, ?)
+                ON CONFLICT (side) DO UPDATE SET sequence = excluded.sequence
+                """,
+                .text(side.rawValue),
+                .integer(cursor)
+            )
+            try connection.execute(
+                """
+                DELETE FROM trading_calls WHERE side = ?1 AND sequence <= (
+                    SELECT sequence FROM trading_calls WHERE side = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)
+                """,
+                .text(side.rawValue),
+                .int(most)
+            )
+            return replaced
+        }
+        if replaced {
+            reputation = nil
+        } else {
+            reputation?.record(entries.filter(\.counts).compactMap { Self.settled($0, by: viewer) })
+        }
+    }
+
+    /// - Returns: whether another entry of the same call was there.
+    private static func insert(_ entry: Entry, _ connection: Connection) throws -> Bool {
+        guard let claims = entry.call.receipt?.claims else { return false }
+        let (side, reference) = (SQLValue.text(entry.call.side.rawValue), SQLValue.text(entry.call.reference))
+        try connection.execute("DELETE FROM trading_calls WHERE side = ? AND reference = ?", side, reference)
+        let wasThere = connection.changes > 0
+        try connection.execute(
+            """
+            INSERT INTO trading_calls (side, reference, sequence, seller, buyer, service, outcome, counts, requested,
+                responded, own_milliseconds, amount, unit, leaf)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            side,
+            reference,
+            .integer(entry.call.sequence),
+            .text(claims.seller.did.string),
+            .optional(claims.buyer?.did.string),
+            .text(claims.service),
+            .text(entry.outcome.rawValue),
+            .bool(entry.counts),
+            .integer(claims.requestedAt.millisecondsSince1970),
+            .integer(claims.respondedAt.millisecondsSince1970),
+            .optional(entry.call.ownMilliseconds),
+            .integer(Int64(clamping: claims.amount)),
+            .text(claims.unit),
+            .blob(entry.leaf)
+        )
+        return wasThere
+    }
+
+    // MARK: Thinking
+
+    /// The engine with all that counts, up to date.
+    func current() async throws -> Reputation {
+        while true {
+            try await follow()
+            // Where another is reading already, it may be made anew just now.
+            if let reputation { return reputation }
+        }
+    }
+
+    private func counted() async throws -> [SettledCall] {
+        let viewer = viewer
+        return try await database.read { connection in
+            var calls: [SettledCall] = []
+            try connection.each(
+                """
+                SELECT side, seller, buyer, outcome, responded FROM trading_calls WHERE counts = 1
+                ORDER BY side, sequence
+                """
+            ) { row in
+                let isBuyer = try row.text(0) == TradedCall.Side.buyer.rawValue
+                guard let text = isBuyer ? try row.text(1) : try row.optionalText(2),
+                    let other = try? DIDKey(parsing: text), let outcome = CallOutcome(rawValue: try row.text(3))
+                else { return }
+                calls.append(
+                    SettledCall(
+                        role: isBuyer ? .selling : .buying,
+                        judge: viewer,
+                        judged: other,
+                        outcome: isBuyer ? outcome : .good,
+                        at: Timestamp(millisecondsSince1970: try row.int64(4))
+                    )
+                )
+            }
+            return calls
+        }
+    }
+
+    /// A buyer whose payment held did well, however it was served.
+    private static func settled(_ entry: Entry, by viewer: DIDKey) -> SettledCall? {
+        guard let claims = entry.call.receipt?.claims else { return nil }
+        let isBuyer = entry.call.side == .buyer
+        guard let other = isBuyer ? claims.seller.did : claims.buyer?.did else { return nil }
+        return SettledCall(
+            role: isBuyer ? .selling : .buying,
+            judge: viewer,
+            judged: other,
+            outcome: isBuyer ? entry.outcome : .good,
+            at: claims.respondedAt
+        )
+    }
+}
