@@ -1,5 +1,6 @@
 internal import Cryptography
 internal import Encodings
+internal import Libp2p
 internal import Market
 internal import SignedDocuments
 
