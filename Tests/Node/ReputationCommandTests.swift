@@ -19,8 +19,18 @@ struct ReputationCommandTests {
             #expect(try await buyer.command("reputation", "show").output.contains("Nothing is known of anybody yet"))
             let mint = seller.url + "/mint"
             #expect(try await buyer.command("wallet", "fund", "200sat", "--mint", mint).status == 0)
+            // A statement counts calls of buyers that say who they are.
+            #expect(try await buyer.command("agent", "register", "planner").status == 0)
             for index in 1...2 {
-                let paid = try await buyer.command("pay", seller.url + "/s/m/now/\(index)", "--max", "5sat", "--json")
+                let paid = try await buyer.command(
+                    "pay",
+                    seller.url + "/s/m/now/\(index)",
+                    "--max",
+                    "5sat",
+                    "--agent",
+                    "planner",
+                    "--json"
+                )
                 #expect(paid.status == 0, "\(paid)")
             }
             let all = try await buyer.command("reputation", "show", "--json")

@@ -224,7 +224,8 @@ private final class Desk: Sendable {
             tree.append(leaf: MerkleTree.leaf(try #require(call.receipt).document.canonicalized()))
         }
         #expect(statement["receipts"]?["root"]?.stringValue == Hex.encode(tree.root))
-        let nothing = try await Desk().book.statement(by: desk.node)
+        let idle = try Desk()
+        let nothing = try await idle.book.statement(by: idle.node)
         #expect(nothing["calls"] == 0 && nothing["from"] == nil)
     }
 

@@ -94,7 +94,9 @@ public actor SellerDesk {
                     + acceptedMints.map(\.string).joined(separator: ", ")
             )
         }
-        let longest = UInt64(clamping: offer.seconds) + 5
+        // The acceptance is dated later than the quote: what is left until the buyer's deadline is not promised whole.
+        let left = asked.deadline - now
+        let within = min(UInt64(clamping: offer.seconds) + 5, left - min(30, left / 4))
         let quote = Quote(
             provider: signer.did,
             buyer: asked.buyer,
@@ -103,8 +105,8 @@ public actor SellerDesk {
             unit: asked.unit,
             mint: mint,
             mode: .key,
-            deliverWithinSeconds: min(longest, asked.deadline - now),
-            lockSeconds: min(longest, asked.deadline - now) + Self.lockMarginSeconds,
+            deliverWithinSeconds: within,
+            lockSeconds: within + Self.lockMarginSeconds,
             lockKey: try Secp256k1.Point(compressed: wallet.receivingKey()),
             validUntil: now + Self.quoteSeconds,
             nonce: SecureRandom.bytes(16),
