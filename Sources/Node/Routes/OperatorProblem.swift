@@ -133,7 +133,7 @@ enum OperatorProblem {
         switch code {
         case .overBudget: 402
         case .notSold, .unknownJob: 404
-        case .running, .over: 409
+        case .running: 409
         case .noOffer: 422
         case .failed, .sellerFailed: 502
         case .tooMany, .claimPending: 503

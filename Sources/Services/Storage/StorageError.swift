@@ -55,7 +55,10 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
         case .SQLITE_CONSTRAINT:
             self.init(.constraint, said)
         case .SQLITE_FULL:
-            self.init(.full, "the disk of \(path) is full, or the file as large as it may be; nothing was written")
+            self.init(
+                .full,
+                "there is no room for \(path): free some space on its disk, or raise the file's own limit; nothing was written"
+            )
         case .SQLITE_BUSY, .SQLITE_LOCKED:
             self.init(.locked, "\(path) is held by another process: stop it, or wait until it is done")
         case .SQLITE_IOERR:

@@ -150,9 +150,8 @@ public actor CallBook {
         }
         let outcome = Self.outcome(by: receipt, promise: promises[service] ?? nil)
         // What was not paid for, or was between two of one operator, counts for nothing ([REP-1], [REP-3]).
-        let isPaid = claims.amount > 0 || claims.outcome == .refunded
         let other = call.side == .buyer ? claims.seller.did : claims.buyer?.did
-        var counts = isPaid && (call.side == .buyer || claims.seller.did == viewer)
+        var counts = claims.isPaid && (call.side == .buyer || claims.seller.did == viewer)
         if counts, let other {
             let isOwn = try await sources.isOwn(other)
             counts = other != viewer && !isOwn
@@ -257,35 +256,39 @@ public actor CallBook {
                 ORDER BY side, sequence
                 """
             ) { row in
-                let isBuyer = try row.text(0) == TradedCall.Side.buyer.rawValue
-                guard let text = isBuyer ? try row.text(1) : try row.optionalText(2),
+                guard let side = TradedCall.Side(rawValue: try row.text(0)),
+                    let text = side == .buyer ? try row.text(1) : try row.optionalText(2),
                     let other = try? DIDKey(parsing: text), let outcome = CallOutcome(rawValue: try row.text(3))
                 else { return }
-                calls.append(
-                    SettledCall(
-                        role: isBuyer ? .selling : .buying,
-                        judge: viewer,
-                        judged: other,
-                        outcome: isBuyer ? outcome : .good,
-                        at: Timestamp(millisecondsSince1970: try row.int64(4))
-                    )
-                )
+                let at = Timestamp(millisecondsSince1970: try row.int64(4))
+                calls.append(Self.settled(side, with: other, outcome, at: at, by: viewer))
             }
             return calls
         }
     }
 
-    /// A buyer whose payment held did well, however it was served.
     private static func settled(_ entry: Entry, by viewer: DIDKey) -> SettledCall? {
         guard let claims = entry.call.receipt?.claims else { return nil }
-        let isBuyer = entry.call.side == .buyer
-        guard let other = isBuyer ? claims.seller.did : claims.buyer?.did else { return nil }
+        let side = entry.call.side
+        guard let other = side == .buyer ? claims.seller.did : claims.buyer?.did else { return nil }
+        return settled(side, with: other, entry.outcome, at: claims.respondedAt, by: viewer)
+    }
+
+    /// A buyer whose payment held did well, however it was served.
+    private static func settled(
+        _ side: TradedCall.Side,
+        with other: DIDKey,
+        _ outcome: CallOutcome,
+        at: Timestamp,
+        by viewer: DIDKey
+    ) -> SettledCall {
+        let isBuyer = side == .buyer
         return SettledCall(
             role: isBuyer ? .selling : .buying,
             judge: viewer,
             judged: other,
-            outcome: isBuyer ? entry.outcome : .good,
-            at: claims.respondedAt
+            outcome: isBuyer ? outcome : .good,
+            at: at
         )
     }
 }

@@ -254,13 +254,7 @@ public struct EscrowBuyer: Codable, Sendable, Equatable {
         guard ending == nil else { return }
         phase = .ended
         let isWhole = terms.mode != .stream || paidChunks == terms.chunks
-        let kind: EscrowEnding.Kind =
-            switch (paid > 0, returned > 0) {
-            case (true, false): isWhole ? .claimed : .split
-            case (false, _): .refunded
-            case (true, true): .split
-            }
-        ending = EscrowEnding(kind, provider: paid, buyer: returned)
+        ending = EscrowEnding(provider: paid, buyer: returned, isWhole: isWhole)
     }
 
     // MARK: Actions

@@ -195,13 +195,7 @@ public struct EscrowProvider: Codable, Sendable, Equatable {
         guard ending == nil else { return }
         phase = .ended
         let isWhole = terms.mode != .stream || claimedChunks == terms.chunks
-        let kind: EscrowEnding.Kind =
-            switch (earned > 0, lost > 0) {
-            case (true, false): isWhole ? .claimed : .split
-            case (false, _): .refunded
-            case (true, true): .split
-            }
-        ending = EscrowEnding(kind, provider: earned, buyer: lost)
+        ending = EscrowEnding(provider: earned, buyer: lost, isWhole: isWhole)
     }
 
     // MARK: Actions

@@ -126,6 +126,17 @@ public struct EscrowEnding: Codable, Sendable, Equatable {
         self.provider = provider
         self.buyer = buyer
     }
+
+    /// - Parameter isWhole: whether the provider has all that was agreed, where it has anything.
+    init(provider: UInt64, buyer: UInt64, isWhole: Bool) {
+        let kind: Kind =
+            switch (provider > 0, buyer > 0) {
+            case (true, false): isWhole ? .claimed : .split
+            case (false, _): .refunded
+            case (true, true): .split
+            }
+        self.init(kind, provider: provider, buyer: buyer)
+    }
 }
 
 /// One locked coin, and who took it.

@@ -5,81 +5,50 @@ internal import Encodings
 public import SignedDocuments
 
 /// A buyer calls for bids on one job, from whoever hears it ([QUO-7]).
+@dynamicMemberLookup
 public struct OpenCall: TradeContent {
     public static let type = "MintmarkOpenCall"
-    public static let known: Set<String> = [
-        "buyer", "service", "request", "maxPrice", "unit", "mints", "escrow", "deliverWithin", "commitUntil",
-        "revealUntil",
-        "nonce", "time",
-    ]
+    public static let known = Wanted.known.union(["deliverWithin", "commitUntil", "revealUntil"])
     /// The shortest time to reveal: twice the time that gossip takes across the network.
     public static let minimumRevealSeconds: UInt64 = 4
 
-    public var buyer: DIDKey
-    /// What kind of service.
-    public var service: String
-    public var request: [UInt8]
-    public var maximumPrice: UInt64
-    public var unit: CurrencyUnit
-    public var mints: [MintURL]
-    public var escrow: [Listing.Escrow]
+    public var wanted: Wanted
     public var deliverWithinSeconds: UInt64
     /// Until then commitments are taken, and no bid is shown.
     public var commitUntil: UInt64
     /// From `commitUntil` until then bids are shown.
     public var revealUntil: UInt64
-    public var nonce: [UInt8]
-    public var time: UInt64
 
-    public init(
-        of asked: QuoteRequest,
-        deliverWithinSeconds: UInt64,
-        commitUntil: UInt64,
-        revealUntil: UInt64
-    ) {
-        buyer = asked.buyer
-        service = asked.service
-        request = asked.request
-        maximumPrice = asked.maximumPrice
-        unit = asked.unit
-        mints = asked.mints
-        escrow = asked.escrow
-        nonce = asked.nonce
-        time = asked.time
+    public init(_ wanted: Wanted, deliverWithinSeconds: UInt64, commitUntil: UInt64, revealUntil: UInt64) {
+        self.wanted = wanted
         self.deliverWithinSeconds = deliverWithinSeconds
         self.commitUntil = commitUntil
         self.revealUntil = revealUntil
     }
 
     public init(_ fields: TradeFields) throws(TradeRefusal) {
-        buyer = try fields.did("buyer")
-        service = try fields.service("service")
-        request = try fields.digest("request")
-        maximumPrice = try fields.amount("maxPrice")
-        unit = try fields.unit("unit")
-        mints = try fields.mints("mints")
-        escrow = try fields.modes("escrow")
+        wanted = try Wanted(fields)
         deliverWithinSeconds = try fields.number("deliverWithin", in: TradeBounds.deliverSeconds)
         commitUntil = try fields.time("commitUntil")
         revealUntil = try fields.time("revealUntil")
-        nonce = try fields.hex("nonce", bytes: 16)
-        time = try fields.time("time")
-        guard commitUntil > time, revealUntil >= commitUntil + Self.minimumRevealSeconds,
-            revealUntil - time <= TradeBounds.deliverSeconds.upperBound
+        guard commitUntil > wanted.time, revealUntil >= commitUntil + Self.minimumRevealSeconds,
+            revealUntil - wanted.time <= TradeBounds.deliverSeconds.upperBound
         else { throw TradeFields.refuse("revealUntil", "is 4 seconds or more after `commitUntil`, a week at most") }
     }
 
-    public var signer: DIDKey { buyer }
+    public subscript<Value>(dynamicMember member: WritableKeyPath<Wanted, Value>) -> Value {
+        get { wanted[keyPath: member] }
+        set { wanted[keyPath: member] = newValue }
+    }
+
+    public var signer: DIDKey { wanted.buyer }
 
     public var members: JSONObject {
-        [
-            "buyer": .string(buyer.string), "service": .string(service),
-            "request": .string(MultihashDigest.encode(request)), "maxPrice": .string(String(maximumPrice)),
-            "unit": .string(unit.name), "mints": JSONValue(mints.map(\.string)),
-            "escrow": JSONValue(escrow.map(\.rawValue)), "deliverWithin": JSONValue(deliverWithinSeconds),
-            "commitUntil": JSONValue(commitUntil), "revealUntil": JSONValue(revealUntil),
-            "nonce": .string(Hex.encode(nonce)), "time": JSONValue(time),
-        ]
+        var members = wanted.members
+        members["deliverWithin"] = JSONValue(deliverWithinSeconds)
+        members["commitUntil"] = JSONValue(commitUntil)
+        members["revealUntil"] = JSONValue(revealUntil)
+        return members
     }
 }
 

@@ -44,8 +44,6 @@ public struct ReputationRefusal: Error, Hashable, Sendable, CustomStringConverti
         public static let fromFuture = Code(rawValue: "from-future")
         /// As many nodes or pairs are known as may be, and some trust reaches each.
         public static let full = Code(rawValue: "full")
-        /// The rating is not of its form.
-        public static let malformed = Code(rawValue: "malformed")
     }
 
     public let code: Code
@@ -111,7 +109,7 @@ public struct SettledCall: Sendable, Hashable {
         guard let buyer = claims.buyer else {
             throw ReputationRefusal(.badReceipt, "The receipt does not name its buyer, so nobody can judge by it.")
         }
-        guard claims.amount > 0 || claims.outcome == .refunded else {
+        guard claims.isPaid else {
             throw ReputationRefusal(.notPaid, "Nothing was paid for the call.")
         }
         guard claims.outcome == .served || !outcome.isGood || role == .buying else {
@@ -135,4 +133,9 @@ public struct SettledCall: Sendable, Hashable {
             at: claims.respondedAt
         )
     }
+}
+
+extension ReceiptClaims {
+    /// Whether money moved for the call ([REP-1]), if only to come back.
+    package var isPaid: Bool { amount > 0 || outcome == .refunded }
 }

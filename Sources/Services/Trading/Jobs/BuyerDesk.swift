@@ -38,18 +38,15 @@ public actor BuyerDesk {
     /// Sends a POST; the answer's status and body.
     public typealias Post = @Sendable (_ url: String, _ body: [UInt8]) async throws -> (status: Int, body: [UInt8])
 
-    /// The most jobs that are open at a time.
-    public static let maximumOpen = 1_000
     private static let answerLimits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
 
-    private let database: Database
     private let wallet: Wallet
     private let post: Post
     private let signer: DocumentSigner
     private let clock: WallClock
-    private let logger: Logger
-    private let store = JobStore<EscrowBuyer>(side: "bought")
-    private var clocks = MintClocks()
+    let book: JobBook<EscrowBuyer>
+    /// Of the other side, for what is shown.
+    let sold: JobBook<EscrowProvider>
     private var busy: Set<[UInt8]> = []
 
     /// - Parameters:
@@ -63,11 +60,11 @@ public actor BuyerDesk {
         logger: Logger,
         post: @escaping Post
     ) {
-        self.database = database
+        book = JobBook(side: "bought", database: database, wallet: wallet, clock: clock, logger: logger)
+        sold = JobBook(side: "sold", database: database, wallet: wallet, clock: clock, logger: logger)
         self.wallet = wallet
         self.signer = signer
         self.clock = clock
-        self.logger = logger
         self.post = post
     }
 
@@ -96,7 +93,7 @@ public actor BuyerDesk {
                 request: order.request.digest,
                 refundKey: Secp256k1.Point(compressed: wallet.receivingKey()),
                 nonce: SecureRandom.bytes(16),
-                time: try await mintSeconds(mint.string)
+                time: try await book.mintSeconds(mint.string)
             ),
             by: signer,
             now: clock.now()
@@ -110,13 +107,7 @@ public actor BuyerDesk {
         )
         stored.origin = order.origin
         stored.request = String(decoding: JobWire.json(order.request).serialized(), as: UTF8.self)
-        let (store, job) = (store, stored)
-        try await database.write { connection in
-            guard try store.countOpen(in: connection) < Self.maximumOpen else {
-                throw JobError(.tooMany, "\(Self.maximumOpen) jobs are open, which is the most.")
-            }
-            _ = try store.insert(job, in: connection)
-        }
+        _ = try await book.insert(stored)
         return terms.job
     }
 
@@ -129,7 +120,7 @@ public actor BuyerDesk {
             throw WalletError(.insufficientFunds, "the wallet has no ecash in \(order.unit): see mintmark wallet fund")
         }
         let now = seconds()
-        let asked = QuoteRequest(
+        let wanted = Wanted(
             buyer: signer.did,
             service: order.service,
             request: order.request.digest,
@@ -137,10 +128,10 @@ public actor BuyerDesk {
             unit: order.unit,
             mints: Array(funds.filter { ListingURL($0.string) != nil }.prefix(16)),
             escrow: [.key],
-            deadline: now + order.deadlineSeconds,
             nonce: SecureRandom.bytes(16),
             time: now
         )
+        let asked = QuoteRequest(wanted, deadline: now + order.deadlineSeconds)
         let ask = try Signed<QuoteRequest>.sign(asked, by: signer, now: clock.now())
         let answer = try await call(
             order.origin + "/market/quotes",
@@ -171,9 +162,9 @@ public actor BuyerDesk {
         let until = clock.now().adding(milliseconds: milliseconds)
         var pause: Int64 = 20
         while true {
-            let before = try await named(name)
+            let before = try await book.named(name)
             if before.isOpen, before.engine.key == nil { try await step(before.job) }
-            let after = try await named(name)
+            let after = try await book.named(name)
             if !after.isOpen { break }
             if after.engine.key != nil {
                 // So that the end is known at once, where the mint says it.
@@ -193,37 +184,22 @@ public actor BuyerDesk {
 
     // MARK: Going on
 
-    /// Goes on with every open job.
+    /// Goes on with every open job, and forgets old ones.
     public func advance() async {
-        do {
-            let store = store
-            let open = try await database.read { connection in try store.open(limit: Self.maximumOpen, in: connection) }
-            for stored in open {
-                do {
-                    try await step(stored.job)
-                } catch {
-                    logger.notice(
-                        "a job goes on later",
-                        metadata: ["job": "\(stored.engine.terms.job)", "why": "\(error)"]
-                    )
-                }
-            }
-        } catch {
-            logger.warning("jobs that are bought go on later", metadata: ["why": "\(error)"])
-        }
+        await book.advance { [self] stored in try await step(stored.job) }
     }
 
     /// Does once what the job's state says. One at a time.
     private func step(_ job: [UInt8]) async throws {
         guard busy.insert(job).inserted else { return }
         defer { busy.remove(job) }
-        guard let stored = try await find(job), stored.isOpen else { return }
-        let now = try await mintSeconds(stored.engine.terms.mint)
+        guard let stored = try await book.find(job), stored.isOpen else { return }
+        let now = try await book.mintSeconds(stored.engine.terms.mint)
         var moved = stored.engine
         _ = try moved.take(.tick, at: now)
-        if moved != stored.engine { _ = try await apply(.tick, to: job) }
+        if moved != stored.engine { try await book.apply(.tick, to: job) }
         for action in moved.actions(at: now) {
-            guard let current = try await find(job), current.isOpen else { return }
+            guard let current = try await book.find(job), current.isOpen else { return }
             try await perform(action, current)
         }
     }
@@ -237,7 +213,7 @@ public actor BuyerDesk {
             switch try await wallet.token(sentFor: Self.reference(terms)) {
             case .sent(let token): try await locked(token, stored)
             case .unknown: break
-            case .none: _ = try await apply(.lockFailed, to: job)
+            case .none: try await book.apply(.lockFailed, to: job)
             }
         case .sendLock: try await sendLock(stored)
         case .askMint: try await askMint(stored)
@@ -247,11 +223,11 @@ public actor BuyerDesk {
                 _ = try await wallet.receive(token)
             } catch let error as WalletError {
                 // What the mint says comes next.
-                try await note(error.message, job)
+                try await book.note(error.message, job)
             }
         case .restore:
             guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
-            _ = try await apply(.restored(wallet.received(of: token)), to: job)
+            try await book.apply(.restored(wallet.received(of: token)), to: job)
         case .judge, .release, .escalate, .claimRuling: break
         }
     }
@@ -271,7 +247,7 @@ public actor BuyerDesk {
                 guard let text = answer.json["sealed"]?.stringValue, let sealed = try? Base64URL.decode(text) else {
                     throw JobError(.sellerFailed, "The seller's delivery has no sealed answer.")
                 }
-                _ = try await apply(.delivered(delivery, beside: sealed), to: stored.job) { job in
+                try await book.apply(.delivered(delivery, beside: sealed), to: stored.job) { job in
                     job.delivery = delivery
                     job.sealed = sealed
                 }
@@ -281,23 +257,14 @@ public actor BuyerDesk {
                 try await giveUp(stored, error.message)
             }
         // The service is at it, or the seller is busy.
-        case 409, 429, 503: try await note(answer.error.message, stored.job)
+        case 409, 429, 503: try await book.note(answer.error.message, stored.job)
         default: try await giveUp(stored, answer.error.message)
         }
     }
 
     /// Before any money was locked.
     private func giveUp(_ stored: Bought, _ why: String) async throws {
-        _ = try await apply(.stop, to: stored.job) { $0.note = why }
-    }
-
-    private func note(_ what: String, _ job: [UInt8]) async throws {
-        let (store, at) = (store, clock.now())
-        try await database.write { connection in
-            guard var stored = try store.find(job, in: connection), stored.note != what else { return }
-            stored.note = what
-            try store.update(stored, at: at, in: connection)
-        }
+        try await book.apply(.stop, to: stored.job) { $0.note = why }
     }
 
     /// The wallet has it on disk before the mint hears of it, and makes one for a job.
@@ -324,7 +291,7 @@ public actor BuyerDesk {
             guard case .none = try await wallet.token(sentFor: Self.reference(terms)) else { throw error }
             switch error.code {
             case .mintUnreachable, .outcomeUnknown: throw error
-            default: _ = try await apply(.lockFailed, to: stored.job) { $0.note = error.message }
+            default: try await book.apply(.lockFailed, to: stored.job) { $0.note = error.message }
             }
             return
         }
@@ -333,7 +300,7 @@ public actor BuyerDesk {
 
     private func locked(_ token: SentToken, _ stored: Bought) async throws {
         let coins = try await wallet.coins(of: token.token).map { try LockedCoin($0) }
-        _ = try await apply(.locked(coins), to: stored.job) { $0.token = token.token }
+        try await book.apply(.locked(coins), to: stored.job) { $0.token = token.token }
     }
 
     private func sendLock(_ stored: Bought) async throws {
@@ -346,15 +313,15 @@ public actor BuyerDesk {
             answer = try await call(url, ["token": .string(token)])
         } catch {
             // The mint knows what the seller did.
-            return try await note("\(error)", stored.job)
+            return try await book.note("\(error)", stored.job)
         }
         guard answer.status == 200, let hex = answer.json["key"]?.stringValue, let key = try? Hex.decode(hex) else {
-            return try await note(answer.error.message, stored.job)
+            return try await book.note(answer.error.message, stored.job)
         }
         do {
-            _ = try await apply(.key(key, beside: sealed), to: stored.job) { $0.note = nil }
+            try await book.apply(.key(key, beside: sealed), to: stored.job) { $0.note = nil }
         } catch let error as TradeRefusal {
-            try await note("the seller's key is none: \(error.message)", stored.job)
+            try await book.note("the seller's key is none: \(error.message)", stored.job)
         }
     }
 
@@ -363,81 +330,10 @@ public actor BuyerDesk {
         let ys = try stored.engine.coins.map { try Hex.decode($0.y) }
         let states = try await wallet.coinStates(ys, at: MintURL(stored.engine.terms.mint))
         guard states.contains(where: { $0.state == .spent }) else { return }
-        _ = try await apply(.states(states, beside: stored.sealed ?? []), to: stored.job)
+        try await book.apply(.states(states, beside: stored.sealed ?? []), to: stored.job)
     }
 
-    // MARK: Showing
-
-    /// A job, with its answer where it can be read: `{"job", "state", …, "answer": {"status", "type", "body"}}`.
-    /// - Throws: ``JobError`` `unknown-job`.
-    public func shown(_ name: String) async throws -> JSONObject {
-        let stored = try await named(name)
-        var json = Self.summary(stored)
-        if let sealed = stored.sealed, let bytes = stored.engine.answer(sealed) {
-            let answer = try JobResponse(bytes: bytes)
-            var shown: JSONObject = ["status": .integer(Int64(answer.status))]
-            shown["type"] = answer.contentType.map { .string($0) }
-            shown["body"] = .string(Base64URL.encode(answer.body))
-            json["answer"] = .object(shown)
-        }
-        if stored.engine.isFraud, let delivery = stored.delivery, let sealed = stored.sealed,
-            let key = stored.engine.key.flatMap({ try? Hex.decode($0) }),
-            let proof = try? FraudProof(acceptance: stored.acceptance, delivery: delivery, sealed: sealed, key: key)
-        {
-            json["fraudProof"] = .object(proof.document)
-        }
-        return json
-    }
-
-    /// The latest jobs of both sides, newest first.
-    public func list(limit: Int) async throws -> [JSONObject] {
-        let (store, sold) = (store, JobStore<EscrowProvider>(side: "sold"))
-        let bounded = min(max(1, limit), 1_000)
-        let (mine, theirs) = try await database.read { connection in
-            (try store.recent(limit: bounded, in: connection), try sold.recent(limit: bounded, in: connection))
-        }
-        let all = mine.map { ($0.createdAt, Self.summary($0)) } + theirs.map { ($0.createdAt, Self.summary($0)) }
-        return all.sorted { $0.0 > $1.0 }.prefix(bounded).map(\.1)
-    }
-
-    private static func summary(_ stored: Bought) -> JSONObject {
-        let engine = stored.engine
-        var json = summary(engine.terms, stored.createdAt, note: stored.note)
-        json["side"] = "bought"
-        json["with"] = .string(engine.terms.provider)
-        let state =
-            engine.isFraud
-            ? "fraud" : engine.key != nil ? "served" : engine.ending?.kind.rawValue ?? engine.phase.rawValue
-        json["state"] = .string(state)
-        json["ending"] = engine.ending.map { .string($0.kind.rawValue) }
-        let locked = engine.paid + engine.returned + engine.coins.reduce(0) { $0 + $1.amount }
-        json["locked"] = .string(String(locked))
-        json["returned"] = .string(String(engine.returned))
-        return json
-    }
-
-    private static func summary(_ stored: StoredJob<EscrowProvider>) -> JSONObject {
-        let engine = stored.engine
-        var json = summary(engine.terms, stored.createdAt, note: stored.note)
-        json["side"] = "sold"
-        json["with"] = .string(engine.terms.buyer)
-        json["state"] = .string(engine.ending?.kind.rawValue ?? engine.phase.rawValue)
-        json["ending"] = engine.ending.map { .string($0.kind.rawValue) }
-        return json
-    }
-
-    private static func summary(_ terms: EscrowTerms, _ created: Timestamp, note: String?) -> JSONObject {
-        var json: JSONObject = [
-            "job": .string(terms.job), "service": .string(terms.service), "price": .string(String(terms.price)),
-            "unit": .string(terms.unit), "mint": .string(terms.mint), "created": .string(created.rfc3339),
-            "deliverBy": .string(Timestamp(secondsSince1970: Int64(terms.deliverBy)).rfc3339),
-            "locktime": .string(Timestamp(secondsSince1970: Int64(terms.locktime)).rfc3339),
-        ]
-        json["note"] = note.map { .string($0) }
-        return json
-    }
-
-    // MARK: Helping
+    // MARK: The seller
 
     private struct Answer {
         var status: Int
@@ -459,45 +355,5 @@ public actor BuyerDesk {
         }
         let json = try? JSONValue.parse(answer.body, limits: Self.answerLimits)
         return Answer(status: answer.status, json: json ?? .null)
-    }
-
-    private func named(_ name: String) async throws -> Bought {
-        guard name.utf8.count == 64, let job = try? Hex.decode(name), let stored = try await find(job) else {
-            throw JobError(.unknownJob, "This node bought no job \(name.prefix(64)).")
-        }
-        return stored
-    }
-
-    private func find(_ job: [UInt8]) async throws -> Bought? {
-        let store = store
-        return try await database.read { connection in try store.find(job, in: connection) }
-    }
-
-    /// Takes an event into a job's state, in one transaction that reads and writes it.
-    private func apply(
-        _ event: EscrowBuyer.Event,
-        to job: [UInt8],
-        _ change: @escaping @Sendable (inout Bought) -> Void = { _ in }
-    ) async throws -> Bought {
-        guard let known = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
-        let now = try await mintSeconds(known.engine.terms.mint)
-        let (store, at) = (store, clock.now())
-        return try await database.write { connection in
-            guard var stored = try store.find(job, in: connection) else {
-                throw JobError(.unknownJob, "There is no such job.")
-            }
-            _ = try stored.engine.take(event, at: now)
-            change(&stored)
-            stored.isOpen = stored.engine.ending == nil
-            try store.update(stored, at: at, in: connection)
-            return stored
-        }
-    }
-
-    private func mintSeconds(_ name: String) async throws -> UInt64 {
-        if let known = clocks.seconds(name, at: clock.now()) { return known }
-        let told = try await wallet.snapshot(of: MintURL(name)).mintClock
-        clocks.note(told, of: name, at: clock.now())
-        return told.seconds(at: clock.now())
     }
 }

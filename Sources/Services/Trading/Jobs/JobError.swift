@@ -14,8 +14,6 @@ public struct JobError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let running = Code(rawValue: "job-running")
         /// The service gave no answer; nothing is to be paid.
         public static let failed = Code(rawValue: "job-failed")
-        /// The job is over.
-        public static let over = Code(rawValue: "job-over")
         /// The lock is not the agreed one; the message names what is wrong.
         public static let wrongLock = Code(rawValue: "wrong-lock")
         /// The mint has not answered: the lock is kept, ask again.

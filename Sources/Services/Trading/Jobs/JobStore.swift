@@ -46,7 +46,7 @@ public enum JobTables {
 }
 
 /// A job as it is stored, with its engine.
-struct StoredJob<Engine: Codable & Sendable>: Sendable {
+struct StoredJob<Engine: JobEngine>: Sendable {
     var quote: Signed<Quote>
     var acceptance: Signed<Acceptance>
     var engine: Engine
@@ -63,7 +63,7 @@ struct StoredJob<Engine: Codable & Sendable>: Sendable {
 }
 
 /// Reads and writes the table `jobs` of one side.
-struct JobStore<Engine: Codable & Sendable>: Sendable {
+struct JobStore<Engine: JobEngine>: Sendable {
     let side: String
     private let columns =
         "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at"
@@ -130,6 +130,15 @@ struct JobStore<Engine: Codable & Sendable>: Sendable {
             .text(side),
             .int(limit)
         ).map(Self.job(row:))
+    }
+
+    /// Those that are over and were begun before.
+    func forget(before: Timestamp, in connection: Connection) throws {
+        try connection.execute(
+            "DELETE FROM jobs WHERE side = ? AND is_open = 0 AND created_at < ?",
+            .text(side),
+            .integer(before.millisecondsSince1970)
+        )
     }
 
     func countOpen(in connection: Connection) throws -> Int {

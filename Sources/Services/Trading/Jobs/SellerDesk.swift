@@ -22,18 +22,13 @@ public protocol JobServices: Sendable {
 public actor SellerDesk {
     typealias Sold = StoredJob<EscrowProvider>
 
-    /// The most jobs that are open at a time.
-    public static let maximumOpen = 1_000
     /// The most services that are called at a time.
     public static let maximumServing = 64
     /// How long a quote holds.
     static let quoteSeconds: UInt64 = 60
     /// From the delivery's time to the locktime: the margin of [ESC-3] and five minutes for the buyer to lock.
     static let lockMarginSeconds: UInt64 = EscrowMargins.claimSeconds + 300
-    /// How long a job that is over is kept.
-    static let keepSeconds: Int64 = 30 * 86_400
 
-    private let database: Database
     private let wallet: Wallet
     private let services: any JobServices
     private let signer: DocumentSigner
@@ -41,9 +36,10 @@ public actor SellerDesk {
     private let acceptedMints: [MintURL]
     private let clock: WallClock
     private let logger: Logger
-    private let store = JobStore<EscrowProvider>(side: "sold")
-    private var clocks = MintClocks()
+    private let book: JobBook<EscrowProvider>
     private var serving: [[UInt8]: Task<Void, any Error>] = [:]
+    /// Jobs that are about to be served.
+    private var starting = 0
 
     /// - Parameters:
     ///   - database: with ``JobTables/migrations``.
@@ -60,7 +56,14 @@ public actor SellerDesk {
         clock: WallClock,
         logger: Logger
     ) {
-        self.database = database
+        book = JobBook(
+            side: "sold",
+            database: database,
+            wallet: wallet,
+            acceptedMints: acceptedMints,
+            clock: clock,
+            logger: logger
+        )
         self.wallet = wallet
         self.services = services
         self.signer = signer
@@ -97,7 +100,7 @@ public actor SellerDesk {
         // The acceptance is dated later than the quote: what is left until the buyer's deadline is not promised whole.
         let left = asked.deadline - now
         let within = min(UInt64(clamping: offer.seconds) + 5, left - min(30, left / 4))
-        let quote = Quote(
+        var quote = Quote(
             provider: signer.did,
             buyer: asked.buyer,
             service: asked.service,
@@ -112,9 +115,8 @@ public actor SellerDesk {
             nonce: SecureRandom.bytes(16),
             time: now
         )
-        var bound = quote
-        bound.request = asked.request
-        let signed = try Signed<Quote>.sign(bound, by: signer, now: clock.now())
+        quote.request = asked.request
+        let signed = try Signed<Quote>.sign(quote, by: signer, now: clock.now())
         return ["quote": .object(signed.document)]
     }
 
@@ -140,15 +142,25 @@ public actor SellerDesk {
             throw JobError(.invalid, "The request is another than was accepted.")
         }
         let job = acceptance.digest
-        if let stored = try await find(job) {
+        if let stored = try await book.find(job) {
             if stored.delivery == nil, stored.isOpen, serving[job] == nil {
-                try await resume(stored, request)
+                try await withPlace { try await resume(stored, request) }
             }
         } else {
-            try await begin(quote, acceptance, terms, request)
+            try await withPlace { try await begin(quote, acceptance, terms, request) }
         }
         try await serving[job]?.value
         return try await answer(job)
+    }
+
+    /// A place is counted before anything is waited for: many at once are no more than there may be.
+    private func withPlace(_ start: () async throws -> Void) async throws {
+        guard serving.count + starting < Self.maximumServing else {
+            throw JobError(.tooMany, "\(Self.maximumServing) jobs are being worked at: try again shortly.")
+        }
+        starting += 1
+        defer { starting -= 1 }
+        try await start()
     }
 
     private func begin(
@@ -157,7 +169,7 @@ public actor SellerDesk {
         _ terms: EscrowTerms,
         _ request: JobRequest
     ) async throws {
-        let now = try await mintSeconds(terms.mint)
+        let now = try await book.mintSeconds(terms.mint)
         do {
             try acceptance.content.check(quote, now: now)
         } catch {
@@ -167,20 +179,15 @@ public actor SellerDesk {
         guard let offer, offer.amount == terms.price, offer.unit == terms.unit else {
             throw JobError(.notSold, "This call costs something else than was quoted.")
         }
-        guard serving.count < Self.maximumServing else {
-            throw JobError(.tooMany, "\(Self.maximumServing) jobs are being worked at: try again shortly.")
-        }
-        let (store, at) = (store, clock.now())
-        let stored = Sold(quote: quote, acceptance: acceptance, engine: EscrowProvider(terms), createdAt: at)
-        let isNew = try await database.write { connection in
-            guard try store.countOpen(in: connection) < Self.maximumOpen else {
-                throw JobError(.tooMany, "\(Self.maximumOpen) jobs are open, which is the most: try again later.")
-            }
-            return try store.insert(stored, in: connection)
-        }
-        guard isNew else {
+        let stored = Sold(
+            quote: quote,
+            acceptance: acceptance,
+            engine: EscrowProvider(terms),
+            createdAt: clock.now()
+        )
+        guard try await book.insert(stored) else {
             // Whoever was first with this very acceptance works at it.
-            guard try await find(stored.job) != nil else {
+            guard try await book.find(stored.job) != nil else {
                 throw JobError(.invalid, "This place of the quote was taken by another acceptance.")
             }
             return
@@ -197,7 +204,7 @@ public actor SellerDesk {
         )
         guard serving[stored.job] == nil else { return }
         if offer?.isIdempotent == true { return serve(stored, request) }
-        _ = try await apply(.failed, to: stored.job) { $0.note = "the node stopped while the service was called" }
+        try await book.apply(.failed, to: stored.job) { $0.note = "the node stopped while the service was called" }
     }
 
     private func serve(_ stored: Sold, _ request: JobRequest) {
@@ -207,7 +214,7 @@ public actor SellerDesk {
                 let response = try await services.perform(request, of: stored.engine.terms.service)
                 try await deliver(response, stored)
             } catch {
-                _ = try? await apply(.failed, to: job) { $0.note = "\(error)" }
+                _ = try? await book.apply(.failed, to: job) { $0.note = "\(error)" }
                 logger.notice("a job failed", metadata: ["job": "\(Hex.encode(job))", "why": "\(error)"])
             }
             serving[job] = nil
@@ -216,7 +223,7 @@ public actor SellerDesk {
 
     private func deliver(_ response: JobResponse, _ stored: Sold) async throws {
         let terms = stored.engine.terms
-        let now = try await mintSeconds(terms.mint)
+        let now = try await book.mintSeconds(terms.mint)
         let (content, sealed) = try Delivery.sealing(
             response.bytes,
             key: key(stored.job),
@@ -225,7 +232,7 @@ public actor SellerDesk {
             time: now
         )
         let delivery = try Signed<Delivery>.sign(content, by: signer, now: clock.now())
-        _ = try await apply(.served(delivery), to: stored.job) { job in
+        try await book.apply(.served(delivery), to: stored.job) { job in
             guard job.engine.phase == .delivered else { return }
             job.delivery = delivery
             job.sealed = sealed
@@ -235,7 +242,7 @@ public actor SellerDesk {
     private func key(_ job: [UInt8]) -> [UInt8] { DeliverySeal.key(secret: keySecret, job: job, index: 0) }
 
     private func answer(_ job: [UInt8]) async throws -> JSONObject {
-        guard let stored = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
+        guard let stored = try await book.find(job) else { throw JobError(.unknownJob, "There is no such job.") }
         if let delivery = stored.delivery, let sealed = stored.sealed {
             return [
                 "job": .string(stored.engine.terms.job), "delivery": .object(delivery.document),
@@ -252,7 +259,7 @@ public actor SellerDesk {
     /// the same.
     /// - Throws: ``JobError``.
     public func lock(_ name: String, _ body: JSONObject) async throws -> JSONObject {
-        let stored = try await named(name)
+        let stored = try await book.named(name)
         switch stored.engine.phase {
         case .delivered:
             guard let text = body["token"]?.stringValue else { throw JobError(.invalid, "`token` is missing.") }
@@ -266,20 +273,13 @@ public actor SellerDesk {
 
     /// What is known of a job, with its key once that is free: `{"job", "phase", "ending", "key"}`.
     public func shown(_ name: String) async throws -> JSONObject {
-        let stored = try await named(name)
+        let stored = try await book.named(name)
         var json: JSONObject = [
             "job": .string(stored.engine.terms.job), "phase": .string(stored.engine.phase.rawValue),
         ]
         json["ending"] = stored.engine.ending.map { .string($0.kind.rawValue) }
         if stored.engine.isKeyFree(chunk: 0) { json["key"] = .string(Hex.encode(key(stored.job))) }
         return json
-    }
-
-    private func named(_ name: String) async throws -> Sold {
-        guard name.utf8.count == 64, let job = try? Hex.decode(name), let stored = try await find(job) else {
-            throw JobError(.unknownJob, "There is no such job here.")
-        }
-        return stored
     }
 
     private func check(_ text: String, for stored: Sold) async throws {
@@ -291,7 +291,7 @@ public actor SellerDesk {
         let proofs: [Proof]
         let snapshot: MintSnapshot
         do {
-            _ = try await mintSeconds(terms.mint)
+            _ = try await book.mintSeconds(terms.mint)
             proofs = try await wallet.coins(of: text)
             snapshot = try await wallet.snapshot(of: mint)
         } catch let error as WalletError where error.code == .invalidToken {
@@ -322,7 +322,7 @@ public actor SellerDesk {
             throw JobError(.wrongLock, "The lock is not the agreed one: not-unspent.")
         }
         // In the transaction the phase is read again: of two locks at once one is taken.
-        _ = try await apply(.locked(coins), to: stored.job, now: now) { job in
+        try await book.apply(.locked(coins), to: stored.job, now: now) { job in
             if job.engine.phase == .claiming, job.token == nil { job.token = text }
         }
     }
@@ -331,46 +331,28 @@ public actor SellerDesk {
 
     /// Goes on with every open job, and forgets old ones.
     public func advance() async {
-        do {
-            let store = store
-            let open = try await database.read { connection in try store.open(limit: Self.maximumOpen, in: connection) }
-            for stored in open where serving[stored.job] == nil {
-                do {
-                    try await proceed(stored.job)
-                } catch {
-                    logger.notice(
-                        "a job goes on later",
-                        metadata: ["job": "\(stored.engine.terms.job)", "why": "\(error)"]
-                    )
-                }
-            }
-            let before = clock.now().adding(seconds: -Self.keepSeconds).millisecondsSince1970
-            try await database.write { connection in
-                try connection.execute(
-                    "DELETE FROM jobs WHERE is_open = 0 AND created_at < ?",
-                    .integer(before)
-                )
-            }
-        } catch {
-            logger.warning("jobs that are sold go on later", metadata: ["why": "\(error)"])
-        }
+        await book.advance { [self] stored in try await goOn(stored.job) }
+    }
+
+    private func goOn(_ job: [UInt8]) async throws {
+        if serving[job] == nil { try await proceed(job) }
     }
 
     /// Does what the job's state says.
     private func proceed(_ job: [UInt8]) async throws {
-        guard let stored = try await find(job), stored.isOpen else { return }
-        let now = try await mintSeconds(stored.engine.terms.mint)
+        guard let stored = try await book.find(job), stored.isOpen else { return }
+        let now = try await book.mintSeconds(stored.engine.terms.mint)
         var moved = stored.engine
         _ = try moved.take(.tick, at: now)
         var actions = moved.actions(at: now)
-        if moved != stored.engine { actions = try await apply(.tick, to: job, now: now).actions }
+        if moved != stored.engine { actions = try await book.apply(.tick, to: job, now: now).actions }
         for action in actions {
             switch action {
             case .claim: if try await claim(job, stored.token) { return }
             case .askMint: try await askMint(job)
             case .restore:
                 guard let token = stored.token else { continue }
-                _ = try await apply(.restored(wallet.received(of: token)), to: job)
+                try await book.apply(.restored(wallet.received(of: token)), to: job)
             case .serve, .askRelease, .escalate, .claimSigned: break
             }
         }
@@ -388,60 +370,15 @@ public actor SellerDesk {
         } catch let error as WalletError {
             throw JobError(.claimPending, "The lock is not claimed yet: \(error.message)")
         }
-        _ = try await apply(.claimed, to: job)
+        try await book.apply(.claimed, to: job)
         return true
     }
 
     private func askMint(_ job: [UInt8]) async throws {
-        guard let stored = try await find(job), stored.isOpen, !stored.engine.coins.isEmpty else { return }
+        guard let stored = try await book.find(job), stored.isOpen, !stored.engine.coins.isEmpty else { return }
         let ys = try stored.engine.coins.map { try Hex.decode($0.y) }
         let states = try await wallet.coinStates(ys, at: MintURL(stored.engine.terms.mint))
         guard states.contains(where: { $0.state == .spent }) else { return }
-        _ = try await apply(.states(states), to: job)
-    }
-
-    // MARK: Helping
-
-    private func find(_ job: [UInt8]) async throws -> Sold? {
-        let store = store
-        return try await database.read { connection in try store.find(job, in: connection) }
-    }
-
-    /// Takes an event into a job's state, in one transaction that reads and writes it.
-    private func apply(
-        _ event: EscrowProvider.Event,
-        to job: [UInt8],
-        now: UInt64? = nil,
-        _ change: @escaping @Sendable (inout Sold) -> Void = { _ in }
-    ) async throws -> (stored: Sold, actions: [EscrowProvider.Action]) {
-        guard let known = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
-        let seconds = if let now { now } else { try await mintSeconds(known.engine.terms.mint) }
-        let (store, at) = (store, clock.now())
-        return try await database.write { connection in
-            guard var stored = try store.find(job, in: connection) else {
-                throw JobError(.unknownJob, "There is no such job.")
-            }
-            let actions = try stored.engine.take(event, at: seconds)
-            change(&stored)
-            stored.isOpen = stored.engine.ending == nil
-            try store.update(stored, at: at, in: connection)
-            return (stored, actions)
-        }
-    }
-
-    /// The mint's clock, asked again where that is long ago; a mint that the wallet has not met is added.
-    private func mintSeconds(_ name: String) async throws -> UInt64 {
-        let mint = try MintURL(name)
-        if let known = clocks.seconds(name, at: clock.now()) { return known }
-        let snapshot: MintSnapshot
-        do {
-            snapshot = try await wallet.snapshot(of: mint)
-        } catch let error as WalletError where error.code == .mintUnknown && acceptedMints.contains(mint) {
-            _ = try await wallet.addMint(name)
-            snapshot = try await wallet.snapshot(of: mint)
-        }
-        let told = try snapshot.mintClock
-        clocks.note(told, of: name, at: clock.now())
-        return told.seconds(at: clock.now())
+        try await book.apply(.states(states), to: job)
     }
 }

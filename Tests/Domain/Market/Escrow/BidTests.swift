@@ -16,7 +16,7 @@ import Testing
         sample = try TradeSample()
         call = try .sign(
             OpenCall(
-                of: sample.asked(),
+                sample.asked().wanted,
                 deliverWithinSeconds: 60,
                 commitUntil: TradeSample.start + 10,
                 revealUntil: TradeSample.start + 20

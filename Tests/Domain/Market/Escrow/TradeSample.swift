@@ -36,7 +36,7 @@ struct TradeSample {
     )
 
     func asked(_ change: (inout QuoteRequest) -> Void = { _ in }) -> QuoteRequest {
-        var asked = QuoteRequest(
+        let wanted = Wanted(
             buyer: Self.buyer.did,
             service: "weather",
             request: Self.request.digest,
@@ -44,10 +44,10 @@ struct TradeSample {
             unit: .sat,
             mints: [mint.url],
             escrow: [.key, .arbiter, .stream],
-            deadline: Self.start + 400,
             nonce: [UInt8](repeating: 9, count: 16),
             time: Self.start
         )
+        var asked = QuoteRequest(wanted, deadline: Self.start + 400)
         change(&asked)
         return asked
     }

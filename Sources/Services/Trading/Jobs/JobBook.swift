@@ -1,0 +1,163 @@
+internal import Cashu
+internal import Encodings
+internal import Logging
+internal import Market
+internal import Storage
+internal import Synchronization
+internal import Wallet
+
+/// One side of a job, as a desk keeps it.
+protocol JobEngine: Codable, Equatable, Sendable {
+    associatedtype Event: Sendable
+    associatedtype Action: Sendable
+    var terms: EscrowTerms { get }
+    var ending: EscrowEnding? { get }
+    mutating func take(_ event: Event, at now: UInt64) throws(TradeRefusal) -> [Action]
+    func actions(at now: UInt64) -> [Action]
+}
+
+extension EscrowBuyer: JobEngine {}
+extension EscrowProvider: JobEngine {}
+
+/// The jobs of one side on disk, and the clocks of the mints that they go by.
+final class JobBook<Engine: JobEngine>: Sendable {
+    typealias Job = StoredJob<Engine>
+
+    /// The most jobs that are open at a time.
+    static var maximumOpen: Int { 1_000 }
+    /// How long a job that is over is kept.
+    private static var keepSeconds: Int64 { 30 * 86_400 }
+
+    private let store: JobStore<Engine>
+    private let database: Database
+    private let wallet: Wallet
+    /// Mints that the wallet is to know, where it has not met them.
+    private let acceptedMints: [MintURL]
+    private let clock: WallClock
+    private let logger: Logger
+    private let clocks = Mutex(MintClocks())
+
+    /// - Parameters:
+    ///   - side: `bought` or `sold`.
+    ///   - database: with ``JobTables/migrations``.
+    init(
+        side: String,
+        database: Database,
+        wallet: Wallet,
+        acceptedMints: [MintURL] = [],
+        clock: WallClock,
+        logger: Logger
+    ) {
+        store = JobStore(side: side)
+        self.database = database
+        self.wallet = wallet
+        self.acceptedMints = acceptedMints
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// - Returns: false where the job, or another one of its place, is there.
+    /// - Throws: ``JobError`` `too-many-jobs`.
+    func insert(_ job: Job) async throws -> Bool {
+        let store = store
+        return try await database.write { connection in
+            guard try store.countOpen(in: connection) < Self.maximumOpen else {
+                throw JobError(.tooMany, "\(Self.maximumOpen) jobs are open, which is the most: try again later.")
+            }
+            return try store.insert(job, in: connection)
+        }
+    }
+
+    func find(_ job: [UInt8]) async throws -> Job? {
+        let store = store
+        return try await database.read { connection in try store.find(job, in: connection) }
+    }
+
+    /// By the name that people are told.
+    func named(_ name: String) async throws -> Job {
+        guard name.utf8.count == 64, let job = try? Hex.decode(name), let stored = try await find(job) else {
+            throw JobError(.unknownJob, "There is no job \(name.prefix(64)) that this node \(store.side).")
+        }
+        return stored
+    }
+
+    /// Newest first.
+    func recent(limit: Int) async throws -> [Job] {
+        let store = store
+        return try await database.read { connection in try store.recent(limit: limit, in: connection) }
+    }
+
+    /// Takes an event into a job's state, in one transaction that reads and writes it.
+    ///
+    /// - Parameter now: the mint's clock; nil: it is asked, where that is long ago.
+    @discardableResult
+    func apply(
+        _ event: Engine.Event,
+        to job: [UInt8],
+        now: UInt64? = nil,
+        _ change: @escaping @Sendable (inout Job) -> Void = { _ in }
+    ) async throws -> (stored: Job, actions: [Engine.Action]) {
+        guard let known = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
+        let seconds = if let now { now } else { try await mintSeconds(known.engine.terms.mint) }
+        let (store, at) = (store, clock.now())
+        return try await database.write { connection in
+            guard var stored = try store.find(job, in: connection) else {
+                throw JobError(.unknownJob, "There is no such job.")
+            }
+            let actions = try stored.engine.take(event, at: seconds)
+            change(&stored)
+            stored.isOpen = stored.engine.ending == nil
+            try store.update(stored, at: at, in: connection)
+            return (stored, actions)
+        }
+    }
+
+    /// Says what went wrong last, for the operator.
+    func note(_ what: String, _ job: [UInt8]) async throws {
+        let (store, at) = (store, clock.now())
+        try await database.write { connection in
+            guard var stored = try store.find(job, in: connection), stored.note != what else { return }
+            stored.note = what
+            try store.update(stored, at: at, in: connection)
+        }
+    }
+
+    /// Goes on with every open job, oldest first, and forgets old ones.
+    func advance(_ step: @Sendable (Job) async throws -> Void) async {
+        do {
+            let (store, before) = (store, clock.now().adding(seconds: -Self.keepSeconds))
+            let open = try await database.read { connection in
+                try store.open(limit: Self.maximumOpen, in: connection)
+            }
+            for stored in open {
+                do {
+                    try await step(stored)
+                } catch {
+                    logger.notice(
+                        "a job goes on later",
+                        metadata: ["job": "\(stored.engine.terms.job)", "why": "\(error)"]
+                    )
+                }
+            }
+            try await database.write { connection in try store.forget(before: before, in: connection) }
+        } catch {
+            logger.warning("jobs go on later", metadata: ["side": "\(store.side)", "why": "\(error)"])
+        }
+    }
+
+    /// The mint's clock, asked again where that is long ago; an accepted mint that the wallet has not met is added.
+    func mintSeconds(_ name: String) async throws -> UInt64 {
+        if let known = clocks.withLock({ $0.seconds(name, at: clock.now()) }) { return known }
+        let mint = try MintURL(name)
+        let snapshot: MintSnapshot
+        do {
+            snapshot = try await wallet.snapshot(of: mint)
+        } catch let error as WalletError where error.code == .mintUnknown && acceptedMints.contains(mint) {
+            _ = try await wallet.addMint(name)
+            snapshot = try await wallet.snapshot(of: mint)
+        }
+        let told = try snapshot.mintClock
+        clocks.withLock { $0.note(told, of: name, at: clock.now()) }
+        return told.seconds(at: clock.now())
+    }
+}
