@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Hummingbird
 import NIOCore
+import WebServer
 
 /// The service that the demonstration sells: an ordinary HTTP server that knows nothing of money, nodes or
 /// passports.
@@ -30,6 +31,7 @@ struct DemoServiceCommand: AsyncParsableCommand {
         router.get("/calls") { _, _ in "\(await calls.count)\n" }
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: .init(address: .hostname("127.0.0.1", port: port)),
             onServerRunning: { channel in Output.line("listening on \(channel.localAddress?.port ?? 0)") }
         )
