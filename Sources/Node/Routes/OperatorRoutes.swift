@@ -78,7 +78,7 @@ struct OperatorRoutes: Sendable {
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
         MarketRoutes(market: node.market, calls: node.calls).addOperator(to: api.group("market"))
-        JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
+        JobRoutes(node)
             .addOperator(to: api.group("market"))
         node.reputationRoutes.addOperator(to: api.group("market"))
         if let records = node.market?.records {

@@ -52,7 +52,7 @@ struct PublicResponder: HTTPResponder {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
         MarketRoutes(market: node.market, calls: node.calls).addPublic(to: router.group("market"))
-        JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
+        JobRoutes(node)
             .addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
             node.reputationRoutes.addPublic(to: router.group("market"))

@@ -28,6 +28,11 @@ struct DemoServiceCommand: AsyncParsableCommand {
             try await Task.sleep(for: .milliseconds(1500))
             return "{\"sky\":\"clearing slowly\"}\n"
         }
+        // Where a job gets no answer.
+        router.get("/broken") { _, _ -> String in
+            await calls.add()
+            throw HTTPError(.internalServerError)
+        }
         router.get("/calls") { _, _ in "\(await calls.count)\n" }
         let application = Application(
             router: router,
