@@ -1,5 +1,6 @@
 internal import CanonicalJSON
 internal import Foundation
+internal import NIOHTTP1
 
 /// Buying by escrow between `mintmark serve` processes: firm quotes of five sellers, one job at a time, and many at once. The
 /// service answers at once, so that what is measured is beyond its own time.
