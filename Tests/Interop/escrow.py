@@ -608,4 +608,4 @@ def checks(world):
 
 
 if __name__ == "__main__":
-    run(checks)
+    run(checks, limit_seconds=540)
