@@ -297,6 +297,12 @@ let package = Package(
             swiftSettings: house
         ),
         .executableTarget(
+            name: "SchemaPeer",
+            dependencies: ["CanonicalJSON", "Market"],
+            path: "Sources/SchemaPeer",
+            swiftSettings: house
+        ),
+        .executableTarget(
             name: "GossipSimulator",
             dependencies: ["CanonicalJSON", "GossipSimulation", argumentParser],
             path: "Sources/GossipSimulator",

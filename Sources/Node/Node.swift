@@ -292,7 +292,12 @@ public final class Node: Sendable {
     var showcase: Showcase {
         Showcase(
             identity,
-            store: NodeStorefront(gateway: gateway, anchor: anchor?.anchor, origin: configuration.publicURL)
+            store: NodeStorefront(
+                gateway: gateway,
+                anchor: anchor?.anchor,
+                origin: configuration.publicURL,
+                isOnMarket: market != nil
+            )
         )
     }
 

@@ -11,12 +11,14 @@ struct NodeStorefront: Storefront {
     let gateway: Gateway
     let anchor: ChainAnchor?
     let origin: String
+    /// Whether the node tells others what it sells.
+    let isOnMarket: Bool
 
     var version: String { NodeFacts.version }
 
     func services() async -> [OfferedService] {
         gateway.services.map { service in
-            OfferedService(
+            var offered = OfferedService(
                 name: service.name,
                 summary: service.summary,
                 url: "\(origin)/s/\(service.name)",
@@ -31,6 +33,10 @@ struct NodeStorefront: Storefront {
                 // Where nothing is said, a call is sold in every way that the node has: the 402 says which.
                 accepts: (service.accepts ?? []).map(\.rawValue).sorted()
             )
+            let listing = service.listing ?? ServiceListing()
+            (offered.title, offered.tags, offered.escrow) = (listing.title, listing.tags, listing.escrow)
+            offered.isListed = isOnMarket && listing.isListed
+            return offered
         }
     }
 

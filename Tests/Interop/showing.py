@@ -1,6 +1,8 @@
-"""What a node shows of its agents, across implementations: `a2a-sdk` verifies our cards and we verify its; `http-message-signatures`
+"""What a node shows of itself and its agents, across implementations: `a2a-sdk` resolves and verifies our cards, which lead to our signed
+listings, and we verify its; `http-message-signatures`
 verifies our Web Bot Auth requests and our directory's proofs, and signs requests that we recognise."""
 
+import asyncio
 import base64
 import copy
 import datetime
@@ -9,6 +11,8 @@ import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+from a2a.client import A2ACardResolver
 from a2a.types import AgentCard
 from a2a.utils.signing import InvalidSignaturesError, create_agent_card_signer, create_signature_verifier
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,7 +24,8 @@ from http_message_signatures import (
 from jwt import PyJWK
 from jwt.algorithms import OKPAlgorithm
 
-from world import check, equal, http_call, mintmark, run
+import data_integrity
+from world import check, equal, http_call, mintmark, run, until
 
 DIRECTORY = "/.well-known/http-message-signatures-directory"
 
@@ -45,20 +50,37 @@ def fetched(url):
 # A2A
 
 
-def check_cards(world, node):
+def verifier(node):
     def key(kid, jku):
         """As a client does that trusts the node's TLS: the key of that name in the set that the signature names."""
         check(jku.startswith(node.url + "/"), f"the card's jku is elsewhere: {jku}")
         keys = json.loads(fetched(jku)[1])["keys"]
         return PyJWK(next(jwk for jwk in keys if jwk["kid"] == kid))
 
-    verify = create_signature_verifier(key, ["EdDSA"])
+    return create_signature_verifier(key, ["EdDSA"])
+
+
+def resolved(node, path=None):
+    """The card, as a client of the SDK gets it."""
+
+    async def get():
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await A2ACardResolver(client, node.url).get_agent_card(path, signature_verifier=verifier(node))
+
+    return asyncio.run(get())
+
+
+def check_cards(world, node):
+    verify = verifier(node)
     agent = node.run("agent", "show", "planner")["agent"]
     segment = agent["id"].removeprefix("urn:uuid:")
+    agents_path = f"/agents/{segment}/.well-known/agent-card.json"
     cards = {
         "the node's card": fetched(node.url + "/.well-known/agent-card.json")[1],
-        "an agent's card": fetched(f"{node.url}/agents/{segment}/.well-known/agent-card.json")[1],
+        "an agent's card": fetched(node.url + agents_path)[1],
     }
+    equal(resolved(node), ParseDict(json.loads(cards["the node's card"]), AgentCard()), "the node's card, resolved")
+    equal(resolved(node, agents_path), ParseDict(json.loads(cards["an agent's card"]), AgentCard()), "an agent's card, resolved")
     for what, body in cards.items():
         document = json.loads(body)
         card = ParseDict(document, AgentCard())
@@ -81,6 +103,24 @@ def check_cards(world, node):
     equal(json.loads(cards["an agent's card"]), node.run("agent", "card", "planner"), "the command's card")
     skills = {skill["id"] for skill in json.loads(cards["the node's card"])["skills"]}
     equal(skills, {"weather"}, "the node's skills")
+
+
+def check_listing(node):
+    """From the card to the listing that the node's key signed, by `rfc8785` and `cryptography`."""
+    card = MessageToDict(resolved(node))
+    [skill] = card["skills"]
+    equal((skill["id"], skill["name"]), ("weather", "Weather now"), "the skill")
+    check("sun" in skill["tags"], f"the skill's tags: {skill['tags']}")
+    [terms] = [part["params"] for part in card["capabilities"]["extensions"] if part["uri"] == "urn:mintmark:a2a:http-402:1"]
+    [sale] = terms["services"]
+    equal((sale["skill"], sale["escrow"], sale["prices"][0]["price"]), ("weather", ["key"], "2 sat"), "how it is sold")
+    # It is told to others a moment after it was put on sale.
+    until(lambda: http_call(sale["listing"])[0] == 200, "the listing")
+    listing = json.loads(fetched(sale["listing"])[1])
+    equal(data_integrity.signer(listing), node.made["did"], "who signed the listing")
+    body = listing["body"]
+    found = (listing["name"], body["title"], body["escrow"], body["urls"], body["prices"][0]["amount"])
+    equal(found, ("weather", "Weather now", ["key"], [sale["url"]], "2"), "the listing")
 
 
 def check_their_card(world):
@@ -234,9 +274,14 @@ def checks(world):
     upstream, upstream_requests = server(world, lambda path: b"fair")
     node = world.node("node", "lightning.backend=none", "network=mainnet", f"agents.signatureAgents={their_origin}")
     node.run("agent", "register", "planner", "--capability", "pay")
-    node.run("service", "add", "weather", "--upstream", upstream, "--price", "2sat")
-    with world.step("a2a-sdk verifies our cards, and takes no changed one"):
+    node.run(
+        "service", "add", "weather", "--upstream", upstream, "--price", "2sat", "--title", "Weather now", "--tag", "sun",
+        "--escrow", "key",
+    )
+    with world.step("a2a-sdk resolves and verifies our cards, and takes no changed one"):
         check_cards(world, node)
+    with world.step("the card that it resolved leads to the signed listing, and says how the service is sold by escrow"):
+        check_listing(node)
     with world.step("we verify a card that a2a-sdk signed, by its key set"):
         check_their_card(world)
     node.run("service", "add", "free", "--upstream", upstream, "--price", "0sat")

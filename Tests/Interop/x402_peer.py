@@ -20,6 +20,9 @@ from eth_utils import decode_hex, encode_hex, to_canonical_address, to_checksum_
 from fastapi import FastAPI
 from vyper import compile_code
 from x402 import x402Client, x402FacilitatorSync, x402ResourceServer
+from x402.extensions.bazaar import (
+    ListDiscoveryResourcesParams, validate_discovery_extension, validate_discovery_extension_spec, with_bazaar,
+)
 from x402.http import FacilitatorConfig, HTTPFacilitatorClient, HTTPFacilitatorClientSync
 from x402.http.clients.httpx import x402AsyncTransport
 from x402.http.middleware.fastapi import payment_middleware
@@ -342,6 +345,23 @@ def buy(url, older=False, method="GET", headers=None):
     return answer, told and decode_payment_response_header(told)
 
 
+def found_in_bazaar(url, **query):
+    """What the official client finds in our catalogue for a query: the item at the service's general price, read as it reads it."""
+    bazaar = with_bazaar(HTTPFacilitatorClientSync(FacilitatorConfig(url=url + "/x402"))).extensions.bazaar
+    page = bazaar.list_resources(ListDiscoveryResourcesParams(**query))
+    if not page.items:
+        check("the count says so too", page.pagination.total == 0, page)
+        return None
+    check("two priced paths", (page.x402_version, page.pagination.total) == (2, 2), page)
+    [item] = [item for item in page.items if item.resource == url + "/s/weather/*"]
+    told = (item.type, item.x402_version, item.service_name, item.description, item.tags)
+    check("it is told what the service is", told == ("http", 2, "weather", "The weather", ["sun", "rain"]), told)
+    for validate in (validate_discovery_extension, validate_discovery_extension_spec):
+        judged = validate(item.extensions["bazaar"])
+        check("the reference's own validation takes how it is called", judged.valid, judged)
+    return item
+
+
 def settings(chain_url, *more):
     return [
         f"x402.chainURL={chain_url}", f"x402.chainID={CHAIN_ID}", f"x402.assets=usdc:{TOKEN}:USDC:2:usd=10000",
@@ -393,7 +413,7 @@ def run(world):
         chain.tester.send_transaction({"from": bank, "to": account, "value": 10**20, "gas": 21_000, "gas_price": 10**10})
         ours.run(
             "service", "add", "weather", "--upstream", upstream, "--price", "/*=1usd", "--price", "/two=2usd",
-            "--accept", "x402-exact", "--summary", "The weather",
+            "--accept", "x402-exact", "--summary", "The weather", "--tag", "sun,rain",
         )
     with world.step("the official client of facilitators at ours: verified, settled, replayed, changed, in both versions"):
         talk(chain, ours.url + "/x402")
@@ -411,6 +431,15 @@ def run(world):
         listed = httpx.get(ours.url + "/x402/discovery/resources?type=http&limit=1&offset=1").json()
         check("two priced paths", listed["pagination"] == {"limit": 1, "offset": 1, "total": 2}, listed)
         check("with ways to pay", listed["items"][0]["accepts"][0]["network"] == f"eip155:{CHAIN_ID}", listed)
+    with world.step("the official client of catalogues (Bazaar) finds it by what it can pay with, and buys what it found"):
+        network = f"eip155:{CHAIN_ID}"
+        item = found_in_bazaar(ours.url, scheme="exact", network=network, pay_to=PAYEE.lower(), extensions="bazaar")
+        ways = [PaymentRequirements.model_validate(way) for way in item.accepts]
+        check("its ways to pay", [(way.amount, way.pay_to) for way in ways] == [("10000", PAYEE)], ways)
+        moved, (answer, _) = earned(lambda: buy(item.resource.replace("*", "found")))
+        check("the found resource is served at its price", answer.status_code == 200 and moved == int(ways[0].amount), answer.text)
+        for other in ({"network": "eip155:1"}, {"scheme": "upto"}, {"pay_to": TOKEN}, {"extensions": "mcp"}, {"type": "mcp"}):
+            check(f"by {other} there is nothing", found_in_bazaar(ours.url, **other) is None)
     with world.step("a second node sells through the official facilitator, and holds its word against the chain"):
         facilitator, questions = official_facilitator(rpc)
         theirs = world.node("theirs", *settings(rpc, f"x402.facilitator={facilitator}", "mint.enabled=false"))
@@ -437,7 +466,7 @@ def run(world):
         moved, (answer, told) = earned(lambda: buy(seller + "/weather"))
         check("it is served", answer.status_code == 200 and told.success, (answer.text, told))
         check("2 cents have moved", moved == 20_000, moved)
-    check("the upstream was asked once for each call", len(asked) == 6, asked)
+    check("the upstream was asked once for each call", len(asked) == 7, asked)
     for node in (ours, theirs, quick):
         node.audit()
 

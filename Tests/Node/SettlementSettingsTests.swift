@@ -88,7 +88,7 @@ struct SettlementSettingsTests {
             let body: JSONValue = [
                 "name": "tea", "upstream": "http://127.0.0.1:9", "prices": [["path": "/*", "amount": "2"]],
                 "accept": ["x402-cashu", "cashu"], "reserveX402": false, "summary": "Tea",
-                "discovery": ["query": ["kind": "green"], "output": ["type": "text"]],
+                "discovery": ["query": ["kind": "green"], "output": ["type": "text"]], "listing": ["tags": ["leaves"]],
             ]
             #expect(try await world.seller.call(.POST, "/api/services", body).status == 201)
             let shown = try await world.seller.call(.GET, "/api/services/tea").json
@@ -105,7 +105,10 @@ struct SettlementSettingsTests {
             }
             #expect(page["pagination"]?["total"] == 1)
             #expect(page["items"]?[0]?["accepts"]?[0]?["scheme"] == "cashu")
-            #expect(page["items"]?[0]?["metadata"]?["description"] == "Tea")
+            let item = page["items"]?[0]
+            #expect(item?["metadata"]?["description"] == "Tea" && item?["description"] == "Tea")
+            #expect(item?["serviceName"] == "tea" && item?["tags"] == ["leaves"])
+            #expect(item?["extensions"]?["bazaar"]?["info"]?["input"]?["queryParams"] == ["kind": "green"])
             // This node has no chain: what it can't take it does not put on sale.
             let exact: JSONValue = [
                 "name": "coffee", "upstream": "http://127.0.0.1:9", "prices": [["path": "/*", "amount": "2"]],

@@ -25,6 +25,13 @@ public struct OfferedService: Hashable, Sendable {
     public var prices: [Price]
     /// How it can be paid for, such as `l402`.
     public var accepts: [String]
+    /// What its listing says of it besides.
+    public var title: String?
+    public var tags: [String] = []
+    /// The modes of escrow that it is sold by, such as `key`.
+    public var escrow: [String] = []
+    /// Whether the node tells others of it, and so has its signed listing.
+    public var isListed = false
 
     public init(name: String, summary: String?, url: String, prices: [Price], accepts: [String]) {
         self.name = name
@@ -84,9 +91,9 @@ extension AgentCard {
         let skills: [JSONValue] = offered.map { service in
             skill(
                 service.name,
-                service.name,
+                service.title ?? service.name,
                 service.summary ?? "The paid HTTP service \(service.name).",
-                tags: ["http", "402"] + service.accepts
+                tags: ["http", "402"] + service.accepts + service.tags
             )
         }
         var extensions: [JSONValue] = [identity(did: node.did, agentID: nil, node: node)]
@@ -96,7 +103,7 @@ extension AgentCard {
                 "description":
                     "Each skill is an HTTP service of its own address: a call is answered 402 with what it costs.",
                 "params": [
-                    "services": .array(offered.map(prices)),
+                    "services": .array(offered.map { sale($0, of: node) }),
                     "catalogue": .string(plain(node.publicURL) + "/x402/discovery/resources"),
                 ],
             ])
@@ -196,9 +203,11 @@ extension AgentCard {
         ]
     }
 
-    private static func prices(_ service: OfferedService) -> JSONValue {
+    private static func sale(_ service: OfferedService, of node: Node) -> JSONValue {
         var json: JSONObject = ["skill": text(service.name), "url": text(service.url)]
         if !service.accepts.isEmpty { json["accepts"] = .array(service.accepts.map { text($0) }) }
+        if !service.escrow.isEmpty { json["escrow"] = .array(service.escrow.map { text($0) }) }
+        if service.isListed { json["listing"] = text("\(node.publicURL)/market/listings/\(node.did)/\(service.name)") }
         let listed: [JSONValue] = service.prices.prefix(maximumPrices).map { price in
             var line: JSONObject = ["path": text(price.path), "price": text(price.text)]
             if !price.methods.isEmpty { line["methods"] = .array(price.methods.map { text($0) }) }

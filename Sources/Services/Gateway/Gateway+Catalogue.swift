@@ -16,20 +16,23 @@ extension Gateway {
                 let accepts = await ways(to: service, at: rule.priceBeforehand)
                 guard !accepts.isEmpty else { continue }
                 let method = rule.methods.contains("GET") ? "GET" : rule.methods.min() ?? "GET"
-                var metadata = service.bazaar(method: method).json["info"]?.objectValue ?? [:]
+                let bazaar = service.bazaar(method: method).json
+                var metadata = bazaar["info"]?.objectValue ?? [:]
                 metadata["serviceName"] = .string(String(service.name.prefix(32)))
                 metadata["description"] = service.summary.map { .string($0) }
+                metadata["mimeType"] = service.discovery?.mimeType.map { .string($0) }
+                if let tags = service.listing?.tags, !tags.isEmpty { metadata["tags"] = JSONValue(tags) }
                 if !rule.methods.isEmpty {
                     metadata["methods"] = .array(rule.methods.sorted().map { .string($0) })
                 }
-                found.append(
-                    X402.DiscoveredResource(
-                        resource: origin + Self.mountPath + service.name + rule.pathPattern,
-                        accepts: accepts,
-                        lastUpdated: clock.now().secondsSince1970,
-                        metadata: metadata
-                    )
+                var resource = X402.DiscoveredResource(
+                    resource: origin + Self.mountPath + service.name + rule.pathPattern,
+                    accepts: accepts,
+                    lastUpdated: clock.now().secondsSince1970,
+                    metadata: metadata
                 )
+                resource.extensions = [X402.Bazaar.id: .object(bazaar)]
+                found.append(resource)
             }
         }
         return found

@@ -50,7 +50,13 @@ public struct FacilitatorRoutes: Sendable {
             let query = request.uri.queryParameters
             let page = X402.DiscoveryPage(
                 of: await catalogue(),
-                type: query.get("type"),
+                X402.DiscoveryQuery(
+                    type: query.get("type"),
+                    scheme: query.get("scheme"),
+                    network: query.get("network"),
+                    payTo: query.get("payTo"),
+                    extensionName: query.get("extensions")
+                ),
                 limit: query.get("limit", as: Int.self),
                 offset: query.get("offset", as: Int.self)
             )

@@ -48,11 +48,24 @@ private func refusal(_ text: String) throws -> JSONError? {
             ##"{"$ref": "#/$defs/none"}"##, #"{"unevaluatedProperties": false}"#, ##"{"$dynamicRef": "#"}"##,
             #"{"$schema": "http://json-schema.org/draft-07/schema#"}"#, #"{"type": "integr"}"#, #"{"type": []}"#,
             #"{"minLength": -1}"#, #"{"maxItems": 1.5}"#, #"{"required": "a"}"#, #"{"allOf": []}"#, #"{"not": 1}"#,
+            #"{"required": ["a", "a"]}"#, #"{"dependentRequired": {"a": ["b", "b"]}}"#,
             #"{"multipleOf": 0}"#, #"{"multipleOf": -2}"#, #"{"enum": 1}"#, #"[]"#, ##"{"$ref": "#/%zz"}"##,
         ]
     )
     func refused(_ text: String) throws {
         #expect(try refusal(text) != nil)
+    }
+
+    @Test("[SLA-9] A name is told from another by its bytes, and found by its pointer whatever marks follow its signs")
+    func names() throws {
+        #expect(try refusal(#"{"required": ["\u00e9", "e\u0301"]}"#) == nil)
+        for (name, pointer) in [
+            (#"/\u0301"#, "~1%CC%81"), (#"~\u0301x"#, "~0%CC%81x"), ("a/b~c%", "a~1b~0c%25"), (#"\u00e9"#, "%C3%A9"),
+        ] {
+            let led = try schema(##"{"$defs": {"\##(name)": {"type": "string"}}, "$ref": "#/$defs/\##(pointer)"}"##)
+            #expect(led.check("x") == .valid && led.check(1) == .invalid, "\(pointer)")
+        }
+        #expect(try refusal(##"{"$defs": {"\u00e9": true}, "$ref": "#/$defs/e%CC%81"}"##) != nil)
     }
 
     @Test("[SLA-10] A schema over its bounds is refused, and one at them is read")

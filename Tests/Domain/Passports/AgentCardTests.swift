@@ -194,6 +194,28 @@ struct AgentCardTests {
         #expect(code(padded) == .badSignature)
     }
 
+    @Test("[CARD-1] a service's card leads to its signed listing, and says how it is sold by escrow")
+    func listed() throws {
+        var service = OfferedService(
+            name: "weather",
+            summary: nil,
+            url: "https://node.example/s/weather",
+            prices: [],
+            accepts: ["cashu"]
+        )
+        func sold() throws -> (skill: JSONValue?, sale: JSONValue?) {
+            let card = try AgentCard.sign(AgentCard.draft(node, services: [service]), by: [(nodeKey, keysURL)]).document
+            return (card["skills"]?[0], card["capabilities"]?["extensions"]?[1]?["params"]?["services"]?[0])
+        }
+        let plain = try sold()
+        #expect(plain.skill?["name"] == "weather" && plain.sale?["listing"] == nil && plain.sale?["escrow"] == nil)
+        (service.title, service.tags, service.escrow, service.isListed) = ("Weather now", ["sun"], ["key"], true)
+        let told = try sold()
+        #expect(told.skill?["name"] == "Weather now" && told.skill?["tags"] == ["http", "402", "cashu", "sun"])
+        #expect(told.sale?["escrow"] == ["key"])
+        #expect(told.sale?["listing"]?.stringValue == "\(node.publicURL)/market/listings/\(node.did)/weather")
+    }
+
     @Test("[CARD-5] cards are ASCII without empty members, whatever agents and services are called, and bounded")
     func plain() throws {
         let odd = try AgentCard.sign(draft("Jürgens Planer 😀\u{0}"), by: [(agent, keysURL)])

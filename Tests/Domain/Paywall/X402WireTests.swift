@@ -186,17 +186,44 @@ struct X402WireTests {
                 lastUpdated: Int64(index)
             )
         }
-        let page = X402.DiscoveryPage(of: all, type: nil, limit: nil, offset: nil)
+        let page = X402.DiscoveryPage(of: all, limit: nil, offset: nil)
         #expect(page.items.count == 20)
         #expect(page.json["pagination"] == ["limit": 20, "offset": 0, "total": 150])
-        #expect(X402.DiscoveryPage(of: all, type: "mcp", limit: 1000, offset: 0).items.count == 50)
+        #expect(X402.DiscoveryPage(of: all, .init(type: "mcp"), limit: 1000, offset: 0).items.count == 50)
         #expect(
-            X402.DiscoveryPage(of: all, type: "http", limit: 0, offset: 99).items.map(\.resource) == [
+            X402.DiscoveryPage(of: all, .init(type: "http"), limit: 0, offset: 99).items.map(\.resource) == [
                 "https://a.example/149"
             ]
         )
-        #expect(X402.DiscoveryPage(of: all, type: nil, limit: 5, offset: 1000).items.isEmpty)
-        #expect(X402.DiscoveryPage(of: all, type: nil, limit: 5, offset: -5).offset == 0)
+        #expect(X402.DiscoveryPage(of: all, limit: 5, offset: 1000).items.isEmpty)
+        #expect(X402.DiscoveryPage(of: all, limit: 5, offset: -5).offset == 0)
         #expect(page.items[1].json["accepts"]?[0]?["amount"] == "10000")
+    }
+
+    @Test("[XEX-11] A catalogue is asked by way to pay and extension, and tells name and words where clients look")
+    func discoveryQueries() throws {
+        let ways = try X402.PaymentRequired(json: X402.object(header: x402Peer().string("paymentRequired"))).accepts
+        var other = ways[0]
+        (other.network, other.payTo) = ("eip155:1", "0x" + String(repeating: "aB", count: 20))
+        var all = [ways, [ways[0], other]].map {
+            X402.DiscoveredResource(resource: "https://a.example/\($0.count)", accepts: $0, lastUpdated: 1)
+        }
+        all[1].metadata = ["serviceName": "tea", "tags": ["green"], "else": 1]
+        all[1].extensions = ["bazaar": ["info": [:]]]
+        func found(_ query: X402.DiscoveryQuery) -> [Bool] {
+            let page = X402.DiscoveryPage(of: all, query, limit: nil, offset: nil)
+            return all.map { page.items.contains($0) }
+        }
+        #expect(found(.init(scheme: "exact", network: ways[0].network)) == [true, true])
+        #expect(found(.init(network: "eip155:1")) == [false, true])
+        // Of one way, not of two together.
+        #expect(found(.init(network: "eip155:1", payTo: ways[0].payTo)) == [false, false])
+        #expect(found(.init(payTo: other.payTo.lowercased())) == [false, true])
+        #expect(found(.init(scheme: "upto")) == [false, false])
+        #expect(found(.init(extensionName: "bazaar")) == [false, true])
+        let json = all[1].json
+        #expect(json["serviceName"] == "tea" && json["tags"] == ["green"] && json["else"] == nil)
+        #expect(json["metadata"]?["else"] == 1 && json["extensions"]?["bazaar"] == ["info": [:]])
+        #expect(all[0].json["extensions"] == nil && all[0].json["description"] == nil)
     }
 }

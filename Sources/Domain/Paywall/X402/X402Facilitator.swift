@@ -167,6 +167,11 @@ extension X402 {
         /// Seconds since 1970.
         public var lastUpdated: Int64
         public var metadata: JSONObject?
+        /// What the resource says in the extensions of its challenge, by their names.
+        public var extensions = JSONObject()
+
+        /// What stands in `metadata` by the specification, and beside it where the reference implementation looks for it.
+        private static let shownBeside = ["serviceName", "description", "mimeType", "tags"]
 
         public init(
             resource: String,
@@ -190,7 +195,44 @@ extension X402 {
                 "accepts": .array(accepts.map { .object($0.json(version)) }), "lastUpdated": .integer(lastUpdated),
             ]
             json["metadata"] = metadata.map(JSONValue.object)
+            for name in Self.shownBeside { json[name] = metadata?[name] }
+            if !extensions.isEmpty { json["extensions"] = .object(extensions) }
             return json
+        }
+    }
+
+    /// Which resources of a catalogue are asked for; what is nil asks for nothing.
+    public struct DiscoveryQuery: Sendable, Equatable {
+        public var type: String?
+        /// These three hold of one of the resource's ways to pay. An address is the same in whatever case.
+        public var scheme: String?
+        public var network: String?
+        public var payTo: String?
+        /// The name of an extension that the resource has.
+        public var extensionName: String?
+
+        public init(
+            type: String? = nil,
+            scheme: String? = nil,
+            network: String? = nil,
+            payTo: String? = nil,
+            extensionName: String? = nil
+        ) {
+            self.type = type
+            self.scheme = scheme
+            self.network = network
+            self.payTo = payTo
+            self.extensionName = extensionName
+        }
+
+        func matches(_ resource: DiscoveredResource) -> Bool {
+            guard type == nil || resource.type == type else { return false }
+            if let extensionName, !resource.extensions.contains(extensionName) { return false }
+            guard scheme != nil || network != nil || payTo != nil else { return true }
+            return resource.accepts.contains { way in
+                (scheme == nil || way.scheme == scheme) && (network == nil || way.network == network)
+                    && (payTo == nil || way.payTo.lowercased() == payTo?.lowercased())
+            }
         }
     }
 
@@ -206,9 +248,13 @@ extension X402 {
         public var total: Int
 
         /// The page of `all` that is asked for. A limit out of bounds is moved into them, a negative offset to 0.
-        /// - Parameter type: only resources of this type, where it is not nil.
-        public init(of all: [DiscoveredResource], type: String?, limit: Int?, offset: Int?) {
-            let matching = all.filter { type == nil || $0.type == type }
+        public init(
+            of all: [DiscoveredResource],
+            _ query: DiscoveryQuery = DiscoveryQuery(),
+            limit: Int?,
+            offset: Int?
+        ) {
+            let matching = all.filter(query.matches)
             self.limit = min(max(limit ?? Self.usualLimit, Self.limits.lowerBound), Self.limits.upperBound)
             self.offset = max(offset ?? 0, 0)
             total = matching.count

@@ -87,6 +87,14 @@ final class JobBook<Engine: JobEngine>: Sendable {
         return try await database.read { connection in try store.recent(limit: limit, in: connection) }
     }
 
+    /// Those that ended after a sequence, in that order, with their own.
+    func ended(after sequence: Int64, limit: Int) async throws -> [(Int64, Job)] {
+        let store = store
+        return try await database.read { connection in
+            try store.ended(after: sequence, limit: limit, in: connection)
+        }
+    }
+
     /// Takes an event into a job's state, in one transaction that reads and writes it.
     ///
     /// - Parameter now: the mint's clock; nil: it is asked, where that is long ago.

@@ -41,7 +41,28 @@ public enum JobTables {
                 CREATE INDEX jobs_open ON jobs (side, created_at) WHERE is_open = 1;
                 CREATE INDEX jobs_created ON jobs (created_at);
                 """
-        )
+        ),
+        Migration(
+            id: "jobs-2",
+            sql: """
+                -- In the order in which they ended.
+                CREATE TABLE jobs_ended (
+                    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                    side TEXT NOT NULL,
+                    job BLOB NOT NULL,
+                    UNIQUE (side, job)
+                ) STRICT;
+                INSERT INTO jobs_ended (side, job) SELECT side, job FROM jobs WHERE is_open = 0 ORDER BY changed_at;
+                CREATE TRIGGER jobs_end AFTER UPDATE OF is_open ON jobs WHEN NEW.is_open = 0 AND OLD.is_open = 1
+                BEGIN
+                    INSERT OR IGNORE INTO jobs_ended (side, job) VALUES (NEW.side, NEW.job);
+                END;
+                CREATE TRIGGER jobs_forgotten AFTER DELETE ON jobs
+                BEGIN
+                    DELETE FROM jobs_ended WHERE side = OLD.side AND job = OLD.job;
+                END;
+                """
+        ),
     ]
 }
 
@@ -130,6 +151,20 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .text(side),
             .int(limit)
         ).map(Self.job(row:))
+    }
+
+    /// Those that ended after a sequence, in that order, with their own.
+    func ended(after sequence: Int64, limit: Int, in connection: Connection) throws -> [(Int64, StoredJob<Engine>)] {
+        let columns = columns.split(separator: ", ").map { "j.\($0)" }.joined(separator: ", ")
+        return try connection.rows(
+            """
+            SELECT \(columns), e.sequence FROM jobs_ended e JOIN jobs j ON j.side = e.side AND j.job = e.job
+            WHERE e.side = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?
+            """,
+            .text(side),
+            .integer(sequence),
+            .int(limit)
+        ).map { (try $0.int64(11), try Self.job(row: $0)) }
     }
 
     /// Those that are over and were begun before.

@@ -144,7 +144,10 @@ struct SchemaReader {
         guard let value else { return [] }
         guard let items = value.arrayValue else { throw refuse(keyword, "is a list of names") }
         let texts = items.compactMap(\.stringValue)
-        guard texts.count == items.count else { throw refuse(keyword, "is a list of names") }
+        // By their bytes: Swift holds texts for equal that JSON does not.
+        guard texts.count == items.count, Set(texts.map { Array($0.utf8) }).count == texts.count else {
+            throw refuse(keyword, "is a list of names, each once")
+        }
         return texts
     }
 
@@ -224,15 +227,17 @@ struct SchemaReader {
         return read
     }
 
-    /// As RFC 6901 writes a name in a pointer.
+    /// As RFC 6901 writes a name in a pointer: also where a mark that combines follows the sign.
     private static func escaped(_ name: String) -> String {
-        name.reduce(into: "") { text, character in
-            switch character {
+        var text = ""
+        for scalar in name.unicodeScalars {
+            switch scalar {
             case "~": text += "~0"
             case "/": text += "~1"
-            default: text.append(character)
+            default: text.unicodeScalars.append(scalar)
             }
         }
+        return text
     }
 }
 
