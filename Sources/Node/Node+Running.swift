@@ -182,6 +182,9 @@ extension Node {
                     logger.warning("open payments are taken up later", metadata: ["error": "\(error)"])
                 }
             },
+            Round("change", everySeconds: 3) { [payRoutes] in
+                if fence.raised == nil { await payRoutes.collectChange() }
+            },
             Round("delegations", everySeconds: 5) { [payRoutes] in
                 guard fence.raised == nil else { return }
                 do {

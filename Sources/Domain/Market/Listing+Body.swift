@@ -43,7 +43,7 @@ extension Listing {
 
     private static let priceMembers: Set<String> = ["methods", "path", "amount", "from", "unit", "per"]
     private static let promiseMembers: Set<String> = [
-        "percentile", "latencyMilliseconds", "uptimePPM", "errorsPPM", "deadlineMilliseconds",
+        "percentile", "latencyMilliseconds", "uptimePPM", "errorsPPM", "deadlineMilliseconds", "refunds",
     ]
 
     private static func price(_ fields: ListingFields) throws(RecordRefusal) -> Price {
@@ -85,8 +85,27 @@ extension Listing {
         promise.uptimePPM = try fields.number("uptimePPM", in: 0...1_000_000)
         promise.errorsPPM = try fields.number("errorsPPM", in: 0...1_000_000)
         promise.deadlineMilliseconds = try fields.number("deadlineMilliseconds", in: 1...604_800_000)
+        if let entry = try fields.object("refunds", known: SLARefunds.members) {
+            promise.refunds = try refunds(entry)
+            guard promise.refunds?.late == nil || promise.deadlineMilliseconds != nil else {
+                throw ListingFields.refuse(fields.path + "refunds.late", "needs `deadlineMilliseconds`")
+            }
+        }
         guard !promise.isEmpty else { throw ListingFields.refuse("sla", "promises nothing") }
         return promise
+    }
+
+    private static func refunds(_ fields: ListingFields) throws(RecordRefusal) -> SLARefunds {
+        func share(_ name: String) throws(RecordRefusal) -> SLARefunds.Share? {
+            guard let value = fields.object[name] else { return nil }
+            guard let share = SLARefunds.Share(json: value) else {
+                throw ListingFields.refuse(fields.path + name, "is `measure`, or a whole number from 1 to 1000000")
+            }
+            return share
+        }
+        let refunds = SLARefunds(late: try share("late"), schema: try share("schema"))
+        guard !refunds.isEmpty else { throw ListingFields.refuse("sla.refunds", "gives nothing back") }
+        return refunds
     }
 
     private static func bond(_ fields: ListingFields) throws(RecordRefusal) -> Bond {
@@ -157,6 +176,7 @@ extension Listing.Promise {
         json["uptimePPM"] = uptimePPM.map { .integer($0) }
         json["errorsPPM"] = errorsPPM.map { .integer($0) }
         json["deadlineMilliseconds"] = deadlineMilliseconds.map { .integer($0) }
+        json["refunds"] = refunds.map { .object($0.json) }
         return json
     }
 
@@ -189,7 +209,7 @@ extension Listing.Promise {
     }
 
     /// `99.5` is 995,000.
-    private static func ppm(_ text: String) -> Int64? {
+    static func ppm(_ text: String) -> Int64? {
         let bare = text.hasSuffix("%") ? String(text.dropLast()) : text
         let parts = bare.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard (1...3).contains(parts[0].count), bare.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }),
@@ -217,7 +237,7 @@ extension Listing.Promise {
 }
 
 extension Substring {
-    fileprivate var trimmingSpaces: String {
+    var trimmingSpaces: String {
         var text = self
         while text.first == " " { text.removeFirst() }
         while text.last == " " { text.removeLast() }

@@ -49,6 +49,8 @@ public struct Listing: Sendable, Equatable {
         public var errorsPPM: Int64?
         /// After which a call has failed.
         public var deadlineMilliseconds: Int64?
+        /// What the seller gives back by itself where a call breaks the promise; nil: nothing.
+        public var refunds: SLARefunds?
 
         public init() {}
 

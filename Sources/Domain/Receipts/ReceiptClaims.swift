@@ -36,14 +36,42 @@ public struct ReceiptSettlement: Hashable, Sendable {
     public var returned: UInt64
     /// How it goes back, a form of the refund table; nil for nothing.
     public var form: String?
+    /// What of ``returned`` goes back for a promise that was not kept; nil where none does.
+    public var breach: ReceiptBreach?
 
     public static let maximumMeasures = 8
 
-    public init(quoted: UInt64? = nil, measures: [String: UInt64] = [:], returned: UInt64 = 0, form: String? = nil) {
+    public init(
+        quoted: UInt64? = nil,
+        measures: [String: UInt64] = [:],
+        returned: UInt64 = 0,
+        form: String? = nil,
+        breach: ReceiptBreach? = nil
+    ) {
         self.quoted = quoted
         self.measures = measures
         self.returned = returned
         self.form = form
+        self.breach = breach
+    }
+
+    /// Whether it says nothing.
+    public var isEmpty: Bool { self == ReceiptSettlement() }
+}
+
+/// The seller's own word that a call broke its promise, and what it gives back for that ([RCPT-12]).
+public struct ReceiptBreach: Hashable, Sendable {
+    /// `late` or `schema`, as `Specs/sla.md` names what was broken; at most 16 bytes.
+    public var rule: String
+    /// The deadline in milliseconds where it was late; nil else.
+    public var promised: UInt64?
+    /// What goes back for it, in the receipt's unit.
+    public var refund: UInt64
+
+    public init(rule: String, promised: UInt64?, refund: UInt64) {
+        self.rule = rule
+        self.promised = promised
+        self.refund = refund
     }
 }
 
@@ -195,7 +223,16 @@ public struct ReceiptClaims: Hashable, Sendable {
             payment["measures"] = .object(measures)
         }
         if let form = settlement.form {
-            payment["returned"] = ["amount": .string(String(settlement.returned)), "form": .string(form)]
+            var returned: JSONObject = [
+                "amount": .string(String(settlement.returned)), "form": .string(form),
+            ]
+            if let breach = settlement.breach {
+                var shown: JSONObject = ["rule": .string(breach.rule)]
+                shown["promised"] = breach.promised.map { .string(String($0)) }
+                shown["refund"] = .string(String(breach.refund))
+                returned["breach"] = .object(shown)
+            }
+            payment["returned"] = .object(returned)
         }
     }
 

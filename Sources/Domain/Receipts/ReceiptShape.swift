@@ -176,6 +176,11 @@ enum ReceiptShape {
         }
         for name in settlement.measures.keys { try check(name, "payment.measures", limit: 80) }
         if let form = settlement.form { try check(form, "payment.returned.form", limit: 32) }
+        guard let breach = settlement.breach else { return }
+        try check(breach.rule, "payment.returned.breach.rule", limit: 16)
+        guard settlement.form != nil, breach.refund > 0, breach.refund <= settlement.returned else {
+            throw refuse("`payment.returned.breach.refund` must be at least 1 and at most what is returned")
+        }
     }
 
     /// What was quoted, measured and given back; nil where the receipt says nothing of it.
@@ -190,8 +195,23 @@ enum ReceiptShape {
         if let returned = payment["returned"] {
             settlement.returned = try amount(returned["amount"], "payment.returned.amount")
             settlement.form = try text(returned["form"], "payment.returned.form")
+            settlement.breach = try returned["breach"].map { (value) throws(ReceiptReason) in try breach(value) }
         }
         return settlement
+    }
+
+    private static func breach(_ value: JSONValue) throws(ReceiptReason) -> ReceiptBreach {
+        let name = "payment.returned.breach"
+        guard let object = value.objectValue, object.keys.allSatisfy(["rule", "promised", "refund"].contains) else {
+            throw refuse("`\(name)` must have `rule`, `refund` and perhaps `promised`")
+        }
+        return ReceiptBreach(
+            rule: try text(object["rule"], name + ".rule"),
+            promised: try object["promised"].map { (member) throws(ReceiptReason) in
+                try amount(member, name + ".promised")
+            },
+            refund: try amount(object["refund"], name + ".refund")
+        )
     }
 
     private static func promise(_ document: JSONObject) throws(ReceiptReason) -> InclusionPromise? {

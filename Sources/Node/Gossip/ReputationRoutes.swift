@@ -149,7 +149,28 @@ struct ReputationRoutes: Sendable {
                 return .object(shown)
             }
         )
+        if let first = windows.first?.start {
+            let broken = try await calls.broken(side: side, seller: seller, service: service, since: first)
+            kept["broken"] = .array(broken.map { .object(Self.json($0)) })
+            let sums = try await calls.brokenSums(side: side, seller: seller, service: service, since: first)
+            kept["brokenSums"] = .array(sums.map { .object(Self.json($0)) })
+        }
         return kept
+    }
+
+    private static func json(_ call: BrokenCall) -> JSONObject {
+        [
+            "reference": .string(call.reference), "rule": .string(call.rule.rawValue),
+            "requestedAt": .string(call.requestedAt.rfc3339), "milliseconds": .integer(call.milliseconds),
+            "amount": .string(String(call.amount)), "refund": .string(String(call.refund)), "unit": .string(call.unit),
+        ]
+    }
+
+    private static func json(_ sum: BrokenSum) -> JSONObject {
+        [
+            "rule": .string(sum.rule.rawValue), "calls": .integer(sum.calls), "refunded": .integer(sum.refunded),
+            "refund": .string(String(sum.refund)), "unit": .string(sum.unit),
+        ]
     }
 
     private static func json(_ window: SLAWindow) -> JSONObject {

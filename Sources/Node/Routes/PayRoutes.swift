@@ -170,16 +170,25 @@ struct PayRoutes: Sendable {
     func resume(isPublished: Bool = false) async throws -> JSONValue {
         var shown: [JSONValue] = []
         for payment in try await buyer.openPayments() {
-            let leaf = try await purse.leaf(ofPayment: payment.id)
-            let chain = leaf == nil ? nil : try? await budgets.chain(to: leaf ?? CID(of: []))
-            let signer =
-                payment.agent.isEmpty ? nil : try? await signer(payment.agent, chain, isPublished: isPublished)
+            let signer = try await signer(of: payment, isPublished: isPublished)
             let resumed = try await buyer.resume(payment.id, signer: signer)
             var line = try await buyer.payment(payment.id).map(Self.shown)?.objectValue ?? JSONObject()
             line["message"] = resumed.message.map { .string($0) }
             shown.append(.object(line))
         }
         return ["payments": .array(shown)]
+    }
+
+    /// Fetches what sellers owe of payments by their receipts.
+    func collectChange() async {
+        await buyer.collectChange { payment in try? await signer(of: payment, isPublished: false) }
+    }
+
+    /// Who signed the call that a payment is of.
+    private func signer(of payment: PaymentRecord, isPublished: Bool) async throws -> (any RequestSigning)? {
+        let leaf = try await purse.leaf(ofPayment: payment.id)
+        let chain = leaf == nil ? nil : try? await budgets.chain(to: leaf ?? CID(of: []))
+        return payment.agent.isEmpty ? nil : try? await signer(payment.agent, chain, isPublished: isPublished)
     }
 
     /// A payment, with the authorisation that it was made with.

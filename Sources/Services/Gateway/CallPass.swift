@@ -33,6 +33,14 @@ public enum CallPass: Sendable, Equatable {
     }
 }
 
+extension ServiceDefinition {
+    /// Whether L402 sells a credit, to which a part of a price can go back.
+    var hasCredit: Bool {
+        if case .credit = pass { return true }
+        return false
+    }
+}
+
 /// What is sold for one invoice, worked out from the price of one call.
 struct PassTerms: Sendable, Equatable {
     /// What the invoice is for.

@@ -1,5 +1,6 @@
 internal import CanonicalJSON
 public import Paywall
+public import Receipts
 
 /// What was quoted for a claim of whose payment some may come back: a metered price, or one that was overpaid ([PRC-5], [CHG-1]).
 public struct ClaimQuote: Sendable, Equatable {
@@ -17,6 +18,8 @@ public struct ClaimQuote: Sendable, Equatable {
     public var used: [PriceMeasure: UInt64]
     /// Whose use is counted; nil where nobody's is.
     public var holder: String?
+    /// Whether a part of the price goes back where the call breaks its promise ([SLA-11]).
+    public var givesBack: Bool
 
     public init(
         quoted: UInt64,
@@ -25,7 +28,8 @@ public struct ClaimQuote: Sendable, Equatable {
         makingFee: UInt64 = 0,
         perUnit: UInt64 = 1,
         used: [PriceMeasure: UInt64] = [:],
-        holder: String? = nil
+        holder: String? = nil,
+        givesBack: Bool = false
     ) {
         self.quoted = quoted
         self.isMaximum = isMaximum
@@ -34,6 +38,7 @@ public struct ClaimQuote: Sendable, Equatable {
         self.perUnit = perUnit
         self.used = used
         self.holder = holder
+        self.givesBack = givesBack
     }
 
     /// What the call's price leaves of an ecash payment: what was quoted and is not charged, and what was overpaid, less what
@@ -64,11 +69,14 @@ public struct SettledCharge: Sendable, Equatable {
     public var change: UInt64
     /// What was used, to be added up for tiers.
     public var usage: [UsageEntry]
+    /// What of ``change`` goes back for a promise that was not kept; nil where none does.
+    public var breach: ReceiptBreach?
 
-    public init(charged: UInt64, change: UInt64, usage: [UsageEntry] = []) {
+    public init(charged: UInt64, change: UInt64, usage: [UsageEntry] = [], breach: ReceiptBreach? = nil) {
         self.charged = charged
         self.change = change
         self.usage = usage
+        self.breach = breach
     }
 }
 

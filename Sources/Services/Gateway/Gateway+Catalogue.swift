@@ -9,7 +9,7 @@ extension Gateway {
     public func x402Catalogue() async -> [X402.DiscoveredResource] {
         var found: [X402.DiscoveredResource] = []
         let origin = configuration.publicOrigins.first ?? ""
-        for service in services where !offeredOverX402(by: service).isEmpty {
+        for service in services where service.refunds == nil && !offeredOverX402(by: service).isEmpty {
             for rule in service.prices.rules where !rule.priceBeforehand.isFree {
                 // A price that is a maximum can't be asked for over x402 ([PRC-5]).
                 guard rule.metering == nil else { continue }

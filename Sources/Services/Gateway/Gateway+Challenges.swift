@@ -20,15 +20,34 @@ extension Gateway {
 
     /// The ways in which a call of the service can be paid for here.
     func offered(by service: ServiceDefinition) -> Set<PaymentDialect> {
+        // A promise to give something back is made in the ways alone that can give a part back ([SLA-13]).
+        let able = ways(of: service)
+        return service.refunds == nil
+            ? able : able.filter { $0.givesDifferenceBack || $0 == .l402 && service.hasCredit }
+    }
+
+    private func ways(of service: ServiceDefinition) -> Set<PaymentDialect> {
         if let accepts = service.accepts { return accepts }
         let over = offeredOverX402(by: service)
         guard invoiceDesk != nil else { return over.union([.cashu, .paymentCashu]) }
         return over.union(service.pass == nil ? ServiceDefinition.takenDialects : [.cashu, .paymentCashu, .l402])
     }
 
+    /// The ways that a service would be sold in, and is not as they can give no part back.
+    func withheld(of service: ServiceDefinition) -> Set<PaymentDialect> {
+        ways(of: service).subtracting(offered(by: service))
+    }
+
     /// Refuses to sell what can't be sold as it is described.
     func requireSellable(_ service: ServiceDefinition) throws(GatewayError) {
         for rule in service.prices.rules { try requireSellable(rule, of: service) }
+        guard !offered(by: service).isEmpty else {
+            throw GatewayError(
+                .invalidService,
+                "What is given back (--sla-refund) goes back over cashu, payment-cashu, payment-session, or l402 with a credit"
+                    + " (--pass 1000sat); the service accepts none of these."
+            )
+        }
         try requireSellableOverX402(service)
         try requireSellableBySession(service)
         let isExplicit = !(service.accepts ?? []).isDisjoint(with: [.l402, .paymentLightning, .x402Lightning])

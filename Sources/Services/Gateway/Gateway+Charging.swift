@@ -4,6 +4,7 @@ import Encodings
 import HTTPTypes
 import Hummingbird
 import Logging
+import Market
 import NIOCore
 import NIOHTTP1
 import Paywall
@@ -72,14 +73,16 @@ extension Gateway {
 
     /// What of a payment in ecash may come back; nil where nothing can, so that an ordinary call costs nothing more.
     func claimQuote(_ call: IncomingCall, payment: AssessedPayment) -> ClaimQuote? {
-        guard call.isMeasured || payment.overpaid > 0 else { return nil }
+        let givesBack = call.promise != nil && call.socket == nil
+        guard call.isMeasured || payment.overpaid > 0 || givesBack else { return nil }
         return ClaimQuote(
             quoted: call.price.amount,
             isMaximum: call.quote?.isMaximum ?? false,
             overpaid: payment.overpaid,
             makingFee: payment.fee,
             used: call.used,
-            holder: call.holder
+            holder: call.holder,
+            givesBack: givesBack
         )
     }
 
@@ -113,7 +116,13 @@ extension Gateway {
     }
 
     /// What a claimed call cost, and what goes back; nil where all that was paid is its price.
-    func charge(_ claim: ActiveClaim, call: IncomingCall, measured: MeasuredCall?) -> SettledCharge? {
+    /// - Parameter breaches: what its answer broke of the service's promise.
+    func charge(
+        _ claim: ActiveClaim,
+        call: IncomingCall,
+        measured: MeasuredCall?,
+        breaches: [SLABreach] = []
+    ) -> SettledCharge? {
         guard let quote = claim.quote else { return nil }
         var price = quote.quoted
         if quote.isMaximum, let measured {
@@ -123,6 +132,25 @@ extension Gateway {
         if let measured, let holder = quote.holder {
             usage = Self.usage(of: call, holder: holder, measured: measured)
         }
+        let whole = charge(price, quote: quote, claim: claim, usage: usage)
+        guard quote.givesBack, let due = call.promise?.refund(for: breaches, of: price) else { return whole }
+        var parted = charge(price - min(due.amount, price), quote: quote, claim: claim, usage: usage)
+        // Where the mint's fee for making it eats it all, nothing goes back and nothing is said.
+        guard parted.change > whole.change else { return whole }
+        parted.breach = ReceiptBreach(
+            rule: due.breach.rule.rawValue,
+            promised: due.breach.promised.map { UInt64(clamping: $0) },
+            refund: parted.change - whole.change
+        )
+        return parted
+    }
+
+    private func charge(
+        _ price: UInt64,
+        quote: ClaimQuote,
+        claim: ActiveClaim,
+        usage: [UsageEntry]
+    ) -> SettledCharge {
         switch claim.source {
         case .ecash:
             let change = quote.change(price: price, total: claim.total, fee: claim.fee)
@@ -162,8 +190,9 @@ extension Gateway {
             settlement.quoted = quote.worth(quote.quoted, total: claim.total)
             for meter in metering.meters { settlement.measures[meter.measure.key] = measured.quantity(meter.measure) }
         }
-        guard charge.change > 0 else { return settlement }
+        guard charge.change > 0 else { return settlement.isEmpty ? nil : settlement }
         settlement.returned = charge.change
+        settlement.breach = charge.breach
         switch claim.source {
         case .ecash: settlement.form = RefundTable.change.rawValue
         case .grant, .exact: settlement.form = RefundTable.Form.creditKept.rawValue

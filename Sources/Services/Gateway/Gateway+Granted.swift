@@ -190,14 +190,16 @@ extension Gateway {
 
     /// What of a grant's call may come back: of a credit what the call does not use.
     private func claimQuote(_ call: IncomingCall, of grant: StoredGrant, session: SessionClaim?) -> ClaimQuote? {
-        guard call.isMeasured else { return nil }
+        let givesBack = call.promise != nil && call.socket == nil && (grant.isCredit || session != nil)
+        guard call.isMeasured || givesBack else { return nil }
         return ClaimQuote(
             quoted: call.price.amount,
             isMaximum: call.quote?.isMaximum ?? false,
             // Of what is no credit the whole is the price.
             perUnit: session?.unitMsat ?? (grant.isCredit ? grant.callMsat : grant.msat),
             used: call.used,
-            holder: call.holder
+            holder: call.holder,
+            givesBack: givesBack
         )
     }
 

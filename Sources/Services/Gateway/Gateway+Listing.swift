@@ -31,7 +31,7 @@ extension Gateway {
         if !ways.isDisjoint(with: [.cashu, .paymentCashu, .x402Cashu]) {
             listing.mints = purse.acceptedMints.prefix(Listing.maximumMints).compactMap { ListingURL($0.string) }
         }
-        listing.promise = service.sla.flatMap { Listing.Promise($0) }
+        listing.promise = service.promise
         if let passport = service.passport {
             listing.callers = Listing.Callers(
                 issuers: passport.trustedIssuers.compactMap { try? DIDKey(parsing: $0) },

@@ -4,6 +4,7 @@ import Cryptography
 import Encodings
 import HTTPTypes
 import Hummingbird
+import Market
 import NIOCore
 import Paywall
 import Receipts
@@ -53,7 +54,8 @@ extension Gateway {
                     sentBytes: length,
                     began: began
                 )
-                let response = try await settle(claim, answer: answer, body: collected, call: call, measured: facts)
+                let end = CallEnd(measured: facts, isPaced: body.isPaced, at: clock.now())
+                let response = try await settle(claim, answer: answer, body: collected, call: call, end: end)
                 lease.close()
                 return (response, "served")
             }
@@ -165,13 +167,22 @@ extension Gateway {
 
     // MARK: Settling
 
+    /// How an answer came, before the call is settled.
+    private struct CallEnd: Sendable {
+        var measured: MeasuredCall?
+        /// Whether the buyer sent its request while the upstream worked: then the time is not the seller's alone.
+        var isPaced: Bool
+        /// When the answer was there.
+        var at: Timestamp
+    }
+
     /// Settles a call whose answer is in memory, then gives it: charged before it is shown ([CALL-15]).
     private func settle(
         _ claim: ActiveClaim,
         answer: UpstreamAnswer,
         body: ByteBuffer,
         call: IncomingCall,
-        measured: MeasuredCall?
+        end: CallEnd
     ) async throws -> Response {
         var headers = HeaderRules.returned(answer.headers)
         if call.method == "HEAD" || answer.status == 304 { addLength(to: &headers, answer: answer) }
@@ -181,14 +192,20 @@ extension Gateway {
             headers: headers.map { ($0.name.rawName, $0.value) },
             body: bytes
         )
-        let charge = charge(claim, call: call, measured: measured)
+        let charge = charge(
+            claim,
+            call: call,
+            measured: end.measured,
+            breaches: breaches(of: claim, call: call, answer: answer, end: end, body: bytes)
+        )
         let receipt = try await settle(
             claim,
             answer: kept,
             status: answer.status,
             digest: Hashing.sha256(bytes),
             charge: charge,
-            settlement: Self.settlement(charge, of: claim, call: call, measured: measured)
+            settlement: Self.settlement(charge, of: claim, call: call, measured: end.measured),
+            at: end.at
         )
         if let charge { headers[.xCashu] = await change(of: claim, amount: charge.change) }
         headers[.agentReceiptID] = claim.id
@@ -203,8 +220,24 @@ extension Gateway {
         )
     }
 
+    /// What an answer broke of the service's promise.
+    /// - Parameter body: nil where it was passed on as it came.
+    private func breaches(
+        of claim: ActiveClaim,
+        call: IncomingCall,
+        answer: UpstreamAnswer,
+        end: CallEnd,
+        body: [UInt8]?
+    ) -> [SLABreach] {
+        guard let promise = call.promise, claim.quote?.givesBack == true else { return [] }
+        let milliseconds = end.isPaced ? nil : max(0, end.at.milliseconds(since: claim.at))
+        return promise.breaches(answer, method: call.method, milliseconds: milliseconds, body: body)
+    }
+
     /// Writes the end of a served call.
-    /// - Parameter answer: to be kept for a repeated call, where there is room.
+    /// - Parameters:
+    ///   - answer: to be kept for a repeated call, where there is room.
+    ///   - at: when it was answered, where that was looked at before; nil: now.
     /// - Returns: the receipt's JSON.
     func settle(
         _ claim: ActiveClaim,
@@ -212,9 +245,10 @@ extension Gateway {
         status: Int,
         digest: [UInt8]?,
         charge: SettledCharge?,
-        settlement: ReceiptSettlement?
+        settlement: ReceiptSettlement?,
+        at: Timestamp? = nil
     ) async throws -> [UInt8] {
-        let now = clock.now()
+        let now = at ?? clock.now()
         let receipt = try desk.receipt(
             of: claim,
             status: status,
@@ -240,6 +274,7 @@ extension Gateway {
             if let kept { keptAnswerBytes.withLock { $0 -= Self.size(of: kept) } }
             throw error
         }
+        if let breach = charge?.breach { metrics.breached(breach.rule) }
         return receipt
     }
 
@@ -276,6 +311,8 @@ extension Gateway {
         headers[.trailer] = HTTPField.Name.agentReceipt.rawName + (claim.quote == nil ? "" : ", X-Cashu")
         let slot = call.slot
         let gateway = self
+        // What comes after the head its reader can slow: the seller answers for the time until here.
+        let headAt = clock.now()
         return Response(
             status: HTTPResponse.Status(code: answer.status),
             headers: headers,
@@ -301,7 +338,13 @@ extension Gateway {
                 await body.abandon()
                 let kept = passed.copy.map { StoredAnswer(status: answer.status, headers: storedHeaders, body: $0) }
                 let measured = facts(passed.sent)
-                let charge = gateway.charge(claim, call: call, measured: measured)
+                let head = CallEnd(measured: measured, isPaced: body.isPaced, at: headAt)
+                let charge = gateway.charge(
+                    claim,
+                    call: call,
+                    measured: measured,
+                    breaches: gateway.breaches(of: claim, call: call, answer: answer, end: head, body: nil)
+                )
                 let receipt = try await gateway.settle(
                     claim,
                     answer: kept,

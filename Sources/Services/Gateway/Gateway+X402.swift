@@ -41,7 +41,9 @@ extension Gateway {
     /// - Parameter invoice: of Lightning over x402, where it was made.
     func x402Challenge(_ call: IncomingCall, because refusal: CallRefusal?) async -> X402Challenge {
         // A price by measure is not asked for over x402 ([PRC-5]).
-        let ways = call.rule.metering == nil ? offeredOverX402(by: call.service) : []
+        // Nor where a part may go back ([SLA-13]).
+        let isWhole = call.rule.metering == nil && call.service.refunds == nil
+        let ways = isWhole ? offeredOverX402(by: call.service) : []
         guard !ways.isEmpty else { return X402Challenge() }
         var resource = X402.Resource(url: resourceURL(of: call), serviceName: String(call.service.name.prefix(32)))
         // A paid invoice is tied to what stands here: nothing of it may change before it is shown.
@@ -209,6 +211,12 @@ extension Gateway {
 extension Gateway {
     /// What a seller should know of a service that is sold all the same: ways to pay that are not offered for some of its prices.
     public func notes(on service: ServiceDefinition) -> [String] {
+        let withheld = withheld(of: service)
+        guard service.refunds == nil else {
+            guard !withheld.isEmpty else { return [] }
+            let names = PaymentDialect.allCases.filter(withheld.contains).map(\.rawValue).joined(separator: ", ")
+            return ["It is not sold over \(names): what is given back (--sla-refund) can't go back that way."]
+        }
         let over = offeredOverX402(by: service)
         guard !over.isEmpty else { return [] }
         let ways = PaymentDialect.allCases.filter { over.contains($0) }.map(\.rawValue).joined(separator: ", ")

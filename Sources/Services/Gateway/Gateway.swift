@@ -361,6 +361,7 @@ public final class Gateway: Sendable {
             authority: request.head.authority,
             peerAddress: peerAddress,
             rule: rule,
+            promise: entry.promise,
             slot: slot,
             at: clock.now()
         )
@@ -386,6 +387,8 @@ struct IncomingCall: Sendable {
     var peerAddress: String?
     /// What sets its price.
     var rule: PriceRule
+    /// What is given back where its answer breaks the service's promise; nil where nothing is.
+    var promise: CallPromise?
     /// What was shown as payment under the `Payment` scheme; its answer has a `Payment-Receipt`.
     var presented: PresentedPayment?
     /// Why nothing is sold now; nil where the upstream is there ([GWY-8]).

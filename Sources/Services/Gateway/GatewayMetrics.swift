@@ -40,6 +40,11 @@ final class GatewayMetrics: Sendable {
         count("mintmark_gateway_refunds_total", "reason", reason.rawValue)
     }
 
+    /// A call broke its promise, and something goes back for it.
+    func breached(_ rule: String) {
+        count("mintmark_gateway_breaches_total", "rule", rule)
+    }
+
     func redeemed(_ count: Int) {
         redeemedProofs.increment(by: count)
     }

@@ -53,5 +53,12 @@ extension GatewayTables {
                 ALTER TABLE gateway_grants ADD COLUMN counted INTEGER NOT NULL DEFAULT 0 CHECK (counted >= 0);
                 """
         ),
+        // Whether a part of the price goes back where the call breaks its promise.
+        Migration(
+            id: "gateway-quotes-2",
+            sql: """
+                ALTER TABLE gateway_quotes ADD COLUMN gives_back INTEGER NOT NULL DEFAULT 0 CHECK (gives_back IN (0, 1));
+                """
+        ),
     ]
 }

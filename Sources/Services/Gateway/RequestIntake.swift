@@ -37,6 +37,12 @@ enum IntakeBody: Sendable {
         }
     }
 
+    /// Whether the buyer may still be sending it while the upstream works.
+    var isPaced: Bool {
+        if case .long = self { return true }
+        return false
+    }
+
     /// How much of it has come so far, in bytes.
     var receivedBytes: Int64 {
         switch self {

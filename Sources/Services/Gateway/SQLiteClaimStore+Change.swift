@@ -8,8 +8,9 @@ extension SQLiteClaimStore {
     static func insert(_ quote: ClaimQuote, of claim: NewClaim, in connection: Connection) throws {
         try connection.execute(
             """
-            INSERT INTO gateway_quotes (claim, quoted, is_maximum, overpaid, making_fee, per_unit, used, holder, state, at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)
+            INSERT INTO gateway_quotes (claim, quoted, is_maximum, overpaid, making_fee, per_unit, used, holder, gives_back,
+                state, at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)
             """,
             .text(claim.id),
             try .amount(quote.quoted),
@@ -19,13 +20,17 @@ extension SQLiteClaimStore {
             try .amount(quote.perUnit),
             .text(quote.usedText),
             .optional(quote.holder),
+            .bool(quote.givesBack),
             .integer(claim.at.millisecondsSince1970)
         )
     }
 
     static func quote(of claimID: String, in connection: Connection) throws -> ClaimQuote? {
         try connection.first(
-            "SELECT quoted, is_maximum, overpaid, making_fee, per_unit, used, holder FROM gateway_quotes WHERE claim = ?",
+            """
+            SELECT quoted, is_maximum, overpaid, making_fee, per_unit, used, holder, gives_back FROM gateway_quotes
+            WHERE claim = ?
+            """,
             .text(claimID)
         ).map { row in
             ClaimQuote(
@@ -35,7 +40,8 @@ extension SQLiteClaimStore {
                 makingFee: try row.uint64(3),
                 perUnit: try row.uint64(4),
                 used: try ClaimQuote.used(row.text(5)),
-                holder: try row.optionalText(6)
+                holder: try row.optionalText(6),
+                givesBack: try row.bool(7)
             )
         }
     }

@@ -1,3 +1,4 @@
+public import Market
 public import Paywall
 
 /// A service for sale: an ordinary HTTP upstream, its prices, and who may call it.
@@ -36,6 +37,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var listing: ServiceListing?
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
+    /// What goes back by itself where a call breaks that promise ([SLA-11]); nil: nothing.
+    public var refunds: SLARefunds?
     /// For people, at most 512 bytes.
     public var summary: String?
 
@@ -112,6 +115,7 @@ public struct ServiceDefinition: Sendable, Equatable {
         try pass?.validate()
         try discovery?.validate()
         try listing?.validate()
+        try validateRefunds()
         guard listing?.escrow.isEmpty ?? true || (passport == nil && delegation == nil) else {
             throw GatewayError(
                 .invalidService,

@@ -1,4 +1,5 @@
 public import CanonicalJSON
+import Market
 import Paywall
 
 /// A service as the operator's API and the database hold it.
@@ -32,6 +33,7 @@ extension ServiceDefinition {
             discovery = try object.optionalObject("discovery").map(ServiceDiscovery.init(json:))
             listing = try object.optionalObject("listing").map(ServiceListing.init(json:))
             delegation = try object.optionalObject("delegation").map(DelegationRequirement.init)
+            refunds = try object.optionalString("slaRefund").map(Self.refunds)
             try delegation?.validate()
             try validateAccepted()
         } catch let error as GatewayError {
@@ -88,6 +90,7 @@ extension ServiceDefinition {
         object["discovery"] = discovery.map { .object($0.json) }
         if let told = listing?.json, !told.isEmpty { object["listing"] = .object(told) }
         object["sla"] = sla.map { .string($0) }
+        object["slaRefund"] = refunds.map { .string($0.description) }
         object["summary"] = summary.map { .string($0) }
         return .object(object)
     }
@@ -95,7 +98,7 @@ extension ServiceDefinition {
     private static let members: Set<String> = [
         "name", "upstream", "prices", "passport", "delegation", "idempotent", "refundsServerErrors", "timeouts",
         "requestBodyLimitBytes",
-        "rateLimit", "accept", "pass", "sla", "summary", "reserveX402", "discovery", "session", "listing",
+        "rateLimit", "accept", "pass", "sla", "slaRefund", "summary", "reserveX402", "discovery", "session", "listing",
     ]
 
     static func refuseUnknown(_ object: JSONObject, known: Set<String>, in place: String) throws(GatewayError) {
@@ -120,6 +123,16 @@ extension ServiceDefinition {
             capability: try object.optionalString("capability"),
             maximumStatusAgeSeconds: try object.optionalInt64("maximumStatusAgeSeconds") ?? 60
         )
+    }
+
+    private static func refunds(_ text: String) throws -> SLARefunds {
+        guard let refunds = SLARefunds(text) else {
+            throw GatewayError(
+                .invalidService,
+                "What is given back is said as late=50%,schema=100%; a name alone, such as late, goes by the measure."
+            )
+        }
+        return refunds
     }
 
     private static func dialects(_ values: [JSONValue]) throws -> Set<PaymentDialect> {

@@ -8,6 +8,8 @@ internal import Synchronization
 struct ServiceEntry: Sendable {
     var definition: ServiceDefinition
     var upstream: UpstreamPool
+    /// nil where nothing is given back by itself.
+    var promise: CallPromise?
 }
 
 /// The services for sale: on disk, and in memory for every call.
@@ -133,7 +135,8 @@ final class ServiceRegistry: Sendable {
     private func put(_ definition: ServiceDefinition) {
         let entry = ServiceEntry(
             definition: definition,
-            upstream: UpstreamPool(service: definition, group: group, policy: policy, logger: logger)
+            upstream: UpstreamPool(service: definition, group: group, policy: policy, logger: logger),
+            promise: CallPromise(definition)
         )
         let old = entries.withLock { table in
             let old = table[definition.name]

@@ -95,7 +95,18 @@ public actor CallBook {
                     sequence INTEGER NOT NULL
                 ) WITHOUT ROWID, STRICT;
                 """
-        )
+        ),
+        Migration(
+            id: "trading-calls-2",
+            sql: """
+                -- What was not kept; NULL where all was, and of calls that were read before this was.
+                ALTER TABLE trading_calls ADD COLUMN rule TEXT;
+                -- What went back for it, in the receipt's unit.
+                ALTER TABLE trading_calls ADD COLUMN refund INTEGER NOT NULL DEFAULT 0 CHECK (refund >= 0);
+                CREATE INDEX trading_calls_broken ON trading_calls (side, seller, service, requested)
+                    WHERE rule IS NOT NULL;
+                """
+        ),
     ]
 
     // MARK: Following
@@ -148,7 +159,7 @@ public actor CallBook {
         if promises[service] == nil {
             promises[service] = .some(await sources.listing(claims.seller.did, claims.service)?.promise)
         }
-        let outcome = Self.outcome(by: receipt, promise: promises[service] ?? nil)
+        let breach = Self.breach(by: receipt, promise: promises[service] ?? nil)
         // What was not paid for, or was between two of one operator, counts for nothing ([REP-1], [REP-3]).
         let other = call.side == .buyer ? claims.seller.did : claims.buyer?.did
         var counts = claims.isPaid && (call.side == .buyer || claims.seller.did == viewer)
@@ -158,19 +169,22 @@ public actor CallBook {
         } else {
             counts = false
         }
-        return Entry(call: call, outcome: outcome, counts: counts, leaf: MerkleTree.leaf(leaf))
+        return Entry(call: call, breach: breach?.rule, counts: counts, leaf: MerkleTree.leaf(leaf))
     }
 
-    /// How it went for its buyer; on the seller's side, how this node served it.
-    private static func outcome(by receipt: Receipt, promise: Listing.Promise?) -> CallOutcome {
+    /// What was not kept of the promise to its buyer; on the seller's side, how this node served it. nil: it went as it should.
+    private static func breach(by receipt: Receipt, promise: Listing.Promise?) -> SLABreach? {
         let breaches = SLARules.breaches(of: .init(receipt: receipt), promise: promise)
-        // What failed is not late besides.
-        return (breaches.last { $0.rule == .failed } ?? breaches.first)?.outcome ?? .good
+        // What failed is not late besides; of several, the one counts that something went back for.
+        let own = receipt.claims.settlement?.breach?.rule
+        return breaches.last { $0.rule == .failed } ?? breaches.first { $0.rule.rawValue == own } ?? breaches.first
     }
 
     struct Entry: Sendable {
         var call: TradedCall
-        var outcome: CallOutcome
+        /// nil where all was kept.
+        var breach: SLABreach.Rule?
+        var outcome: CallOutcome { breach?.outcome ?? .good }
         var counts: Bool
         var leaf: [UInt8]
     }
@@ -214,8 +228,8 @@ public actor CallBook {
         try connection.execute(
             """
             INSERT INTO trading_calls (side, reference, sequence, seller, buyer, service, outcome, counts, requested,
-                responded, own_milliseconds, amount, unit, leaf)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                responded, own_milliseconds, amount, unit, leaf, rule, refund)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             side,
             reference,
@@ -230,7 +244,9 @@ public actor CallBook {
             .optional(entry.call.ownMilliseconds),
             .integer(Int64(clamping: claims.amount)),
             .text(claims.unit),
-            .blob(entry.leaf)
+            .blob(entry.leaf),
+            .optional(entry.breach?.rawValue),
+            .integer(Int64(clamping: claims.refunded))
         )
         return wasThere
     }
@@ -290,5 +306,13 @@ public actor CallBook {
             outcome: isBuyer ? outcome : .good,
             at: at
         )
+    }
+}
+
+extension ReceiptClaims {
+    /// What went back of the price because of how the call was served.
+    fileprivate var refunded: UInt64 {
+        guard outcome == .served else { return settlement?.returned ?? 0 }
+        return settlement?.breach?.refund ?? 0
     }
 }

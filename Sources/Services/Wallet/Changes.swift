@@ -28,7 +28,9 @@ extension Buyer {
                     .text(token),
                     .text(payment.id)
                 )
-                return connection.changes == 1
+                let isNew = connection.changes == 1
+                try OwedChange.forget(payment.id, in: connection)
+                return isNew
             }
             if isNew { try await redeemRefund(payment.id, token: token) }
         } catch {
@@ -55,7 +57,7 @@ extension Buyer {
             if answer.header(NUT24.headerName) != nil { return }
         }
         wallet.logger.warning(
-            "a seller owes change that it does not give yet: call again with the same idempotency key",
+            "a seller owes change that it does not give yet: it is asked again by and by",
             metadata: ["payment": "\(payment.id)", "amount": "\(settlement.returned)"]
         )
     }

@@ -170,6 +170,7 @@ extension Buyer {
     func keepReceipt(_ payment: PaymentRecord, _ call: Call, text: ReceiptText, responseDigest: [UInt8]?) async {
         var document: String?
         var state: String
+        var owesChange = false
         do {
             let receipt =
                 switch text {
@@ -187,14 +188,15 @@ extension Buyer {
                 )
             )
             state = verdict.isValid ? "verified" : verdict.reasons.map(\.message).joined(separator: "; ")
+            owesChange = verdict.isValid && receipt.owesChange && payment.invoice == nil
         } catch {
             state = "\(error)"
         }
-        let kept = document
-        let outcome = state
+        let (kept, outcome, isOwed, now) = (document, state, owesChange, wallet.clock.now())
         do {
             try await wallet.database.write { connection in
                 try PaymentStore.setReceipt(payment.id, receiptID: nil, receipt: kept, state: outcome, in: connection)
+                if isOwed { try OwedChange.note(call, of: payment.id, at: now, in: connection) }
             }
         } catch {
             wallet.logger.warning(
@@ -337,7 +339,7 @@ extension Buyer {
         for payment in try await openPayments() {
             resumed.append(try await resume(payment.id, signer: await signer(payment.agent)))
         }
-        await claimChanges()
+        await collectChange { await signer($0.agent) }
         return resumed
     }
 }

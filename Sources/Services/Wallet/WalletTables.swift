@@ -25,6 +25,7 @@ public enum WalletTables {
         Migration(id: "wallet-authorizations-1", sql: authorizations),
         Migration(id: "wallet-sessions-1", sql: sessions),
         Migration(id: "wallet-receipts-1", sql: SettledPayments.tables),
+        Migration(id: "wallet-change-2", sql: OwedChange.tables),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

@@ -193,11 +193,20 @@ struct PayCommand: AsyncParsableCommand {
         if let returned = payment["returned"]?.stringValue, let back = UInt64(returned), let sent = UInt64(amount),
             back > 0
         {
-            text = "paid \(sent - min(back, sent)) \(unit) (\(sent) sent, \(back) given back)"
+            text = "paid \(sent - min(back, sent)) \(unit) (\(sent) sent, \(back) given back\(reason(payment)))"
         }
         if way == "cashu" { return text }
         if let fee = payment["fee"]?.stringValue, fee != "0" { text += " and \(fee) \(unit) of fees" }
         return text + " (\(way), from \(payment.shown("paidFrom")))"
+    }
+
+    /// Why something was given back, where the seller says that its answer was not as promised.
+    private static func reason(_ payment: JSONValue) -> String {
+        switch payment["receipt"]?["payment"]?["returned"]?["breach"]?["rule"]?.stringValue {
+        case "late": ", as the answer was late"
+        case "schema": ", as the answer was not as promised"
+        default: ""
+        }
     }
 
     private func openOutput(_ path: String) throws -> FileHandle {

@@ -9,7 +9,8 @@ struct SLACommand: AsyncParsableCommand {
         discussion: """
               mintmark sla show weather
               mintmark sla show did:key:z6Mk…/weather --svg weather.svg
-            Promise with `mintmark service add … --sla p95=500ms,uptime=99.5,deadline=30s`.
+            Promise with `mintmark service add … --sla p95=500ms,uptime=99.5,deadline=30s`, and say what goes back by \
+            itself where a call breaks it: `--sla-refund late=50%,schema=100%`.
             """,
         subcommands: [Show.self]
     )
@@ -19,7 +20,8 @@ struct SLACommand: AsyncParsableCommand {
             abstract: "A service's calls in windows, as a chart, held against its promise.",
             discussion: """
                 Times are those that the seller signed in its receipts. Of a service that others sell, the calls that \
-                this node paid for are shown.
+                this node paid for are shown. Calls that broke the promise are listed, the latest first, each with what \
+                went back for it by its receipt; of a service of this node's, `receipt show` has the evidence.
                   mintmark sla show weather                                      one of this node's own
                   mintmark sla show did:key:z6Mk…/weather --svg weather.svg
                   mintmark sla show weather --window 86400                       a day each
@@ -65,7 +67,31 @@ struct SLACommand: AsyncParsableCommand {
                     "NOT KEPT: \(breach.shown("rule")): \(breach.shown("measured")), promised \(breach.shown("promised"))"
                 )
             }
+            showBroken(answer)
             if let svg { Output.line("Written: \(svg)") }
+        }
+
+        private func showBroken(_ answer: JSONValue) {
+            for sum in answer["brokenSums"]?.arrayValue ?? [] {
+                let refunded = sum["refunded"]?.int64Value ?? 0
+                let back =
+                    refunded == 0
+                    ? "nothing given back" : "\(sum.shown("refund")) \(sum.shown("unit")) given back for \(refunded)"
+                Output.line("\(sum.shown("rule")): \(sum.shown("calls")) calls, \(back)")
+            }
+            let rows = (answer["broken"]?.arrayValue ?? []).map { call in
+                [
+                    call.shown("requestedAt"), call.shown("rule"), call.shown("milliseconds") + " ms",
+                    "\(call.shown("amount")) \(call.shown("unit"))", "\(call.shown("refund")) \(call.shown("unit"))",
+                    call.shown("reference"),
+                ]
+            }
+            if !rows.isEmpty {
+                Output.table(
+                    ["ASKED", "RULE", "TOOK", "COST", "GIVEN BACK", answer["side"] == "buyer" ? "PAYMENT" : "RECEIPT"],
+                    rows
+                )
+            }
         }
 
         /// Of a million.

@@ -117,6 +117,11 @@ extension ServiceCommand {
                 Other nodes are told of it by gossip, with its name, summary, title, tags, prices and what else is set here, \
                 and find it by `mintmark market search`; --unlisted keeps it to those who know the address.
                   mintmark service add weather --upstream … --price 2sat --summary 'Weather of today' --tag weather,forecast
+                With --sla-refund the node gives back a part of the price by itself where an answer is late, or not as the \
+                schema says. It is then sold in the ways alone that can give a part back: cashu, payment-cashu, \
+                payment-session, and l402 with a credit.
+                  mintmark service add weather --upstream … --price 5sat --sla deadline=500ms --sla-refund late=50%
+                  mintmark service add weather --upstream … --price 5sat --schema weather.json --sla-refund schema
                 """
         )
         @Argument(help: "Its name: a-z, 0-9 and -.") var name: String
@@ -166,7 +171,16 @@ extension ServiceCommand {
         var discovery: String?
         @OptionGroup(title: "The listing") var listing: ListingArguments
         @Option(help: "The most calls a second from one caller.") var rateLimit: Int64?
-        @Option(help: "What is promised, such as p95=500ms,uptime=99.5.") var sla: String?
+        @Option(help: "What is promised, such as p95=500ms,uptime=99.5,deadline=2s.") var sla: String?
+        @Option(
+            help: ArgumentHelp(
+                "What goes back by itself of a call that breaks the promise: late=50%,schema=100%.",
+                discussion:
+                    "late: answered after the deadline of --sla; schema: a body against \"output\" of --schema. A name alone, such as late, goes by the measure.",
+                valueName: "shares"
+            )
+        )
+        var slaRefund: String?
         @Option(help: "One line for people.") var summary: String?
         @Flag(help: "Change a service of that name that is on sale already.") var replace = false
         @OptionGroup var options: GlobalOptions
@@ -210,6 +224,7 @@ extension ServiceCommand {
             proxy.write(to: &service, moreUpstreams: Array(upstream.dropFirst()))
             if replace { service["replace"] = true }
             service["sla"] = sla.map { .string($0) }
+            service["slaRefund"] = slaRefund.map { .string($0) }
             service["summary"] = summary.map { .string($0) }
             let answer = try await node.call(.post, "/api/services", .object(service))
             if options.json { return Output.json(answer) }

@@ -203,6 +203,29 @@ struct ListingTests {
         #expect(refusal(body) == nil)
     }
 
+    @Test("[LST-6] [SLA-11] What goes back by itself is read strictly, and only of what is promised")
+    func refunds() throws {
+        func sla(_ refunds: JSONValue, deadline: Int64? = 500) -> JSONObject {
+            var body = Sample.body
+            var sla: JSONObject = ["refunds": refunds]
+            sla["deadlineMilliseconds"] = deadline.map { .integer($0) }
+            body["sla"] = .object(sla)
+            return body
+        }
+        let good = sla(["late": "measure", "schema": 1_000_000])
+        let listing = try Listing(good)
+        #expect(listing.promise?.refunds == SLARefunds(late: .measure, schema: .ppm(1_000_000)))
+        #expect(listing.body["sla"] == good["sla"])
+        #expect(refusal(sla(["schema": 1], deadline: nil)) == nil)
+        for refunds in [
+            [:], ["late": 0], ["late": 1_000_001], ["late": "50%"], ["late": 0.5], ["failed": 1], "late",
+            ["late": .null],
+        ] as [JSONValue] {
+            #expect(refusal(sla(refunds)) != nil, "\(refunds)")
+        }
+        #expect(refusal(sla(["late": 1], deadline: nil)) != nil)
+    }
+
     @Test(
         "What an operator promises in words is read, or not at all",
         arguments: [

@@ -277,6 +277,79 @@ enum Calls {
         #expect(SLARefund.amount(for: [], paid: 10) == 0)
     }
 
+    @Test(
+        "[SLA-11] What goes back by itself is read as it is written, or not at all",
+        arguments: [
+            ("late=50%,schema=100%", ["late": 500_000, "schema": 1_000_000]),
+            ("late", ["late": "measure"]), (" schema , late=12.5 ", ["late": 125_000, "schema": "measure"]),
+            ("late=0.0001%", ["late": 1]),
+            ("", nil), ("late=", nil), ("late=0%", nil), ("late=100.0001%", nil), ("late=-1%", nil), ("late,late", nil),
+            ("late,", nil), ("failed=50%", nil), ("late=50%=50%", nil), ("LATE", nil),
+        ] as [(String, JSONObject?)]
+    )
+    func refundsInWords(_ text: String, _ expected: JSONObject?) throws {
+        let refunds = SLARefunds(text)
+        #expect(refunds?.json == expected)
+        if let refunds { #expect(SLARefunds(refunds.description) == refunds) }
+    }
+
+    @Test(
+        "[SLA-7] [SLA-11] Whatever the share and the price, what goes back is whole, rounded up, and never above what was paid"
+    )
+    func refundAmounts() throws {
+        let late = SLABreach(rule: .late, measured: 1_500, promised: 1_000, evidence: .init())
+        let wrong = SLABreach(rule: .schema, measured: nil, promised: nil, evidence: .init())
+        let failed = SLABreach(rule: .failed, measured: nil, promised: nil, evidence: .init())
+        let half = SLARefunds(late: .ppm(500_000), schema: .ppm(1_000_000))
+        #expect([0, 1, 4, 5, .max].map { half.amount(for: late, paid: $0) } == [0, 1, 2, 3, 1 << 63])
+        #expect(half.amount(for: wrong, paid: .max) == .max && half.amount(for: failed, paid: 7) == 0)
+        #expect(SLARefunds(late: .measure).amount(for: late, paid: 10) == 5)
+        #expect(SLARefunds(schema: .measure).amount(for: wrong, paid: 10) == 10)
+        #expect(SLARefunds(schema: .measure).greatest(of: [late, failed], paid: 10) == nil)
+        let greatest = try #require(half.greatest(of: [late, wrong], paid: 10))
+        #expect(greatest.breach.rule == .schema && greatest.amount == 10)
+        var random = SeededRandom(seed: 11)
+        for _ in 0..<2_000 {
+            let paid = UInt64.random(in: 0...(.max >> UInt64.random(in: 0...63, using: &random)), using: &random)
+            let ppm = Int64.random(in: 1...1_000_000, using: &random)
+            let back = SLARefunds(late: .ppm(ppm)).amount(for: late, paid: paid)
+            // Held against exact arithmetic: the least whole number that is not below the share.
+            let (high, low) = paid.multipliedFullWidth(by: UInt64(ppm))
+            let exact = UInt64(1_000_000).dividingFullWidth((high, low))
+            #expect(back == exact.quotient + (exact.remainder > 0 ? 1 : 0) && back <= paid)
+        }
+    }
+
+    @Test(
+        "[RCPT-12] [SLA-5] What the seller's own receipt says was broken is found without the listing, and the call went wrong"
+    )
+    func ownWord() throws {
+        func receipt(_ rule: String, _ promised: UInt64? = nil, milliseconds: Int64 = 100) throws -> Receipt {
+            try Calls.receipt(amount: 0, milliseconds: milliseconds) {
+                $0.settlement = ReceiptSettlement(
+                    returned: 10,
+                    form: "fresh-token",
+                    breach: ReceiptBreach(rule: rule, promised: promised, refund: 10)
+                )
+            }
+        }
+        func found(_ receipt: Receipt, _ body: String? = nil) -> [SLABreach] {
+            SLARules.breaches(of: .init(receipt: receipt, body: body.map { Array($0.utf8) }), promise: nil)
+        }
+        let late = found(try receipt("late", 50))
+        #expect(late.map(\.rule) == [.late] && late.first?.measured == 100 && late.first?.promised == 50)
+        let wrong = found(try receipt("schema"))
+        #expect(wrong.map(\.rule) == [.schema] && wrong.first?.outcome == .wrong)
+        #expect(found(try receipt("manners")).isEmpty)
+        // With the listing it is the same one breach.
+        #expect(breaches(try receipt("late", 1_000, milliseconds: 1_500)).map(\.rule) == [.late])
+        // All of it went back: it counts, and not as a good one.
+        let given = try receipt("schema")
+        #expect(given.claims.isPaid)
+        #expect(throws: Never.self) { try SettledCall(given, outcome: .wrong, now: Sample.now) }
+        #expect(throws: ReputationRefusal.self) { try SettledCall(given, outcome: .good, now: Sample.now) }
+    }
+
     @Test("[SLA-8] A chart has the latest windows, a bar each, with the promise on it")
     func chart() {
         #expect(SLAChart([], promise: nil).text == "No calls were measured.\n")

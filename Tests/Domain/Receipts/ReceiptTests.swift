@@ -87,6 +87,33 @@ struct ReceiptTests {
         }
     }
 
+    @Test("[RCPT-12] what goes back for a promise that was not kept is signed with the rest, and read strictly")
+    func breach() throws {
+        for breach in [
+            ReceiptBreach(rule: "late", promised: 500, refund: 3),
+            ReceiptBreach(rule: "schema", promised: nil, refund: 5),
+        ] {
+            let settlement = ReceiptSettlement(returned: 5, form: "fresh-token", breach: breach)
+            let receipt = try Receipt.issue(claims { $0.settlement = settlement }, by: seller, now: Self.now)
+            let read = try Receipt(header: receipt.encodedHeader)
+            #expect(read.claims.settlement == settlement && read.verdict(now: Self.now).isValid)
+        }
+        func returned(_ breach: JSONValue) -> JSONValue {
+            ["amount": "5", "form": "fresh-token", "breach": breach]
+        }
+        for breach in [
+            ["rule": "late"], ["refund": "3"], ["rule": "late", "refund": "6"], ["rule": "late", "refund": "0"],
+            ["rule": "late", "refund": 3], ["rule": "too late", "refund": "3"], ["rule": "", "refund": "3"],
+            ["rule": "late", "refund": "3", "promised": 500], ["rule": "late", "refund": "3", "more": 1], "late",
+        ] as [JSONValue] {
+            try malformed("payment", "returned", returned(breach))
+        }
+        let nothing = ReceiptSettlement(breach: ReceiptBreach(rule: "late", promised: nil, refund: 1))
+        #expect(throws: ReceiptReason.self) {
+            try Receipt.issue(claims { $0.settlement = nothing }, by: seller, now: Self.now)
+        }
+    }
+
     @Test("[RCPT-11] on whose authority a call was made is signed with the rest, and read strictly")
     func delegation() throws {
         let delegation = ReceiptDelegation(

@@ -73,6 +73,7 @@ private final class Desk: Sendable {
         status: Int = 200,
         outcome: ReceiptOutcome = .served,
         isSound: Bool = true,
+        breach: ReceiptBreach? = nil,
         at: Timestamp = Sample.now
     ) throws -> TradedCall {
         let (seller, buyer) = side == .buyer ? (Sample.signer(other), node) : (node, Sample.signer(other))
@@ -93,7 +94,8 @@ private final class Desk: Sendable {
             dialect: "nut24",
             requestedAt: at,
             respondedAt: at.adding(milliseconds: milliseconds),
-            outcome: outcome
+            outcome: outcome,
+            settlement: breach.map { ReceiptSettlement(returned: $0.refund, form: "fresh-token", breach: $0) }
         )
         return TradedCall(
             side: side,
@@ -203,6 +205,50 @@ private final class Desk: Sendable {
         let own = try await desk.book.ownLatency(seller: Sample.signer(10).did, service: "weather")
         #expect(own.count == 4)
         let none = try await desk.book.windows(side: .seller, seller: desk.node.did, service: "weather")
+        #expect(none.isEmpty)
+    }
+
+    @Test("[SLA-14] Calls that broke their promise are told with what went back for them, also where all of it did")
+    func broken() async throws {
+        let desk = try Desk()
+        let seller = Sample.signer(10).did
+        desk.hands.put([
+            try desk.call(.buyer, 1, with: 10),
+            try desk.call(
+                .buyer,
+                2,
+                with: 10,
+                milliseconds: 1_500,
+                amount: 2,
+                breach: .init(rule: "late", promised: 1_000, refund: 3)
+            ),
+            // Unwilling: late, and nothing came.
+            try desk.call(.buyer, 3, with: 10, milliseconds: 1_500, at: Sample.now.adding(seconds: 1)),
+            try desk.call(
+                .buyer,
+                4,
+                with: 10,
+                milliseconds: 1_500,
+                amount: 0,
+                breach: .init(rule: "schema", promised: nil, refund: 5),
+                at: Sample.now.adding(seconds: 2)
+            ),
+            try desk.call(.buyer, 5, with: 11, status: 500),
+        ])
+        let broken = try await desk.book.broken(side: .buyer, seller: seller, service: "weather", since: Sample.now)
+        #expect(broken.map(\.rule) == [.schema, .late, .late])
+        #expect(broken.map(\.refund) == [5, 0, 3] && broken.map(\.amount) == [0, 2, 2])
+        #expect(broken.map(\.reference) == ["call-4", "call-3", "call-2"])
+        #expect(broken.allSatisfy { $0.milliseconds == 1_500 && $0.unit == "sat" })
+        let sums = try await desk.book.brokenSums(side: .buyer, seller: seller, service: "weather", since: Sample.now)
+        #expect(sums.map(\.rule) == [.late, .schema])
+        #expect(sums.map(\.calls) == [2, 1] && sums.map(\.refunded) == [1, 1] && sums.map(\.refund) == [3, 5])
+        // A refund does not make it good, and one of all does not make it vanish.
+        let score = try await desk.score(10)
+        #expect((score.good, score.bad) == (1, 3))
+        let later = Sample.now.adding(seconds: 2)
+        #expect(try await desk.book.broken(side: .buyer, seller: seller, service: "weather", since: later).count == 1)
+        let none = try await desk.book.broken(side: .seller, seller: seller, service: "weather", since: Sample.now)
         #expect(none.isEmpty)
     }
 

@@ -35,6 +35,9 @@ final class BuyerWorld: Sendable {
         PaidRequest(url: server.origin + path, maximum: maximum)
     }
 
+    /// Requests that came with a payment.
+    var paidRequests: Int { seller.requests.count { $0.header("X-Cashu") != nil } }
+
     func stop() async {
         await server.stop()
         try? await client.shutdown()
@@ -391,6 +394,52 @@ struct BuyerTests {
             try await line.world.requireSound(alice)
         }
     }
+
+    @Test(
+        "[SLA-15] CHG-2: what a seller owes by its receipt is asked for by and by, also after a restart, and taken in once",
+        arguments: [false, true]
+    )
+    func owed(withBody: Bool) async throws {
+        try await BuyerWorld.run { line in
+            var alice = try await line.world.funded(1000)
+            line.seller.state.withLock { $0.price = 5 }
+            // Three times it is asked right after the answer, and once more in vain.
+            line.seller.script(.owedChange(4))
+            var request = line.request()
+            if withBody {
+                request.method = "POST"
+                request.body = .bytes([1, 2, 3])
+            }
+            let response = try await line.buyer(alice).pay(request)
+            _ = try await response.body.collect(upTo: 1000)
+            #expect(line.paidRequests == 4)
+            await alice.close()
+            alice = try await line.world.wallet()
+            let buyer = line.buyer(alice)
+            // Not at once, and the further apart the more often it was in vain.
+            await buyer.collectChange(signer: Self.nobody)
+            #expect(line.paidRequests == 4)
+            line.world.time.advance(seconds: 4)
+            await buyer.collectChange(signer: Self.nobody)
+            #expect(line.paidRequests == 5)
+            #expect(try await alice.holdings == 995)
+            await buyer.collectChange(signer: Self.nobody)
+            #expect(line.paidRequests == 5)
+            line.world.time.advance(seconds: 4)
+            for _ in 0..<3 { await buyer.collectChange(signer: Self.nobody) }
+            #expect(try await alice.holdings == 999)
+            let payment = try await record(of: response, buyer)
+            #expect(payment.state == .served && payment.returned == 4)
+            line.world.time.advance(seconds: 86_400)
+            await buyer.collectChange(signer: Self.nobody)
+            #expect(line.paidRequests == 6)
+            #expect(line.seller.charges == 1)
+            #expect(Set(line.seller.requests.map(\.body)).count == 1)
+            try await line.world.requireSound(alice)
+        }
+    }
+
+    private static let nobody: @Sendable (PaymentRecord) async -> (any RequestSigning)? = { _ in nil }
 
     @Test("CHG-2: change whose claim breaks is kept, and taken in at the next start", arguments: FaultTests.breaks)
     func changeBreaks(fault: LocalMint.Fault) async throws {

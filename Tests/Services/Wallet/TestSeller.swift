@@ -36,6 +36,8 @@ final class TestSeller: Sendable {
         case change
         /// The same, but the change is only there when it is asked for again.
         case lateChange
+        /// The same, but the change is only there after it was asked for so many times.
+        case owedChange(Int)
     }
 
     struct State {
@@ -49,6 +51,8 @@ final class TestSeller: Sendable {
         var charges = 0
         var isFree = false
         var wantsNoLock = false
+        /// What an answer that is given again has besides, after so many times.
+        var owed: [String: (token: String, times: Int)] = [:]
     }
 
     let key: Secp256k1.Scalar
@@ -83,7 +87,9 @@ final class TestSeller: Sendable {
         if state.withLock({ $0.isFree }) { return .answer(status: 200, body: Array("free".utf8)) }
         guard let text = request.header("X-Cashu") else { return challenge() }
         let idempotencyKey = request.header("Idempotency-Key") ?? ""
-        if let earlier = state.withLock({ $0.answers[idempotencyKey] }) { return earlier }
+        if let earlier = state.withLock({ $0.answers[idempotencyKey] }) {
+            return earlierAnswer(earlier, idempotencyKey)
+        }
         let step = state.withLock { $0.steps.isEmpty ? .serve : $0.steps.removeFirst() }
         switch step {
         case .drop: return .drop
@@ -102,6 +108,15 @@ final class TestSeller: Sendable {
             return problem(400, "wrong-lock")
         }
         return claim(proofs, request, idempotencyKey, step)
+    }
+
+    /// An answer again, with the change that is there by now.
+    private func earlierAnswer(_ earlier: RawReply, _ key: String) -> RawReply {
+        state.withLock { state in
+            guard let owed = state.owed[key] else { return earlier }
+            state.owed[key]?.times -= 1
+            return owed.times > 0 ? earlier : earlier.adding("X-Cashu", owed.token)
+        }
     }
 
     private func proofs(_ text: String) -> [Proof]? {
@@ -133,7 +148,10 @@ final class TestSeller: Sendable {
             return step == .refund
                 ? reply : .broken(status: 200, headers: [("Agent-Receipt-ID", "broken-1")], body: [1, 2])
         }
-        let back = step == .change || step == .lateChange ? proofs.max { $0.amount < $1.amount } : nil
+        var owedTimes: Int?
+        if case .owedChange(let times) = step { owedTimes = times }
+        let givesBack = step == .change || step == .lateChange || owedTimes != nil
+        let back = givesBack ? proofs.max { $0.amount < $1.amount } : nil
         state.withLock {
             $0.charges += 1
             $0.accepted += proofs.filter { $0.secret != back?.secret }
@@ -141,8 +159,11 @@ final class TestSeller: Sendable {
         var reply = served(request, ys, step, returned: back?.amount)
         // Signed by the seller, they are the buyer's to swap.
         let token = back.flatMap { try? Token(mint: mint, unit: .sat, proofs: [$0.signed(by: key)]).serialized() }
-        let full = token.map { reply.adding("X-Cashu", $0) } ?? reply
-        state.withLock { $0.answers[idempotencyKey] = full }
+        let full = owedTimes == nil ? token.map { reply.adding("X-Cashu", $0) } ?? reply : reply
+        state.withLock { state in
+            state.answers[idempotencyKey] = full
+            if let owedTimes, let token { state.owed[idempotencyKey] = (token, owedTimes) }
+        }
         if step == .change { reply = full }
         return step == .serveThenDrop ? .drop : reply
     }

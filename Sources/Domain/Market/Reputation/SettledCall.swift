@@ -112,7 +112,7 @@ public struct SettledCall: Sendable, Hashable {
         guard claims.isPaid else {
             throw ReputationRefusal(.notPaid, "Nothing was paid for the call.")
         }
-        guard claims.outcome == .served || !outcome.isGood || role == .buying else {
+        guard claims.isEarned || !outcome.isGood || role == .buying else {
             throw ReputationRefusal(.badReceipt, "A call that was refunded did not go as it should.")
         }
         guard claims.respondedAt <= now.adding(seconds: 60) else {
@@ -137,5 +137,8 @@ public struct SettledCall: Sendable, Hashable {
 
 extension ReceiptClaims {
     /// Whether money moved for the call ([REP-1]), if only to come back.
-    package var isPaid: Bool { amount > 0 || outcome == .refunded }
+    package var isPaid: Bool { amount > 0 || outcome == .refunded || settlement?.breach != nil }
+
+    /// Whether the seller gave nothing back of the price for how it served the call.
+    var isEarned: Bool { outcome == .served && settlement?.breach == nil }
 }

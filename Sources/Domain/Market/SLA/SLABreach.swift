@@ -15,6 +15,15 @@ public struct SLABreach: Sendable, Equatable {
         case latency
         case uptime
         case errors
+
+        /// How a call went that broke it, for reputation.
+        public var outcome: CallOutcome {
+            switch self {
+            case .late, .latency: .late
+            case .failed, .uptime, .errors: .failed
+            case .schema, .hash: .wrong
+            }
+        }
     }
 
     /// What a third party needs to see the same.
@@ -28,6 +37,8 @@ public struct SLABreach: Sendable, Equatable {
 
         public static let maximumReceipts = 16
         public static let maximumBodyBytes = 1 << 20
+
+        public init() {}
     }
 
     public var rule: Rule
@@ -36,6 +47,13 @@ public struct SLABreach: Sendable, Equatable {
     public var measured: Int64?
     public var promised: Int64?
     public var evidence: Evidence
+
+    public init(rule: Rule, measured: Int64? = nil, promised: Int64? = nil, evidence: Evidence = Evidence()) {
+        self.rule = rule
+        self.measured = measured
+        self.promised = promised
+        self.evidence = evidence
+    }
 
     /// Whether the provider signed what shows it, so that an arbiter needs nobody's word ([SLA-5]). What only the buyer
     /// measured is not: it lowers reputation.
@@ -49,11 +67,5 @@ public struct SLABreach: Sendable, Equatable {
     }
 
     /// How the call went by this rule, for reputation.
-    public var outcome: CallOutcome {
-        switch rule {
-        case .late, .latency: .late
-        case .failed, .uptime, .errors: .failed
-        case .schema, .hash: .wrong
-        }
-    }
+    public var outcome: CallOutcome { rule.outcome }
 }

@@ -30,7 +30,7 @@ public enum SLARefund {
     }
 
     /// ⌈paid · part ÷ whole⌉, at most `paid`.
-    private static func share(_ paid: UInt64, _ part: Int64, of whole: Int64) -> UInt64 {
+    static func share(_ paid: UInt64, _ part: Int64, of whole: Int64) -> UInt64 {
         guard part > 0, whole > 0 else { return 0 }
         guard part < whole else { return paid }
         let divisor = UInt64(whole)

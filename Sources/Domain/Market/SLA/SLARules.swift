@@ -49,6 +49,9 @@ public enum SLARules {
                 breaches.append(SLABreach(rule: .late, measured: own, promised: deadline, evidence: .init()))
             }
         }
+        if let own = receipt.claims.ownBreach(evidence), !breaches.contains(where: { $0.rule == own.rule }) {
+            breaches.append(own)
+        }
         if receipt.claims.isFailed {
             breaches.append(SLABreach(rule: .failed, evidence: evidence))
             return breaches
@@ -59,6 +62,8 @@ public enum SLARules {
             breaches.append(SLABreach(rule: .hash, evidence: evidence))
         } else if let schema, (200...299).contains(receipt.claims.status), breaks(body, schema) {
             evidence.schema = schema
+            // With the body and the schema others see it too.
+            breaches.removeAll { $0.rule == .schema }
             breaches.append(SLABreach(rule: .schema, evidence: evidence))
         }
         return breaches
@@ -106,6 +111,11 @@ public enum SLARules {
     /// A body that is no JSON breaks any schema; a schema that can't be read, or one too much work, is broken by nothing.
     private static func breaks(_ body: [UInt8], _ schema: JSONObject) -> Bool {
         guard let schema = try? JSONSchema(.object(schema)) else { return false }
+        return breaks(body, schema)
+    }
+
+    /// The same of a schema that was read before.
+    public static func breaks(_ body: [UInt8], _ schema: JSONSchema) -> Bool {
         guard let value = try? JSONValue.parse(body) else { return true }
         return schema.check(value) == .invalid
     }
@@ -114,6 +124,22 @@ public enum SLARules {
 extension ReceiptClaims {
     /// From the request to the answer, by the seller's own clock.
     var milliseconds: Int64 { respondedAt.milliseconds(since: requestedAt) }
+
+    /// What the seller itself says that was not kept, and gave something back for ([RCPT-12]).
+    fileprivate func ownBreach(_ evidence: SLABreach.Evidence) -> SLABreach? {
+        guard let said = settlement?.breach, let rule = SLABreach.Rule(rawValue: said.rule) else { return nil }
+        switch rule {
+        case .late:
+            return SLABreach(
+                rule: .late,
+                measured: milliseconds,
+                promised: said.promised.map { Int64(clamping: $0) },
+                evidence: evidence
+            )
+        case .schema: return SLABreach(rule: .schema, evidence: evidence)
+        case .failed, .hash, .latency, .uptime, .errors: return nil
+        }
+    }
 
     /// The seller itself says that the call failed.
     var isFailed: Bool { status >= 500 || responseDigest == nil || outcome == .refunded }
