@@ -118,9 +118,9 @@ struct MarketJobTests {
             #expect(try await Self.balance(world.buyer) == 293)
             // Words find nothing where nobody tells of anything; what is neither words nor sellers is not guessed at.
             let unknown = try await Program.run(["market", "buy", "weather"] + asking)
-            #expect(unknown.status != 0 && unknown.errors.contains("Nobody is known"), "\(unknown)")
+            #expect(unknown.status != 0 && unknown.description.contains("Nobody is known"), "\(unknown)")
             let mixed = try await Program.run(["market", "buy", "weather", here + "weather"] + asking)
-            #expect(mixed.status != 0 && mixed.errors.contains("not both"), "\(mixed)")
+            #expect(mixed.status != 0 && mixed.description.contains("not both"), "\(mixed)")
         }
     }
 
