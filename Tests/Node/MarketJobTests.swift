@@ -37,7 +37,7 @@ struct MarketJobTests {
     }
 
     @Test(
-        "[JOB-1] [JOB-2] [JOB-3] [JOB-4] [JOB-5] [JOB-7] A call is quoted, delivered sealed, paid and opened, and both sides tell the same"
+        "[JOB-1] [JOB-2] [JOB-3] [JOB-4] [JOB-5] [JOB-7] [REP-15] A call is quoted, delivered sealed, paid and opened, and both sides tell the same"
     )
     func bought() async throws {
         try await World.with { world in
@@ -67,6 +67,15 @@ struct MarketJobTests {
                     && there.map { $0["ending"] } == ["claimed", "claimed"]
             )
             #expect(here.map { $0["job"] } == there.map { $0["job"] })
+            // It counts for what both think of each other.
+            let seller = try #require(try await world.seller.command("status").json["did"]?.stringValue)
+            let buyer = try #require(try await world.buyer.command("status").json["did"]?.stringValue)
+            let standing = try await world.buyer.command("reputation", "show", seller, "--json").json
+            #expect(standing["bad"] == 0.0 && standing["standing"] == 100, "\(standing)")
+            let sold = try await world.seller.command("reputation", "show", buyer, "--buying", "--json").json
+            #expect(sold["standing"] == 100, "\(sold)")
+            let statement = try await world.seller.command("reputation", "export", "--json").json
+            #expect(statement["calls"] == 2 && statement["buyers"] == 1, "\(statement)")
             // What the seller got is what was agreed, and nothing is left locked.
             #expect(try await Self.balance(world.seller) == 10)
             let again = try await world.get(world.seller.url + "/market/jobs/\(job)")

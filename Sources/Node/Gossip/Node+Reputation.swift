@@ -17,15 +17,17 @@ extension Node {
         listing: @escaping @Sendable (DIDKey, String) async -> Listing?
     ) -> CallBook {
         let (buyer, gateway, identity) = (services.buyer, services.gateway, services.identity)
+        let jobs = services.buyerDesk
         return CallBook(
             database: database,
             viewer: identity.office.issuer,
             seeds: configuration.reputationSeeds,
             sources: CallBook.Sources(
-                calls: { side, sequence, count in
-                    switch side {
-                    case .buyer: try await bought(buyer, sequence, count)
-                    case .seller: try await sold(gateway, sequence, count)
+                calls: { side, kind, sequence, count in
+                    switch (kind, side) {
+                    case (.call, .buyer): try await bought(buyer, sequence, count)
+                    case (.call, .seller): try await sold(gateway, sequence, count)
+                    case (.job, _): try await jobs.ended(side, after: sequence, limit: count)
                     }
                 },
                 listing: listing,
@@ -58,14 +60,14 @@ extension Node {
                 side: .buyer,
                 sequence: payment.sequence,
                 reference: payment.payment,
-                receipt: payment.receipt,
-                isSound: payment.isSound,
+                // One that is not sound may be of another call, or another's: it would be held against whom it names.
+                deed: payment.isSound ? Deed(payment.receipt) : nil,
                 ownMilliseconds: payment.milliseconds
             )
         }
         // What was no receipt is passed over, and not looked at again.
         if let last, calls.last?.sequence != last {
-            calls.append(TradedCall(side: .buyer, sequence: last, reference: "", receipt: nil))
+            calls.append(TradedCall(side: .buyer, sequence: last, reference: "", deed: nil))
         }
         return calls
     }
@@ -77,7 +79,7 @@ extension Node {
                 side: .seller,
                 sequence: entry.sequence,
                 reference: receipt?.id ?? "",
-                receipt: receipt
+                deed: receipt.flatMap { Deed($0) }
             )
         }
     }

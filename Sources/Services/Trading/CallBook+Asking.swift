@@ -74,7 +74,7 @@ extension CallBook {
             try connection.each(
                 """
                 SELECT requested, responded, outcome FROM trading_calls
-                WHERE side = ? AND seller = ? AND service = ? AND requested >= ? ORDER BY requested
+                WHERE side = ? AND kind = 'call' AND seller = ? AND service = ? AND requested >= ? ORDER BY requested
                 """,
                 .text(side.rawValue),
                 .text(seller.string),
@@ -128,7 +128,7 @@ extension CallBook {
             try connection.each(
                 """
                 SELECT outcome, buyer, amount, unit, responded, leaf FROM trading_calls
-                WHERE side = 'seller' AND counts = 1 ORDER BY sequence
+                WHERE side = 'seller' AND counts = 1 ORDER BY kind, sequence
                 """
             ) { row in try sold.add(row) }
             return sold

@@ -1,25 +1,23 @@
-internal import CanonicalJSON
 public import Encodings
 public import Market
-internal import Receipts
 public import SignedDocuments
 public import Storage
 internal import TransparencyLog
 
 /// How the calls went that this node paid for or was paid for, and what it thinks of others for it ([REP-12]). It stands in the
-/// node's own database, since nobody could tell it anew, and follows the receipts that the wallet and the gateway keep.
+/// node's own database, since nobody could tell it anew, and follows the receipts that the wallet and the gateway keep, and the jobs that ended.
 public actor CallBook {
     /// Where the calls are kept first.
     public struct Sources: Sendable {
-        /// Calls of a side after a sequence, at most so many; no more where it answers none.
-        public var calls: @Sendable (TradedCall.Side, Int64, Int) async throws -> [TradedCall]
+        /// Calls of a side and kind after a sequence, at most so many; no more where it answers none.
+        public var calls: @Sendable (TradedCall.Side, TradedCall.Kind, Int64, Int) async throws -> [TradedCall]
         /// What a seller promises of a service now; nil where that is not known.
         public var listing: @Sendable (DIDKey, String) async -> Listing?
         /// Whether a key is one of this node's operator's: the node's own, or an agent's of its.
         public var isOwn: @Sendable (DIDKey) async throws -> Bool
 
         public init(
-            calls: @escaping @Sendable (TradedCall.Side, Int64, Int) async throws -> [TradedCall],
+            calls: @escaping @Sendable (TradedCall.Side, TradedCall.Kind, Int64, Int) async throws -> [TradedCall],
             listing: @escaping @Sendable (DIDKey, String) async -> Listing?,
             isOwn: @escaping @Sendable (DIDKey) async throws -> Bool
         ) {
@@ -107,6 +105,14 @@ public actor CallBook {
                     WHERE rule IS NOT NULL;
                 """
         ),
+        Migration(
+            id: "trading-calls-3",
+            sql: """
+                ALTER TABLE trading_calls ADD COLUMN kind TEXT NOT NULL DEFAULT 'call' CHECK (kind IN ('call', 'job'));
+                DROP INDEX trading_calls_order;
+                CREATE UNIQUE INDEX trading_calls_order ON trading_calls (side, kind, sequence);
+                """
+        ),
     ]
 
     // MARK: Following
@@ -126,21 +132,7 @@ public actor CallBook {
 
     private func readAll() async throws {
         for side in TradedCall.Side.allCases {
-            var cursor = try await database.read { connection in
-                try connection.first("SELECT sequence FROM trading_cursors WHERE side = ?", .text(side.rawValue))?
-                    .int64(0) ?? 0
-            }
-            while true {
-                let calls = try await sources.calls(side, cursor, Self.batch)
-                guard let last = calls.last else { break }
-                var entries: [Entry] = []
-                var promises: [String: Listing.Promise?] = [:]
-                for call in calls {
-                    if let entry = try await self.entry(call, &promises) { entries.append(entry) }
-                }
-                try await keep(entries, side, cursor: last.sequence)
-                cursor = last.sequence
-            }
+            for kind in TradedCall.Kind.allCases { try await read(side, kind) }
         }
         guard reputation == nil else { return }
         var built = Reputation(viewers: [viewer], seeds: seeds)
@@ -148,48 +140,60 @@ public actor CallBook {
         reputation = built
     }
 
-    /// - Parameter promises: what was looked up for other calls of the batch, by seller and service.
-    private func entry(_ call: TradedCall, _ promises: inout [String: Listing.Promise?]) async throws -> Entry? {
-        // One that is not sound may be of another call, or another's: it would be held against whom it names.
-        guard let receipt = call.receipt, call.isSound, let leaf = try? receipt.document.canonicalized() else {
-            return nil
+    private func read(_ side: TradedCall.Side, _ kind: TradedCall.Kind) async throws {
+        let name = Self.cursor(side, kind)
+        var cursor = try await database.read { connection in
+            try connection.first("SELECT sequence FROM trading_cursors WHERE side = ?", .text(name))?.int64(0) ?? 0
         }
-        let claims = receipt.claims
-        let service = "\(claims.seller.did) \(claims.service)"
-        if promises[service] == nil {
-            promises[service] = .some(await sources.listing(claims.seller.did, claims.service)?.promise)
+        while true {
+            let calls = try await sources.calls(side, kind, cursor, Self.batch)
+            guard let last = calls.last else { break }
+            var entries: [Entry] = []
+            var listings: [String: Listing?] = [:]
+            for call in calls {
+                if let entry = try await self.entry(call, &listings) { entries.append(entry) }
+            }
+            try await keep(entries, side, kind, cursor: last.sequence)
+            cursor = last.sequence
         }
-        let breach = Self.breach(by: receipt, promise: promises[service] ?? nil)
+    }
+
+    private static func cursor(_ side: TradedCall.Side, _ kind: TradedCall.Kind) -> String {
+        kind == .call ? side.rawValue : "\(side.rawValue) \(kind.rawValue)"
+    }
+
+    /// - Parameter listings: what was looked up for other calls of the batch, by seller and service.
+    private func entry(_ call: TradedCall, _ listings: inout [String: Listing?]) async throws -> Entry? {
+        guard let deed = call.deed else { return nil }
+        let service = "\(deed.seller) \(deed.service)"
+        if listings[service] == nil { listings[service] = .some(await sources.listing(deed.seller, deed.service)) }
         // What was not paid for, or was between two of one operator, counts for nothing ([REP-1], [REP-3]).
-        let other = call.side == .buyer ? claims.seller.did : claims.buyer?.did
-        var counts = claims.isPaid && (call.side == .buyer || claims.seller.did == viewer)
+        let other = call.side == .buyer ? deed.seller : deed.buyer
+        var counts = deed.isPaid && (call.side == .buyer || deed.seller == viewer)
         if counts, let other {
             let isOwn = try await sources.isOwn(other)
             counts = other != viewer && !isOwn
         } else {
             counts = false
         }
-        return Entry(call: call, breach: breach?.rule, counts: counts, leaf: MerkleTree.leaf(leaf))
-    }
-
-    /// What was not kept of the promise to its buyer; on the seller's side, how this node served it. nil: it went as it should.
-    private static func breach(by receipt: Receipt, promise: Listing.Promise?) -> SLABreach? {
-        let breaches = SLARules.breaches(of: .init(receipt: receipt), promise: promise)
-        // What failed is not late besides; of several, the one counts that something went back for.
-        let own = receipt.claims.settlement?.breach?.rule
-        return breaches.last { $0.rule == .failed } ?? breaches.first { $0.rule.rawValue == own } ?? breaches.first
+        return Entry(call: call, deed: deed, breach: deed.breach(listings[service] ?? nil), counts: counts)
     }
 
     struct Entry: Sendable {
         var call: TradedCall
+        var deed: Deed
         /// nil where all was kept.
         var breach: SLABreach.Rule?
         var outcome: CallOutcome { breach?.outcome ?? .good }
         var counts: Bool
-        var leaf: [UInt8]
     }
 
-    private func keep(_ entries: [Entry], _ side: TradedCall.Side, cursor: Int64) async throws {
+    private func keep(
+        _ entries: [Entry],
+        _ side: TradedCall.Side,
+        _ kind: TradedCall.Kind,
+        cursor: Int64
+    ) async throws {
         let most = maximumCalls
         let replaced = try await database.write { connection in
             var replaced = false
@@ -199,15 +203,17 @@ public actor CallBook {
                 INSERT INTO trading_cursors (side, sequence) VALUES (?, ?)
                 ON CONFLICT (side) DO UPDATE SET sequence = excluded.sequence
                 """,
-                .text(side.rawValue),
+                .text(Self.cursor(side, kind)),
                 .integer(cursor)
             )
             try connection.execute(
                 """
-                DELETE FROM trading_calls WHERE side = ?1 AND sequence <= (
-                    SELECT sequence FROM trading_calls WHERE side = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)
+                DELETE FROM trading_calls WHERE side = ?1 AND kind = ?2 AND sequence <= (
+                    SELECT sequence FROM trading_calls WHERE side = ?1 AND kind = ?2
+                    ORDER BY sequence DESC LIMIT 1 OFFSET ?3)
                 """,
                 .text(side.rawValue),
+                .text(kind.rawValue),
                 .int(most)
             )
             return replaced
@@ -221,32 +227,33 @@ public actor CallBook {
 
     /// - Returns: whether another entry of the same call was there.
     private static func insert(_ entry: Entry, _ connection: Connection) throws -> Bool {
-        guard let claims = entry.call.receipt?.claims else { return false }
+        let deed = entry.deed
         let (side, reference) = (SQLValue.text(entry.call.side.rawValue), SQLValue.text(entry.call.reference))
         try connection.execute("DELETE FROM trading_calls WHERE side = ? AND reference = ?", side, reference)
         let wasThere = connection.changes > 0
         try connection.execute(
             """
             INSERT INTO trading_calls (side, reference, sequence, seller, buyer, service, outcome, counts, requested,
-                responded, own_milliseconds, amount, unit, leaf, rule, refund)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                responded, own_milliseconds, amount, unit, leaf, rule, refund, kind)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             side,
             reference,
             .integer(entry.call.sequence),
-            .text(claims.seller.did.string),
-            .optional(claims.buyer?.did.string),
-            .text(claims.service),
+            .text(deed.seller.string),
+            .optional(deed.buyer?.string),
+            .text(deed.service),
             .text(entry.outcome.rawValue),
             .bool(entry.counts),
-            .integer(claims.requestedAt.millisecondsSince1970),
-            .integer(claims.respondedAt.millisecondsSince1970),
+            .integer(deed.requestedAt.millisecondsSince1970),
+            .integer(deed.respondedAt.millisecondsSince1970),
             .optional(entry.call.ownMilliseconds),
-            .integer(Int64(clamping: claims.amount)),
-            .text(claims.unit),
-            .blob(entry.leaf),
+            .integer(Int64(clamping: deed.amount)),
+            .text(deed.unit),
+            .blob(MerkleTree.leaf(deed.document)),
             .optional(entry.breach?.rawValue),
-            .integer(Int64(clamping: claims.refunded))
+            .integer(Int64(clamping: deed.refunded)),
+            .text(entry.call.kind.rawValue)
         )
         return wasThere
     }
@@ -269,7 +276,7 @@ public actor CallBook {
             try connection.each(
                 """
                 SELECT side, seller, buyer, outcome, responded FROM trading_calls WHERE counts = 1
-                ORDER BY side, sequence
+                ORDER BY side, kind, sequence
                 """
             ) { row in
                 guard let side = TradedCall.Side(rawValue: try row.text(0)),
@@ -284,10 +291,9 @@ public actor CallBook {
     }
 
     private static func settled(_ entry: Entry, by viewer: DIDKey) -> SettledCall? {
-        guard let claims = entry.call.receipt?.claims else { return nil }
-        let side = entry.call.side
-        guard let other = side == .buyer ? claims.seller.did : claims.buyer?.did else { return nil }
-        return settled(side, with: other, entry.outcome, at: claims.respondedAt, by: viewer)
+        let (side, deed) = (entry.call.side, entry.deed)
+        guard let other = side == .buyer ? deed.seller : deed.buyer else { return nil }
+        return settled(side, with: other, entry.outcome, at: deed.respondedAt, by: viewer)
     }
 
     /// A buyer whose payment held did well, however it was served.
@@ -306,13 +312,5 @@ public actor CallBook {
             outcome: isBuyer ? outcome : .good,
             at: at
         )
-    }
-}
-
-extension ReceiptClaims {
-    /// What went back of the price because of how the call was served.
-    fileprivate var refunded: UInt64 {
-        guard outcome == .served else { return settlement?.returned ?? 0 }
-        return settlement?.breach?.refund ?? 0
     }
 }

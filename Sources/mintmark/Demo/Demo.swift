@@ -72,6 +72,7 @@ final class Demo {
             try await find()
             try await payAndProve()
             try await buyByEscrow()
+            try await breakPromise()
             try await survive()
             try await meet()
             try await end()

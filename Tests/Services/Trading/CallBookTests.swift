@@ -35,7 +35,7 @@ private final class Desk: Sendable {
             viewer: Sample.signer(1).did,
             seeds: [Sample.signer(9).did],
             sources: .init(
-                calls: { side, sequence, count in hands.calls(side, sequence, count) },
+                calls: { side, kind, sequence, count in hands.calls(side, kind, sequence, count) },
                 listing: { _, service in
                     guard service == "weather", var listing = try? Sample.listing() else { return nil }
                     listing.promise = Listing.Promise("p95=500ms,deadline=1s")
@@ -53,12 +53,14 @@ private final class Desk: Sendable {
         private let kept = Mutex<[TradedCall]>([])
         func put(_ calls: [TradedCall]) { kept.withLock { $0 += calls } }
         var all: [TradedCall] { kept.withLock { $0 } }
-        func calls(_ side: TradedCall.Side, _ sequence: Int64, _ count: Int) -> [TradedCall] {
-            Array(
-                all.filter { $0.side == side && $0.sequence > sequence }.sorted { $0.sequence < $1.sequence }.prefix(
-                    count
-                )
-            )
+        func calls(
+            _ side: TradedCall.Side,
+            _ kind: TradedCall.Kind,
+            _ sequence: Int64,
+            _ count: Int
+        ) -> [TradedCall] {
+            let due = all.filter { $0.side == side && $0.kind == kind && $0.sequence > sequence }
+            return Array(due.sorted { $0.sequence < $1.sequence }.prefix(count))
         }
     }
 
@@ -101,8 +103,7 @@ private final class Desk: Sendable {
             side: side,
             sequence: sequence,
             reference: reference ?? "call-\(sequence)",
-            receipt: try Receipt.issue(claims, by: seller, now: at),
-            isSound: isSound,
+            deed: isSound ? Deed(try Receipt.issue(claims, by: seller, now: at)) : nil,
             ownMilliseconds: side == .buyer ? milliseconds + 20 : nil
         )
     }
@@ -113,6 +114,32 @@ private final class Desk: Sendable {
 }
 
 @Suite("A node's own calls") struct CallBookTests {
+    @Test("[REP-15] A job counts beside the calls of its side, by its own order, and not in the windows of times")
+    func jobs() async throws {
+        let desk = try Desk()
+        func job(_ side: TradedCall.Side, _ sequence: Int64, with other: UInt8) throws -> TradedCall {
+            var job = try desk.call(side, sequence, with: other, reference: "job-\(sequence)")
+            job.kind = .job
+            return job
+        }
+        var empty = try job(.buyer, 3, with: 10)
+        empty.deed = nil
+        desk.hands.put([
+            try desk.call(.buyer, 1, with: 10), try job(.buyer, 1, with: 10), try job(.buyer, 2, with: 11), empty,
+            try job(.seller, 1, with: 12),
+        ])
+        #expect(try await desk.score(10).good == 2)
+        #expect(try await desk.score(11).good == 1)
+        #expect(try await desk.score(12, .buying).good == 1)
+        // Read once, also after a restart, and those that come after it.
+        let again = try Desk(folder: desk.folder, calls: desk.hands.all + [try job(.buyer, 4, with: 11)])
+        #expect(try await again.score(10).good == 2)
+        #expect(try await again.score(11).good == 2)
+        let seller = Sample.signer(10).did
+        let windows = try await desk.book.windows(side: .buyer, seller: seller, service: "weather")
+        #expect(SLAFigures(windows).calls == 1)
+    }
+
     @Test("[REP-12] Each call counts once by how it went, as buyer and as seller, and a restart changes nothing")
     func counted() async throws {
         let desk = try Desk()
@@ -150,7 +177,7 @@ private final class Desk: Sendable {
         desk.hands.put([
             try desk.call(.buyer, 1, with: 10, amount: 0), try desk.call(.buyer, 2, with: 1),
             try desk.call(.buyer, 3, with: 2), try desk.call(.seller, 1, with: 2), try desk.call(.seller, 2, with: 1),
-            TradedCall(side: .seller, sequence: 3, reference: "", receipt: nil),
+            TradedCall(side: .seller, sequence: 3, reference: "", deed: nil),
             // Another's receipt, shown by who wants to see it blamed.
             try desk.call(.buyer, 4, with: 10, status: 500, isSound: false),
         ])
@@ -267,7 +294,7 @@ private final class Desk: Sendable {
         #expect(statement["buyers"] == 2 && statement["amounts"] == [["unit": "sat", "amount": "14"]])
         var tree = MerkleFrontier()
         for call in calls {
-            tree.append(leaf: MerkleTree.leaf(try #require(call.receipt).document.canonicalized()))
+            tree.append(leaf: MerkleTree.leaf(try #require(call.deed).document))
         }
         #expect(statement["receipts"]?["root"]?.stringValue == Hex.encode(tree.root))
         let idle = try Desk()

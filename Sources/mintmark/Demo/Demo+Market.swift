@@ -3,7 +3,7 @@ import Encodings
 import Foundation
 import Node
 
-/// A call bought through the market, by escrow: from the words to the answer.
+/// Calls bought through the market: by escrow, from the words to the answer; and what goes back where a promise is broken.
 extension Demo {
     private static let words = "climate almanac"
 
@@ -43,6 +43,38 @@ extension Demo {
             return (
                 ["chargedSat": .integer(Int64(before - after))],
                 "the service failed, so the seller had nothing to seal, and the buyer locked no money: \(after) sat as before"
+            )
+        }
+    }
+
+    func breakPromise() async throws {
+        try await report.step(
+            "sla-refund",
+            "A seller that is late pays back by itself what it promised to",
+            command: "mintmark service add prompt --price 4sat --sla deadline=500ms --sla-refund late=50% --upstream …"
+        ) { [self] in
+            _ = try await seller.call(
+                .post,
+                "/api/services",
+                [
+                    "name": "prompt", "upstream": .string("http://127.0.0.1:\(servicePort)"),
+                    "prices": [["path": "/*", "amount": "4", "unit": "sat"]],
+                    "sla": "deadline=500ms", "slaRefund": "late=50%",
+                ]
+            )
+            let before = try await buyer.holdings()
+            let paid = try await pay("\(seller.url)/s/prompt/slow")
+            let clock = ContinuousClock()
+            let answered = clock.now
+            try await waitUntil("half of the price is back") { try await buyer.holdings() == before - 2 }
+            let milliseconds = (clock.now - answered).milliseconds
+            return (
+                [
+                    "paidSat": 4, "backSat": 2, "callMilliseconds": .double(paid.milliseconds.rounded(to: 1)),
+                    "backAfterMilliseconds": .double(milliseconds.rounded(to: 1)),
+                ],
+                "promised within 500 ms, answered after \(Int(paid.milliseconds)) ms: of 4 sat 2 were back in the wallet "
+                    + "\(Int(milliseconds)) ms later, with nobody touching anything; the receipt says why"
             )
         }
     }
