@@ -8,6 +8,7 @@ import HTTPTypes
 import Hummingbird
 import Market
 import NIOCore
+import NIOHTTP1
 import Paywall
 import Receipts
 import Storage
