@@ -51,7 +51,8 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
-        MarketRoutes(market: node.market, calls: node.calls).addPublic(to: router.group("market"))
+        MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
+            .addPublic(to: router.group("market"))
         JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
             .addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {

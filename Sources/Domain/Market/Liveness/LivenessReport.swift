@@ -89,6 +89,16 @@ public struct LivenessReport: Sendable, Hashable {
         }
     }
 
+    /// What it says of each listing, without figures: where that is another, others should hear of it soon.
+    public var states: [RecordKey: LivenessState] {
+        Dictionary(
+            entries.map {
+                (RecordKey(author: $0.seller, kind: Listing.kind.name, name: $0.service), $0.state)
+            },
+            uniquingKeysWith: { $1 }
+        )
+    }
+
     /// - Throws: `RecordRefusal` with `.malformed`.
     public init(_ record: Record) throws(RecordRefusal) {
         guard record.key.kind == Self.kind.name, let body = record.body else {

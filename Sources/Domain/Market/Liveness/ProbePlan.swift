@@ -11,9 +11,9 @@ public struct ProbePlan: Sendable {
     public static let rankedSeconds: Int64 = 86_400
     /// A host is asked at most once in that time.
     public static let hostSeconds: Int64 = 60
-    /// After the first failure; twice as long after each further one, up to a day.
+    /// After the first failure; twice as long after each further one, up to so much that a day holds three.
     static let firstRetrySeconds: Int64 = 300
-    static let maximumRetrySeconds: Int64 = 86_400
+    static let maximumRetrySeconds: Int64 = 4 * 3_600
     static let rankedIntervalSeconds: Int64 = 1_800
     static let otherIntervalSeconds: Int64 = 6 * 3_600
 
@@ -26,7 +26,7 @@ public struct ProbePlan: Sendable {
         public var rankedAt: Timestamp?
         /// When it was last probed.
         public var last: Timestamp?
-        /// Failures since the last success.
+        /// Failures since the last success, however long ago.
         public var failures: Int
 
         public init(key: RecordKey, host: String, rankedAt: Timestamp? = nil, last: Timestamp? = nil, failures: Int = 0)

@@ -6,13 +6,17 @@ public struct ProbeTarget: Sendable, Hashable {
         return isTooLarge ? .max : sum
     }
 
-    /// In small notation, as it is called.
     public let url: String
+    /// Under which of the listing's URLs it is.
+    public let base: ListingURL
     public let method: String
     /// The most that the listing says for such a call, by unit.
     public let prices: [String: UInt64]
     /// The service is for those who show a passport.
     public let asksWho: Bool
+
+    /// Host and port: what is asked one at a time ([LIV-4]).
+    public var host: String { "\(base.place.host):\(base.place.port)" }
 
     /// Whether the call is listed as free: then it is made, and not asked about.
     public var isFree: Bool { prices.values.allSatisfy { $0 == 0 } }
@@ -24,7 +28,7 @@ public struct ProbeTarget: Sendable, Hashable {
     ///   - urls: those of its URLs that may be used here.
     /// - Returns: nil where nothing can be asked that has no effect.
     public init?(_ listing: Listing, urls: [ListingURL], using random: inout some RandomNumberGenerator) {
-        guard let base = urls.randomElement(using: &random)?.text else { return nil }
+        guard let base = urls.randomElement(using: &random) else { return nil }
         let calls = listing.prices.compactMap { price in Self.call(price) }
         guard let (path, method) = calls.randomElement(using: &random) else { return nil }
         var prices: [String: UInt64] = [:]
@@ -33,7 +37,8 @@ public struct ProbeTarget: Sendable, Hashable {
         }
         self.prices = prices
         self.method = method
-        url = (base.hasSuffix("/") ? String(base.dropLast()) : base) + path
+        self.base = base
+        url = (base.text.hasSuffix("/") ? String(base.text.dropLast()) : base.text) + path
         asksWho = listing.callers != nil
     }
 
