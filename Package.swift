@@ -203,8 +203,9 @@ let package = Package(
             "LightningBackends",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", "WebClient", httpClient,
-                hummingbird, hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Ledger", "Lightning", "Storage", "WebClient",
+                "WebServer", httpClient, hummingbird, hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
+                logging,
             ]
         ),
         room(
@@ -274,8 +275,8 @@ let package = Package(
             dependencies: [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "TransparencyLog", "Delegation",
-                "Cashu", "Storage", "Identity", "LightningBackends", "Node", "Vault", httpClient, hummingbird, nioCore,
-                nioPosix, nioHTTP1, logging, lifecycle, unixSignals, argumentParser,
+                "Cashu", "Storage", "Identity", "LightningBackends", "Node", "Vault", "WebServer", httpClient,
+                hummingbird, nioCore, nioPosix, nioHTTP1, logging, lifecycle, unixSignals, argumentParser,
             ],
             path: "Sources/mintmark",
             swiftSettings: house
@@ -307,8 +308,8 @@ let package = Package(
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Delegation", "Cashu",
                 "Lightning", "LightningBackends", "Storage", "Workers", "Mint", "Wallet", "Gateway", "Node", "Paywall",
                 "Ethereum", "Settlement", "Budgets", "TransparencyLog", "AuditLog", "Identity", "HTTPSignatures",
-                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", "Market", "Trading", httpClient, hummingbird,
-                httpTypes, nioCore,
+                "Vault", "Records", "Libp2p", "P2PTransport", "Gossip", "Market", "Trading", "WebServer", httpClient,
+                hummingbird, httpTypes, nioCore,
                 nioPosix, nioHTTP1, logging,
             ],
             path: "Sources/Benchmarks",
@@ -431,7 +432,7 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
-                "Delegation", "Storage",
+                "Delegation", "Storage", "WebServer",
                 hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
@@ -474,8 +475,8 @@ let package = Package(
             of: "Settlement",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", hummingbird, httpTypes,
-                httpClient, nioCore, nioHTTP1, logging,
+                "Encodings", "CanonicalJSON", "Cryptography", "Ethereum", "Paywall", "Storage", "WebServer",
+                hummingbird, httpTypes, httpClient, nioCore, nioHTTP1, logging,
             ]
         ),
         tests(
@@ -498,7 +499,7 @@ let package = Package(
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
                 "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark",
                 "Libp2p",
-                "P2PTransport", "Peering", grdb,
+                "P2PTransport", "Peering", "WebServer", grdb,
                 hummingbird, httpClient, logging,
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL,
             ]

@@ -5,6 +5,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+import WebServer
 
 /// The servers that a benchmark stands up on loopback, on ports of the system's choice.
 enum LocalServers {
@@ -18,6 +19,7 @@ enum LocalServers {
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
         let application = Application(
             responder: responder,
+            server: .plain(),
             configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 if let bound = channel.localAddress?.port { port.yield(bound) }

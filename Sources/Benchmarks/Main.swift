@@ -141,6 +141,12 @@ enum Main {
         ) {
             try ReputationBenchmark(receipts: Options.number("--receipts") ?? 100_000).run()
         },
+        Benchmark(
+            "jobs",
+            "Six `mintmark serve` processes: a round of firm quotes of five sellers, a job by escrow alone, and 1000 at 16 at a time."
+        ) {
+            try await JobBenchmark().run()
+        },
         Benchmark("node", "A `mintmark serve` process: start to ready, idle memory, a fresh buyer's first paid call.") {
             try await NodeBenchmark().run()
         },

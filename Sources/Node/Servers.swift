@@ -62,7 +62,7 @@ enum Servers {
         unlink(path)
         return Application(
             responder: responder,
-            server: .http1(configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds))),
+            server: .plain(idleTimeoutSeconds: idleTimeoutSeconds),
             configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path), serverName: nil),
             onServerRunning: { _ in
                 chmod(path, 0o600)

@@ -78,6 +78,52 @@ struct MarketJobTests {
         }
     }
 
+    @Test(
+        "[QUO-10] [JOB-9] Several sellers are asked at once: the cheapest is taken, and the next where that one delivers nothing"
+    )
+    func several() async throws {
+        try await World.with { world in
+            #expect(try await world.fund(300).status == 200)
+            try await world.sell("--escrow", "key", price: "7sat")
+            // Cheaper, and dead.
+            let added = try await world.seller.command(
+                "service",
+                "add",
+                "cheap",
+                "--upstream",
+                "http://127.0.0.1:9",
+                "--price",
+                "3sat",
+                "--escrow",
+                "key"
+            )
+            #expect(added.status == 0, "\(added)")
+            let here = world.seller.url + "/s/"
+            let gone = "http://127.0.0.1:\(try await FreePorts.some(1)[0])/s/gone"
+            let sellers = [gone, here + "weather", here + "cheap", here + "weather"]
+            let asking = ["--path", "/now/1", "--budget", "20sat", "--json", "--data", world.buyer.directory]
+            let asked = try await Program.run(["market", "request"] + sellers + asking)
+            #expect(asked.status == 0, "\(asked)")
+            let quotes = try asked.json.array("quotes")
+            #expect(quotes.map { $0["price"]?.stringValue } == ["3", "7", nil])
+            #expect(quotes.last?["why"]?.stringValue?.contains("can't be reached") == true, "\(asked)")
+            #expect(quotes.first?["trust"] == 100_000)
+            #expect(world.upstream.total == 0)
+            let bought = try await Program.run(["market", "buy"] + sellers + asking)
+            #expect(bought.status == 0 && Self.text(bought.json) == "answer 1 to /now/1\n", "\(bought)")
+            #expect(bought.json["price"] == "7" && bought.json["ending"] == "claimed", "\(bought)")
+            let told = try bought.json.array("quotes")
+            #expect(told.map { $0["job"] == nil } == [false, false, true])
+            #expect(told.first?["why"]?.stringValue?.isEmpty == false)
+            #expect(try await Self.balance(world.buyer) == 293)
+            // Words find nothing where nobody tells of anything; what is neither words nor sellers is not guessed at.
+            let unknown = try await Program.run(["market", "buy", "weather"] + asking)
+            #expect(unknown.status != 0 && unknown.errors.contains("Nobody is known"), "\(unknown)")
+            let mixed = try await Program.run(["market", "buy", "weather", here + "weather"] + asking)
+            #expect(mixed.status != 0 && mixed.errors.contains("not both"), "\(mixed)")
+        }
+    }
+
     @Test("[JOB-1] [JOB-3] [JOB-4] [JOB-7] Over budget, not sold so, or a service that fails: nothing is locked")
     func refused() async throws {
         try await World.with { world in

@@ -1,11 +1,8 @@
 internal import CanonicalJSON
-internal import Cashu
 internal import Encodings
-internal import Foundation
 internal import Gateway
 internal import Hummingbird
 internal import Market
-internal import SignedDocuments
 internal import Trading
 
 /// What is sold by escrow here, for the desk that sells it.
@@ -21,13 +18,23 @@ struct GatewayJobs: JobServices {
     }
 }
 
-/// Jobs by escrow (`Specs/job.md`): `/market/quotes` and `/market/jobs` for buyers, `/api/market/buy` and `/api/market/jobs` for the
-/// operator.
+/// Jobs by escrow (`Specs/job.md`): `/market/quotes` and `/market/jobs` for buyers, `/api/market/quotes`, `/api/market/buy` and
+/// `/api/market/jobs` for the operator.
 struct JobRoutes: Sendable {
     let seller: SellerDesk
     let buyer: BuyerDesk
-    /// For what is named by its listing.
-    let market: MarketPart?
+    let shopping: Shopping
+
+    init(_ node: Node) {
+        seller = node.sellerDesk
+        buyer = node.buyerDesk
+        shopping = Shopping(
+            market: node.market,
+            calls: node.calls,
+            liveness: node.liveness,
+            own: node.identity.office.issuer
+        )
+    }
 
     /// The longest that the operator's request waits for a job's end.
     private static let maximumWaitMilliseconds: Int64 = 600_000
@@ -58,12 +65,16 @@ struct JobRoutes: Sendable {
     }
 
     func addOperator<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.post("quotes") { request, _ in
+            await OperatorResponses.answering {
+                let orders = try await shopping.orders(try await OperatorResponses.object(request))
+                let offers = try await buyer.quotes(for: orders, trustPPM: shopping.trustPPM)
+                return ["quotes": .array(offers.map { .object(Self.json($0)) })]
+            }
+        }
         group.post("buy") { request, _ in
             await OperatorResponses.answering {
-                let body = try await OperatorResponses.object(request)
-                let wait = try body.optionalInt64("waitMilliseconds") ?? 60_000
-                let job = try await buyer.begin(try await order(body))
-                return .object(try await pursue(job, wait))
+                .object(try await buy(try await OperatorResponses.object(request)))
             }
         }
         group.get("jobs") { request, _ in
@@ -79,12 +90,47 @@ struct JobRoutes: Sendable {
         }
     }
 
+    /// Buys of the best that offers; where that one delivers nothing, and so got nothing, of the next best.
+    private func buy(_ body: JSONObject) async throws -> JSONObject {
+        let wait = min(
+            max(0, try body.optionalInt64("waitMilliseconds") ?? 60_000),
+            Self.maximumWaitMilliseconds
+        )
+        let clock = WallClock.system
+        let until = clock.now().adding(milliseconds: wait)
+        let offers = try await buyer.quotes(
+            for: try await shopping.orders(body),
+            trustPPM: shopping.trustPPM
+        )
+        var told = offers.map(Self.json)
+        var last: JSONObject?
+        var refusal: (any Error)?
+        for (place, offer) in offers.enumerated() {
+            let shown: JSONObject
+            do {
+                let job = try await buyer.begin(offer.order, offer.outcome.get())
+                shown = try await pursue(job, max(0, until.milliseconds(since: clock.now())))
+            } catch {
+                refusal = refusal ?? error
+                if told[place]["why"] == nil { told[place]["why"] = .string("\(error)") }
+                continue
+            }
+            told[place]["job"] = shown["job"]
+            last = shown
+            // Whoever was not paid may be followed by another; whoever may have been, not.
+            guard shown["ending"] == "refunded", shown["locked"] == "0" else { break }
+            told[place]["why"] = shown["note"] ?? "it delivered nothing"
+        }
+        guard var answer = last else {
+            throw refusal ?? JobError(.noOffer, "Nobody offers it.")
+        }
+        answer["quotes"] = .array(told.map { .object($0) })
+        return answer
+    }
+
     private func pursue(_ job: String, _ wait: Int64) async throws -> JSONObject {
         do {
-            return try await buyer.pursue(
-                job,
-                milliseconds: min(max(0, wait), Self.maximumWaitMilliseconds)
-            )
+            return try await buyer.pursue(job, milliseconds: wait)
         } catch {
             // It is on disk, and goes on: whoever asked is told which it is.
             var shown = try await buyer.shown(job)
@@ -93,77 +139,25 @@ struct JobRoutes: Sendable {
         }
     }
 
-    private func order(_ body: JSONObject) async throws -> JobOrder {
-        let (origin, service, target, provider) = try await place(body)
-        guard let budget = try AmountText.read(body.string("budget")), !budget.unit.isEmpty else {
-            throw JobError(.invalid, "\"budget\" is an amount with its unit, such as 20sat.")
-        }
-        let bytes = try body.optionalString("body").map { try Base64URL.decode($0) } ?? []
-        guard bytes.count <= JobRequest.maximumBodyBytes else {
-            throw JobError(.invalid, "A job's request has at most \(JobRequest.maximumBodyBytes) bytes.")
-        }
-        var order = JobOrder(
-            origin: origin,
-            service: service,
-            request: JobRequest(
-                method: try body.optionalString("method") ?? (bytes.isEmpty ? "GET" : "POST"),
-                target: target,
-                contentType: try body.optionalString("type"),
-                body: bytes
-            ),
-            budget: budget.amount,
-            unit: try CurrencyUnit(budget.unit)
-        )
-        order.provider = provider
-        if let seconds = try body.optionalInt64("deadlineSeconds") {
-            guard (1...86_400).contains(seconds) else { throw JobError(.invalid, "A deadline is 1 to 86400 seconds.") }
-            order.deadlineSeconds = UInt64(seconds)
-        }
-        return order
-    }
-
-    /// Where it is sold: by the service's URL, or by its listing.
-    private func place(_ body: JSONObject) async throws -> (String, String, String, DIDKey?) {
-        if let listing = try body.optionalString("listing") {
-            let parts = listing.split(separator: "/", maxSplits: 1).map(String.init)
-            guard parts.count == 2, let author = try? DIDKey(parsing: parts[0]) else {
-                throw JobError(.invalid, "A listing is named by SELLER/NAME, with the seller's did:key.")
-            }
-            guard let market else {
-                throw MarketError(.notRunning, "Gossip is turned off here: name the service by its URL.")
-            }
-            let found = try await market.index.listing(of: author, named: parts[1])
-            guard found.listing.escrow.contains(.key) else {
-                throw JobError(.notSold, "That service is not sold by escrow; `mintmark pay` calls it.")
-            }
-            let path = try body.optionalString("path") ?? ""
-            for url in found.urls {
-                if let place = Self.place(url.text + path) {
-                    return (place.origin, place.service, place.target, author)
-                }
-            }
-            throw JobError(.notSold, "The listing names no URL of a service of a Mintmark node.")
-        }
-        let text = try body.string("url") + (body.optionalString("path") ?? "")
-        guard let place = Self.place(text) else {
-            throw JobError(
-                .invalid,
-                "A service's URL is https (http on the machine itself), such as https://node.example/s/weather/today."
+    private static func json(_ offer: QuoteOffer) -> JSONObject {
+        var json: JSONObject = [
+            "origin": .string(offer.order.origin), "service": .string(offer.order.service),
+            "milliseconds": .integer(offer.milliseconds),
+        ]
+        json["seller"] = offer.order.provider.map { .string($0.string) }
+        switch offer.outcome {
+        case .success(let quote):
+            json["seller"] = .string(quote.content.provider.string)
+            json["price"] = .string(String(quote.content.price))
+            json["unit"] = .string(quote.content.unit.name)
+            json["deliverWithin"] = JSONValue(quote.content.deliverWithinSeconds)
+            json["validUntil"] = .string(
+                Timestamp(secondsSince1970: Int64(quote.content.validUntil)).rfc3339
             )
+            json["trust"] = JSONValue(offer.trustPPM)
+            json["quote"] = .object(quote.document)
+        case .failure(let error): json["why"] = .string(error.message)
         }
-        return (place.origin, place.service, place.target, nil)
-    }
-
-    /// `https://node.example/s/weather/today?x=1` is `https://node.example`, `weather`, `/today?x=1`.
-    static func place(_ text: String) -> (origin: String, service: String, target: String)? {
-        let path = text.prefix { $0 != "?" }
-        guard ListingURL(String(path)) != nil, let scheme = path.range(of: "://"),
-            let slash = path[scheme.upperBound...].firstIndex(of: "/"), path[slash...].hasPrefix(Gateway.mountPath)
-        else { return nil }
-        let rest = text[text.index(slash, offsetBy: Gateway.mountPath.count)...]
-        let name = rest.prefix { $0 != "/" && $0 != "?" }
-        guard ServiceDefinition.isName(String(name)) else { return nil }
-        let tail = rest.dropFirst(name.count)
-        return (String(text[..<slash]), String(name), tail.hasPrefix("/") ? String(tail) : "/" + tail)
+        return json
     }
 }

@@ -73,6 +73,16 @@ final class LivenessPart: GossipPart {
         )
     }
 
+    /// What was found, ranked by what is known of its liveness ([LIV-7]); what is shown is probed first from now on.
+    func ranked(_ found: FoundListings, aliveAlone: Bool = false, count: Int) async throws -> FoundListings {
+        let standings = try await book.standings(of: found.listings.map(\.record.key))
+        let ranked = found.ranked(by: standings, aliveAlone: aliveAlone, count: count)
+        // Those that were left out too: they may be back.
+        let looked = aliveAlone ? found.listings.prefix(count) : ranked.listings[...]
+        await prober.show(looked.map(\.record.key))
+        return ranked
+    }
+
     // MARK: Part of the node on the network
 
     var protocols: [P2PProtocol] { [] }

@@ -118,18 +118,11 @@ struct MarketRoutes: Sendable {
         let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
         let standings = try await calls.standings(of: sellers)
         let ranked = found.ranked(by: standings, atLeast: Int(least), count: found.listings.count)
-        return Self.answer(try await probed(ranked, aliveAlone: Self.flag("alive", parameters), count: count))
-    }
-
-    /// Ranked by what is known of their liveness; what is shown is probed first from now on.
-    private func probed(_ found: FoundListings, aliveAlone: Bool, count: Int) async throws -> FoundListings {
-        guard let liveness else { return found.ranked(by: [:], aliveAlone: aliveAlone, count: count) }
-        let standings = try await liveness.book.standings(of: found.listings.map(\.record.key))
-        let ranked = found.ranked(by: standings, aliveAlone: aliveAlone, count: count)
-        // Those that were left out too: they may be back.
-        let looked = aliveAlone ? found.listings.prefix(count) : ranked.listings[...]
-        await liveness.prober.show(looked.map(\.record.key))
-        return ranked
+        let aliveAlone = try Self.flag("alive", parameters)
+        guard let liveness else {
+            return Self.answer(ranked.ranked(by: [:], aliveAlone: aliveAlone, count: count))
+        }
+        return Self.answer(try await liveness.ranked(ranked, aliveAlone: aliveAlone, count: count))
     }
 
     private static func flag(_ name: String, _ parameters: Parameters) throws(MarketError) -> Bool {

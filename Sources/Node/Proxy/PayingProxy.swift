@@ -67,7 +67,7 @@ public enum PayingProxy {
         let logger = Logger(label: "mintmark.proxy")
         let server = Application(
             responder: proxy,
-            server: ProxyChannel.builder(idleTimeoutSeconds: Servers.idleTimeoutSeconds),
+            server: ProxyHeadHandler.server(idleTimeoutSeconds: Servers.idleTimeoutSeconds),
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port),
                 serverName: nil,

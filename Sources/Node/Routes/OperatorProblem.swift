@@ -132,6 +132,7 @@ enum OperatorProblem {
     private static func jobStatus(_ code: JobError.Code) -> Int {
         switch code {
         case .overBudget: 402
+        case .untrusted: 403
         case .notSold, .unknownJob: 404
         case .running: 409
         case .noOffer: 422

@@ -79,8 +79,7 @@ struct OperatorRoutes: Sendable {
         GossipRoutes(gossip: node.gossip).add(to: api)
         MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
             .addOperator(to: api.group("market"))
-        JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
-            .addOperator(to: api.group("market"))
+        JobRoutes(node).addOperator(to: api.group("market"))
         node.reputationRoutes.addOperator(to: api.group("market"))
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addOperator(to: api)

@@ -53,8 +53,7 @@ struct PublicResponder: HTTPResponder {
         }
         MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
             .addPublic(to: router.group("market"))
-        JobRoutes(seller: node.sellerDesk, buyer: node.buyerDesk, market: node.market)
-            .addPublic(to: router.group("market"))
+        JobRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
             node.reputationRoutes.addPublic(to: router.group("market"))
         }

@@ -15,6 +15,7 @@ internal import Synchronization
 internal import TransparencyLog
 internal import UnixSignals
 internal import WebClient
+internal import WebServer
 
 /// `mintmark witness`: a witness of other nodes' logs, with a folder, a vault and a database of its own.
 public final class WitnessProcess: Sendable {
@@ -209,6 +210,7 @@ public final class WitnessProcess: Sendable {
         WitnessRoutes(witness).add(to: router.group())
         let server = Application(
             router: router,
+            server: .plain(),
             configuration: .init(address: .hostname(host, port: port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? port) },
             logger: logger

@@ -12,6 +12,15 @@ public struct Standing: Sendable {
     public var score: Reputation.Score
     /// Of a hundred: how the value stands to that of the best in the role; 0 where nothing is known.
     public var percent: Int
+
+    /// What whoever nobody has dealt with yet is trusted, beside the best that is known: enough to be tried for a good price.
+    public static let strangerPPM: UInt64 = 100_000
+
+    /// By what a price is divided where sellers are compared ([QUO-10]), in millionths. Who did ill by this node alone has none.
+    public var trustPPM: UInt64 {
+        let known = UInt64(percent) * 10_000
+        return score.good + score.bad > 0 ? known : max(known, Self.strangerPPM)
+    }
 }
 
 extension CallBook {

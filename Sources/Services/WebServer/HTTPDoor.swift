@@ -95,7 +95,7 @@ struct DoorChannel: ServerChildChannel {
     struct Value: ServerChildChannelValue {
         let channel: any Channel
         /// nil over the limit.
-        let http: HTTP1Channel.Value?
+        let http: AcceptedConnection?
     }
 
     let http: HTTP1Channel
@@ -123,18 +123,19 @@ struct DoorChannel: ServerChildChannel {
                 return Value(channel: channel, http: nil)
             }
         }
-        return http.setup(channel: channel, logger: logger).flatMapThrowing { [door, halfOpen] value in
+        let accepted = http.setup(channel: channel, logger: logger).map { AcceptedConnection($0) }
+        return accepted.flatMapThrowing { [door, halfOpen] connection in
             let pipeline = channel.pipeline.syncOperations
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
             let deadline = HeadDeadline(door, halfOpen)
             try pipeline.addHandler(deadline, position: .before(decoder))
             let handler = DoorHandler(door, deadline: deadline, logger: logger)
             try pipeline.addHandler(handler, position: .after(decoder))
-            return Value(channel: channel, http: value)
+            return Value(channel: channel, http: connection)
         }
     }
 
     func handle(value: Value, logger: Logger) async {
-        if let value = value.http { await http.handle(value: value, logger: logger) }
+        if let connection = value.http { await http.handle(value: connection.take(), logger: logger) }
     }
 }

@@ -4,25 +4,15 @@ import Encodings
 import Foundation
 import Node
 
-struct MarketBuyCommand: NodeCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "buy",
-        abstract: "Buy one call by escrow: the answer comes sealed, and is paid for when it is here.",
-        discussion: """
-            The node asks the seller for a firm quote and accepts it; the seller calls its service and sends the answer sealed. \
-            Then the price is locked for the seller in ecash that it can only take by showing the key; if it does not, \
-            the money comes back by itself after the locktime. An answer that is not the one that the seller signed is told, \
-            with a proof for others.
-              mintmark market buy did:key:z6Mk…/weather --input @q.json --budget 20sat        a listing that was found
-              mintmark market buy https://node.example/s/weather/today --budget 20sat
-              mintmark market buy URL --input '{"city":"Bern"}' --type application/json --budget 20sat -o answer.json
-              mintmark job show ID                    what became of one that was left open
-            Exit status: 0 served, 1 not served or not what was signed, 2 refused, 4 not known yet (the node goes on).
-            """
+/// What is asked of a service, and of whom.
+struct JobOptions: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "Words to find sellers by; or SELLER/NAME of a listing, or a service's URL. May be repeated.",
+            valueName: "service"
+        )
     )
-
-    @Argument(help: ArgumentHelp("SELLER/NAME of a listing, or the service's URL.", valueName: "service"))
-    var service: String
+    var service: [String]
     @Option(help: "The most to lock for it, such as 20sat. What the mint takes for making the lock comes on top.")
     var budget: Amount
     @Option(help: "The request's body; @FILE reads a file, @- standard input.") var input: String?
@@ -33,29 +23,40 @@ struct MarketBuyCommand: NodeCommand {
     )
     var method: String?
     @Option(help: "The body's content type. Default: application/json.") var type: String?
-    @Option(name: .shortAndLong, help: "Write the answer's body to this file.") var output: String?
-    @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
-    @OptionGroup var options: GlobalOptions
+    @Option(help: "How many sellers are asked at most, of those that words find.") var sellers: Int64 = 5
+    @Option(help: "What this node must think of a seller at least that words find, 0 to 100 beside the best.")
+    var minReputation: Int64 = 0
 
     func validate() throws {
-        if !(1...600).contains(timeout) { throw ValidationError("--timeout is 1 to 600 seconds.") }
         if let path, !path.hasPrefix("/") { throw ValidationError("--path begins with /.") }
+        if service.isEmpty { throw ValidationError("Say what is wanted, in words, or who sells it.") }
+        if !(1...16).contains(sellers) { throw ValidationError("--sellers is 1 to 16.") }
+        if !(0...100).contains(minReputation) { throw ValidationError("--min-reputation is 0 to 100.") }
+        let named = service.filter(Self.isName)
+        if !named.isEmpty, named.count != service.count {
+            throw ValidationError("Give words, or sellers by SELLER/NAME or URL; not both.")
+        }
     }
 
-    func run(on node: NodeClient) async throws {
-        var body: JSONObject = [
-            "budget": .string("\(budget.value)\(budget.unit)"), "waitMilliseconds": .integer(timeout * 1_000),
-            "deadlineSeconds": .integer(timeout + 60),
-        ]
-        body[service.contains("://") ? "url" : "listing"] = .string(service)
+    private static func isName(_ text: String) -> Bool { text.contains("://") || text.hasPrefix("did:") }
+
+    /// For the operator's API.
+    func body() throws -> JSONObject {
+        var body: JSONObject = ["budget": .string("\(budget.value)\(budget.unit)")]
+        if service.contains(where: Self.isName) {
+            body["sellers"] = JSONValue(service)
+        } else {
+            body["words"] = .string(service.joined(separator: " "))
+            body["most"] = .integer(sellers)
+            body["reputation"] = .integer(minReputation)
+        }
         body["path"] = path.map { .string($0) }
         body["method"] = method.map { .string($0.uppercased()) }
         if let input {
             body["body"] = .string(Base64URL.encode(try Self.bytes(input)))
             body["type"] = .string(type ?? "application/json")
         }
-        let job = try await node.call(.post, "/api/market/buy", .object(body), timeoutSeconds: timeout + 30)
-        try JobCommand.conclude(job, output: output, json: options.json)
+        return body
     }
 
     private static func bytes(_ input: String) throws -> [UInt8] {
@@ -67,6 +68,94 @@ struct MarketBuyCommand: NodeCommand {
         guard let data else { throw Failure("\(path) cannot be read", .usage) }
         guard data.count <= 1 << 20 else { throw Failure("a job's request has at most 1 MiB", .usage) }
         return [UInt8](data)
+    }
+}
+
+struct MarketRequestCommand: NodeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "request",
+        abstract: "Ask several sellers for firm quotes, and buy nothing.",
+        discussion: """
+            All are asked at once. The best has the lowest price divided by what this node thinks of its seller; one that it does not \
+            know counts a tenth of the best that it knows. Whoever has ill served this node is left out. A quote holds for a \
+            minute; `mintmark market buy` with the same words asks and takes the best.
+              mintmark market request weather forecast --input @q.json --budget 20sat
+              mintmark market request did:key:z6Mk…/weather https://node.example/s/meteo --budget 20sat
+            """
+    )
+    @OptionGroup var job: JobOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run(on node: NodeClient) async throws {
+        let answer = try await node.call(.post, "/api/market/quotes", .object(try job.body()), timeoutSeconds: 150)
+        if options.json { return Output.json(answer) }
+        Self.show(try answer.array("quotes"))
+    }
+
+    static func show(_ quotes: [JSONValue]) {
+        Output.table(
+            ["PRICE", "TRUST", "WITHIN", "TOOK", "SELLER", "SERVICE", "WHY NOT"],
+            quotes.map { quote in
+                let hasPrice = quote["price"] != nil
+                var trust = "-"
+                if case .integer(let ppm)? = quote["trust"] { trust = "\(ppm / 10_000)" }
+                return [
+                    hasPrice ? "\(quote.shown("price")) \(quote.shown("unit"))" : "-", trust,
+                    hasPrice ? "\(quote.shown("deliverWithin")) s" : "-", "\(quote.shown("milliseconds")) ms",
+                    quote.shown("seller"), "\(quote.shown("origin"))/s/\(quote.shown("service"))",
+                    quote["why"]?.stringValue ?? "",
+                ]
+            }
+        )
+    }
+}
+
+struct MarketBuyCommand: NodeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "buy",
+        abstract: "Buy one call by escrow: the answer comes sealed, and is paid for when it is here.",
+        discussion: """
+            The node finds sellers by words, or takes those that are named; asks all for firm quotes, as `mintmark market request` shows \
+            them; and accepts the best. The seller calls its service and sends the answer sealed. Then the price is locked \
+            for the seller in ecash that it can only take by showing the key; if it does not, the money comes back by \
+            itself after the locktime. One that delivers nothing got nothing, and the next best is taken. An answer that is \
+            not the one that the seller signed is told, with a proof for others.
+              mintmark market buy weather forecast --input @q.json --budget 20sat
+              mintmark market buy did:key:z6Mk…/weather --input @q.json --budget 20sat        a listing that was found
+              mintmark market buy https://node.example/s/weather/today --budget 20sat
+              mintmark market buy URL --input '{"city":"Bern"}' --type application/json --budget 20sat -o answer.json
+              mintmark job show ID                    what became of one that was left open
+            Exit status: 0 served, 1 not served or not what was signed, 2 refused, 4 not known yet (the node goes on).
+            """
+    )
+    @OptionGroup var job: JobOptions
+    @Option(name: .shortAndLong, help: "Write the answer's body to this file.") var output: String?
+    @Option(help: "How long to wait for the answer, in seconds.") var timeout: Int64 = 60
+    @OptionGroup var options: GlobalOptions
+
+    func validate() throws {
+        if !(1...600).contains(timeout) { throw ValidationError("--timeout is 1 to 600 seconds.") }
+    }
+
+    func run(on node: NodeClient) async throws {
+        var body = try job.body()
+        body["waitMilliseconds"] = .integer(timeout * 1_000)
+        body["deadlineSeconds"] = .integer(timeout + 60)
+        let bought = try await node.call(.post, "/api/market/buy", .object(body), timeoutSeconds: timeout + 30)
+        if !options.json { Self.tell(bought["quotes"]?.arrayValue ?? []) }
+        try JobCommand.conclude(bought, output: output, json: options.json)
+    }
+
+    /// Whom it asked and whom it took, on standard error.
+    private static func tell(_ quotes: [JSONValue]) {
+        guard quotes.count > 1 else { return }
+        Output.note("asked \(quotes.count) sellers, the best first:")
+        for quote in quotes {
+            let price = quote["price"] == nil ? "no quote" : "\(quote.shown("price")) \(quote.shown("unit"))"
+            let taken = quote["job"] == nil ? "" : ", accepted"
+            let why = quote["why"]?.stringValue.map { ": \($0)" } ?? ""
+            Output.note("  \(quote.shown("seller")): \(price)\(taken)\(why)")
+        }
     }
 }
 

@@ -12,11 +12,12 @@ struct MarketCommand: AsyncParsableCommand {
               mintmark market search weather --dialect cashu --why
               mintmark market show did:key:z6Mk…/weather
               mintmark market list
-              mintmark market buy https://node.example/s/weather --input @q.json --budget 20sat
+              mintmark market request weather --input @q.json --budget 20sat
+              mintmark market buy weather --input @q.json --budget 20sat
             Whose listings count: those of the issuers that this node's services trust, of the issuers in \
             gossip.trustedIssuers, and of the agents that either gave passports to.
             """,
-        subcommands: [Search.self, Show.self, List.self, MarketBuyCommand.self]
+        subcommands: [Search.self, Show.self, List.self, MarketRequestCommand.self, MarketBuyCommand.self]
     )
 
     struct Search: NodeCommand {

@@ -71,6 +71,7 @@ final class Demo {
             try await sell()
             try await find()
             try await payAndProve()
+            try await buyByEscrow()
             try await survive()
             try await meet()
             try await end()

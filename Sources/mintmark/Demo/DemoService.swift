@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Hummingbird
 import NIOCore
+import WebServer
 
 /// The service that the demonstration sells: an ordinary HTTP server that knows nothing of money, nodes or
 /// passports.
@@ -27,9 +28,15 @@ struct DemoServiceCommand: AsyncParsableCommand {
             try await Task.sleep(for: .milliseconds(1500))
             return "{\"sky\":\"clearing slowly\"}\n"
         }
+        // Where a job gets no answer.
+        router.get("/broken") { _, _ -> String in
+            await calls.add()
+            throw HTTPError(.internalServerError)
+        }
         router.get("/calls") { _, _ in "\(await calls.count)\n" }
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: .init(address: .hostname("127.0.0.1", port: port)),
             onServerRunning: { channel in Output.line("listening on \(channel.localAddress?.port ?? 0)") }
         )

@@ -9,6 +9,7 @@ import Logging
 import NIOCore
 import Storage
 import Synchronization
+import WebServer
 
 /// Somebody else's seller, who asks for money over L402 as Aperture does, with a Lightning account of his own. It knows
 /// nothing of this project's paywall; its token is 66 random-looking bytes and no macaroon.
@@ -94,6 +95,7 @@ final class LightningShop: Sendable {
         router.get("**") { [self] request, _ in try await answer(request) }
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 announce.yield(channel.localAddress?.port ?? 0)

@@ -5,6 +5,7 @@ import Hummingbird
 import NIOCore
 import NIOHTTP1
 import Synchronization
+import WebServer
 
 /// The way to another node: passes requests on, and loses as many answers as it is told to. What it lost, the node has done.
 final class LossyWay: Sendable {
@@ -80,6 +81,7 @@ final class LossyWay: Sendable {
         let (running, announce) = AsyncStream<Void>.makeStream()
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: port)),
             onServerRunning: { _ in announce.finish() }
         )

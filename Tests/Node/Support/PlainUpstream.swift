@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Synchronization
+import WebServer
 
 /// An ordinary HTTP service that knows nothing of money, whose answers the tests choose by path:
 ///
@@ -127,6 +128,7 @@ final class PlainUpstream: Sendable {
         let (ports, announce) = AsyncStream<Int>.makeStream()
         let application = Application(
             router: router(),
+            server: .plain(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 announce.yield(channel.localAddress?.port ?? 0)

@@ -4,6 +4,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Synchronization
+import WebServer
 
 /// Somebody else's seller over x402 (version 2, `exact` on Base Sepolia), written from its specification: it takes any payment that
 /// it has not seen, and serves the same one again.
@@ -66,6 +67,7 @@ final class X402Shop: Sendable {
         router.get("**") { [self] request, _ in try await answer(request) }
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 announce.yield(channel.localAddress?.port ?? 0)

@@ -16,6 +16,7 @@ import SignedDocuments
 import Storage
 import Synchronization
 import TestSupport
+import WebServer
 import Workers
 
 let quiet: Logger = {
@@ -51,6 +52,7 @@ func withServer<Context: RequestContext & InitializableFromSource<ApplicationReq
     let ports = AsyncStream<Int>.makeStream()
     let app = Application(
         router: router,
+        server: .plain(),
         configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
         onServerRunning: { channel in
             ports.continuation.yield(channel.localAddress?.port ?? 0)

@@ -12,6 +12,7 @@ import Passports
 import SignedDocuments
 import Synchronization
 import Testing
+import WebServer
 
 @testable import Identity
 
@@ -251,6 +252,7 @@ struct IdentityRoutesTests {
         logger.logLevel = .critical
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) },
             logger: logger

@@ -5,6 +5,7 @@ import Foundation
 import Hummingbird
 import Logging
 import Synchronization
+import WebServer
 
 /// A small OpenID Connect issuer on a real socket, with keys of the three kinds.
 final class TestIssuer: Sendable {
@@ -47,6 +48,7 @@ final class TestIssuer: Sendable {
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 if let bound = channel.localAddress?.port { port.yield(bound) }

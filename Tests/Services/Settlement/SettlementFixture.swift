@@ -11,6 +11,7 @@ import Settlement
 import Storage
 import Synchronization
 import TestSupport
+import WebServer
 
 /// A clock that a test sets.
 final class SetClock: Sendable {
@@ -28,6 +29,7 @@ func serve(_ router: Router<BasicRequestContext>, _ work: @escaping @Sendable (S
     let (ports, port) = AsyncStream.makeStream(of: Int.self)
     let application = Application(
         router: router,
+        server: .plain(),
         configuration: .init(address: .hostname("127.0.0.1", port: 0)),
         onServerRunning: { channel in
             if let bound = channel.localAddress?.port { port.yield(bound) }

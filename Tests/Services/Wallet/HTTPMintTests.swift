@@ -8,6 +8,7 @@ import NIOCore
 import Paywall
 import Synchronization
 import Testing
+import WebServer
 
 @testable import Wallet
 
@@ -23,6 +24,7 @@ struct HTTPMintTests {
         let (ports, found) = AsyncStream<Int>.makeStream()
         let application = Application(
             router: router,
+            server: .plain(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { channel in
                 found.yield(channel.localAddress?.port ?? 0)

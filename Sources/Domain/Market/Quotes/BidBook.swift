@@ -21,6 +21,19 @@ public struct BidScore: Sendable, Comparable {
 
     /// Equal as fractions.
     public static func == (left: BidScore, right: BidScore) -> Bool { !(left < right) && !(right < left) }
+
+    /// Best first; of equal ones that with the lower name of its bidder. Whoever has no trust is left out.
+    public static func ranked<Offer>(
+        _ offers: some Sequence<Offer>,
+        trustPPM: (DIDKey) -> UInt64,
+        reading read: (Offer) -> (price: UInt64, bidder: DIDKey)
+    ) -> [Offer] {
+        let scored = offers.compactMap { offer in
+            let (price, bidder) = read(offer)
+            return BidScore(price: price, trustPPM: trustPPM(bidder)).map { (offer, $0, bidder.string) }
+        }
+        return scored.sorted { $0.1 != $1.1 ? $0.1 < $1.1 : $0.2 < $1.2 }.map(\.0)
+    }
 }
 
 /// What came in for one open call: a value without I/O that the caller of the call keeps ([QUO-8], [QUO-9]).
@@ -75,12 +88,7 @@ public struct BidBook: Sendable {
 
     /// The bids that were shown, best first; of equal ones that with the lower name of its bidder. Whoever has no trust is left out.
     public func ranked(trustPPM: (DIDKey) -> UInt64) -> [Signed<Bid>] {
-        let scored = bids.values.compactMap { bid in
-            BidScore(price: bid.content.price, trustPPM: trustPPM(bid.content.bidder)).map { (bid, $0) }
-        }
-        return scored.sorted { left, right in
-            left.1 != right.1 ? left.1 < right.1 : left.0.content.bidder.string < right.0.content.bidder.string
-        }.map(\.0)
+        BidScore.ranked(bids.values, trustPPM: trustPPM) { ($0.content.price, $0.content.bidder) }
     }
 
     /// Who committed and did not show its bid: it loses reputation. Nobody before the time to show is over.

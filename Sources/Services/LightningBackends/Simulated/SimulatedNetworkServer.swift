@@ -7,6 +7,7 @@ internal import Lightning
 public import Logging
 internal import NIOCore
 internal import Synchronization
+internal import WebServer
 
 /// The simulated network's HTTP API: one small service that every simulated node reaches. TEST MONEY only.
 ///
@@ -54,7 +55,7 @@ public struct SimulatedNetworkServer: Sendable {
     public func run(onReady: @escaping @Sendable (Int) async -> Void) async throws {
         let application = Application(
             router: router(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
+            server: .plain(idleTimeoutSeconds: 60),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port),
                 serverName: "mintmark TEST MONEY network",

@@ -40,10 +40,10 @@ public actor BuyerDesk {
 
     private static let answerLimits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
 
-    private let wallet: Wallet
+    let wallet: Wallet
     private let post: Post
-    private let signer: DocumentSigner
-    private let clock: WallClock
+    let signer: DocumentSigner
+    let clock: WallClock
     let book: JobBook<EscrowBuyer>
     /// Of the other side, for what is shown.
     let sold: JobBook<EscrowProvider>
@@ -68,15 +68,14 @@ public actor BuyerDesk {
         self.post = post
     }
 
-    private func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
-
     // MARK: Buying
 
-    /// Gets a quote and takes it; the job is on disk then, and ``pursue(_:milliseconds:)`` goes on with it.
+    /// Takes a quote; the job is on disk then, and ``pursue(_:milliseconds:)`` goes on with it.
+    ///
+    /// - Parameter quote: one that ``quotes(for:trustPPM:)`` got for this very order.
     /// - Returns: the job's name.
     /// - Throws: ``JobError``, `WalletError`; nothing was paid.
-    public func begin(_ order: JobOrder) async throws -> String {
-        let quote = try await quote(order)
+    public func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
         let mint = quote.content.mint
         let rate = try await wallet.inputFeePPK(ofNewCoinsAt: mint, unit: order.unit)
         let locked = try Fees.grossedUp(price: quote.content.price, feePPK: rate)
@@ -109,52 +108,6 @@ public actor BuyerDesk {
         stored.request = String(decoding: JobWire.json(order.request).serialized(), as: UTF8.self)
         _ = try await book.insert(stored)
         return terms.job
-    }
-
-    private func quote(_ order: JobOrder) async throws -> Signed<Quote> {
-        let trusted = try await wallet.mints()
-        let funds = try await wallet.balances().filter { $0.unit == order.unit && $0.available > 0 }
-            .sorted { ($1.available, $0.mint.string) < ($0.available, $1.mint.string) }
-            .map(\.mint).filter(trusted.contains)
-        guard !funds.isEmpty else {
-            throw WalletError(.insufficientFunds, "the wallet has no ecash in \(order.unit): see mintmark wallet fund")
-        }
-        let now = seconds()
-        let wanted = Wanted(
-            buyer: signer.did,
-            service: order.service,
-            request: order.request.digest,
-            maximumPrice: order.budget,
-            unit: order.unit,
-            mints: Array(funds.filter { ListingURL($0.string) != nil }.prefix(16)),
-            escrow: [.key],
-            nonce: SecureRandom.bytes(16),
-            time: now
-        )
-        let asked = QuoteRequest(wanted, deadline: now + order.deadlineSeconds)
-        let ask = try Signed<QuoteRequest>.sign(asked, by: signer, now: clock.now())
-        let answer = try await call(
-            order.origin + "/market/quotes",
-            [
-                "ask": .object(ask.document), "method": .string(order.request.method),
-                "target": .string(order.request.target),
-            ]
-        )
-        guard answer.status == 200 else { throw answer.error }
-        let quote: Signed<Quote> = try JobWire.signed(answer.json["quote"], "quote")
-        do {
-            try quote.content.check(
-                answering: asked,
-                from: order.provider ?? quote.content.provider,
-                now: seconds()
-            )
-        } catch {
-            throw JobError(.sellerFailed, "The seller's quote can't be taken: \(error.message).")
-        }
-        guard quote.content.mode == .key else {
-            throw JobError(.sellerFailed, "The quote is of another mode than key.")
-        }
-        return quote
     }
 
     /// Goes on with a job until its answer is here, it has ended, or the time is over.
@@ -335,7 +288,7 @@ public actor BuyerDesk {
 
     // MARK: The seller
 
-    private struct Answer {
+    struct Answer {
         var status: Int
         var json: JSONValue
 
@@ -346,7 +299,7 @@ public actor BuyerDesk {
         }
     }
 
-    private func call(_ url: String, _ body: JSONObject) async throws -> Answer {
+    func call(_ url: String, _ body: JSONObject) async throws -> Answer {
         let answer: (status: Int, body: [UInt8])
         do {
             answer = try await post(url, body.serialized())

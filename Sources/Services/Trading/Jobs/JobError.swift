@@ -22,6 +22,8 @@ public struct JobError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let tooMany = Code(rawValue: "too-many-jobs")
         /// It would cost more than the budget.
         public static let overBudget = Code(rawValue: "over-budget")
+        /// Of several sellers one is passed over that did ill by this node.
+        public static let untrusted = Code(rawValue: "untrusted-seller")
         /// The seller can't be reached, or answers as none should.
         public static let sellerFailed = Code(rawValue: "seller-failed")
         /// What is stored is not what this program writes.

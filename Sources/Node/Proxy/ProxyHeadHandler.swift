@@ -1,35 +1,7 @@
 internal import HummingbirdCore
-internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
-
-/// Hummingbird's HTTP/1 channel with a ``ProxyHeadHandler`` right behind its decoder.
-struct ProxyChannel: ServerChildChannel {
-    let http: HTTP1Channel
-
-    /// The builder of a proxy's server.
-    static func builder(idleTimeoutSeconds: Int64) -> HTTPServerBuilder {
-        HTTPServerBuilder { responder in
-            ProxyChannel(
-                http: HTTP1Channel(
-                    responder: responder,
-                    configuration: .init(idleTimeout: .seconds(idleTimeoutSeconds))
-                )
-            )
-        }
-    }
-
-    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
-        http.setup(channel: channel, logger: logger).flatMapThrowing { value in
-            let pipeline = channel.pipeline.syncOperations
-            let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            try pipeline.addHandler(ProxyHeadHandler(), position: .after(decoder))
-            return value
-        }
-    }
-
-    func handle(value: HTTP1Channel.Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
-}
+internal import WebServer
 
 /// Keeps the request's target as it came, which only a proxy is sent in absolute form (RFC 9112, 3.2.2), and refuses tunnels.
 final class ProxyHeadHandler: ChannelInboundHandler {
@@ -46,6 +18,15 @@ final class ProxyHeadHandler: ChannelInboundHandler {
 
         """
     private var isRefused = false
+
+    /// The builder of a proxy's server: with this right behind the decoder.
+    static func server(idleTimeoutSeconds: Int64) -> HTTPServerBuilder {
+        .plain(idleTimeoutSeconds: idleTimeoutSeconds) { channel in
+            let pipeline = channel.pipeline.syncOperations
+            let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            try pipeline.addHandler(ProxyHeadHandler(), position: .after(decoder))
+        }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isRefused else { return }
