@@ -159,10 +159,10 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "TransparencyLog", "Records",
-                "Receipts", "Cashu", "Market", "Gossip", "Wallet", "Storage", logging,
+                "Receipts", "Cashu", "Market", "Gossip", "Wallet", "Storage", "WebClient", httpClient, nioCore, logging,
             ]
         ),
-        room("WebClient", on: .services, [httpClient, nioCore, nioHTTP1]),
+        room("WebClient", on: .services, [httpClient, nioCore, nioPosix, nioHTTP1]),
         room(
             "WebServer",
             on: .services,
@@ -404,7 +404,8 @@ let package = Package(
             on: .services,
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "TransparencyLog",
-                "Records", "Receipts", "Market", "Gossip", "Storage", logging,
+                "Records", "Receipts", "Cashu", "Market", "Gossip", "Storage", "Wallet", httpClient, nioCore, nioPosix,
+                logging,
             ]
         ),
         tests(

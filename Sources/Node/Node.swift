@@ -64,6 +64,8 @@ public final class Node: Sendable {
     let gossip: GossipNode?
     /// What is sold here and elsewhere; nil where gossip is turned off.
     let market: MarketPart?
+    /// Whether what is sold elsewhere is there; nil where gossip is turned off.
+    let liveness: LivenessPart?
     /// Jobs by escrow, sold and bought.
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
@@ -84,6 +86,7 @@ public final class Node: Sendable {
         services: NodeServices,
         gossip: GossipNode?,
         market: MarketPart?,
+        liveness: LivenessPart?,
         calls: CallBook,
         promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
         logger: Logger
@@ -119,6 +122,7 @@ public final class Node: Sendable {
         buyerDesk = services.buyerDesk
         self.gossip = gossip
         self.market = market
+        self.liveness = liveness
         self.calls = calls
         self.promises = promises
         self.logger = logger
@@ -199,6 +203,7 @@ public final class Node: Sendable {
                 throw error
             }
             let promises = Self.promises(services, market)
+            let calls = Self.callBook(database, services, configuration, listing: promises)
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -210,7 +215,8 @@ public final class Node: Sendable {
                 services: services,
                 gossip: gossip,
                 market: market,
-                calls: Self.callBook(database, services, configuration, listing: promises),
+                liveness: Self.liveness(gossip, market, services, configuration, calls: calls, logger: logger),
+                calls: calls,
                 promises: promises,
                 logger: logger
             )

@@ -101,6 +101,12 @@ struct ListingFields {
         try texts(name, atMost: count, each: "did:keys", where: { Self.did($0) != nil }).compactMap(Self.did)
     }
 
+    func did(_ name: String) throws(RecordRefusal) -> DIDKey? {
+        guard let value = object[name] else { return nil }
+        guard let did = value.stringValue.flatMap(Self.did) else { throw refuse(name, "is a did:key") }
+        return did
+    }
+
     /// In its one notation.
     private static func did(_ text: String) -> DIDKey? {
         guard let did = try? DIDKey(parsing: text), did.string == text else { return nil }

@@ -38,6 +38,15 @@ public struct ListingURL: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { text }
 
+    /// The host in small letters, an IPv6 address in its brackets, and the port.
+    public var place: (host: String, port: Int) {
+        let isPlain = text.hasPrefix("http://")
+        let authority = text.dropFirst(isPlain ? 7 : 8).prefix { $0 != "/" }
+        let host = Self.host(of: authority) ?? authority
+        let port = Int(authority[host.endIndex...].dropFirst()) ?? (isPlain ? 80 : 443)
+        return (String(host), port)
+    }
+
     /// The host with an IPv6 address in its brackets; nil where there is none, or a port that does not exist.
     private static func host(of authority: Substring) -> Substring? {
         var host = authority.prefix { $0 != ":" }

@@ -81,6 +81,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case gossipMinimumPostage = "gossip.minimumPostage"
     case gossipEntry = "gossip.entry"
     case gossipEntryMaximum = "gossip.entryMaximum"
+    case marketProbesPerHour = "market.probesPerHour"
+    case marketShareProbes = "market.shareProbes"
     case reputationSeeds = "reputation.seeds"
     case reputationPublic = "reputation.public"
     case vault = "keys.vault"

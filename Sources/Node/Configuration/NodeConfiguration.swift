@@ -2,6 +2,7 @@ internal import AuditLog
 internal import Configuration
 public import Foundation
 internal import Identity
+internal import Market
 internal import NIOCore
 internal import NIOPosix
 internal import SignedDocuments
@@ -87,6 +88,10 @@ public struct NodeConfiguration: Sendable {
     var anchor: AnchorSettings?
     /// How the node meets others; nil: not at all.
     var gossip: GossipSettings?
+    /// How often listings are probed; 0: never.
+    var probesPerHour: Int
+    /// Whether others are told what the probes showed.
+    var sharesProbes: Bool
     /// Whom the operator trusts beforehand as sellers and buyers.
     var reputationSeeds: Set<DIDKey>
     /// Whether this node tells everybody what it has sold.
@@ -193,6 +198,8 @@ public struct NodeConfiguration: Sendable {
         anchor = try AnchorSettings(values, settlement: settlement)
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
         gossip = try GossipSettings(values)
+        probesPerHour = Int(try values.number(.marketProbesPerHour, in: 0...Int64(ProbePlan.maximumPerHour)) ?? 60)
+        sharesProbes = try values.flag(.marketShareProbes) ?? true
         reputationSeeds = try values.nodes(.reputationSeeds, atMost: 64)
         isReputationPublic = try values.flag(.reputationPublic) ?? false
         vaultSocket = values.text(.vault)

@@ -22,7 +22,8 @@ final class GossipNode: Sendable {
     private let parts = Mutex<[any GossipPart]>([])
 
     /// Of everything that is kept in `cache.sqlite`; each part's own list is added here.
-    private static let migrations = PeerStore.migrations + RecordStore.migrations + ListingIndex.migrations
+    private static let migrations =
+        PeerStore.migrations + RecordStore.migrations + ListingIndex.migrations + Prober.migrations
 
     private init(cache: Database, peering: Peering) {
         self.cache = cache

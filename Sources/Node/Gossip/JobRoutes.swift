@@ -32,7 +32,12 @@ struct JobRoutes: Sendable {
     init(_ node: Node) {
         seller = node.sellerDesk
         buyer = node.buyerDesk
-        shopping = Shopping(market: node.market, calls: node.calls, own: node.identity.office.issuer)
+        shopping = Shopping(
+            market: node.market,
+            calls: node.calls,
+            liveness: node.liveness,
+            own: node.identity.office.issuer
+        )
     }
 
     /// The longest that the operator's request waits for a job's end.

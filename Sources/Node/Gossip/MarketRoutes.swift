@@ -14,6 +14,7 @@ internal import Trading
 struct MarketRoutes: Sendable {
     let market: MarketPart?
     let calls: CallBook
+    let liveness: LivenessPart?
 
     /// Whoever has one asks again after that, in seconds.
     private static let maximumAgeSeconds = 10
@@ -33,12 +34,12 @@ struct MarketRoutes: Sendable {
                 guard let bytes = try? Hex.decode(text), let id = RecordID(bytes: bytes) else {
                     throw MarketError(.invalidQuery, "A listing's id is 64 hexadecimal digits.")
                 }
-                return .object(Self.json(try await part().index.listing(id), record: true))
+                return .object(try await shown(try await part().index.listing(id)))
             }
         }
         group.get("listings/{author}/{name}") { _, context in
             await OperatorResponses.answering {
-                .object(Self.json(try await listing(context.parameters), record: true))
+                .object(try await shown(listing(context.parameters)))
             }
         }
     }
@@ -94,18 +95,18 @@ struct MarketRoutes: Sendable {
 
     private static let members: Set<String> = [
         "q", "max", "dialect", "mint", "tag", "capability", "latency", "uptime", "author", "limit",
-        "reputation",
+        "reputation", "alive",
     ]
 
     private func search(_ parameters: Parameters) async throws -> (answer: JSONObject, found: FoundListings) {
-        guard parameters["reputation"] == nil else {
+        guard parameters["reputation"] == nil, parameters["alive"] == nil else {
             throw MarketError(.invalidQuery, "What this node thinks of sellers it tells its operator alone.")
         }
         let found = try await part().index.search(try Self.query(parameters))
         return (Self.answer(found), found)
     }
 
-    /// With what this node thinks of the sellers ([REP-14]).
+    /// With what this node thinks of the sellers ([REP-14]), and knows of whether they are there ([LIV-7]).
     private func judged(_ parameters: Parameters) async throws -> JSONObject {
         var query = try Self.query(parameters)
         let least = try Self.number("reputation", parameters) ?? 0
@@ -116,7 +117,20 @@ struct MarketRoutes: Sendable {
         let found = try await part().index.search(query)
         let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
         let standings = try await calls.standings(of: sellers)
-        return Self.answer(found.ranked(by: standings, atLeast: Int(least), count: count))
+        let ranked = found.ranked(by: standings, atLeast: Int(least), count: found.listings.count)
+        let aliveAlone = try Self.flag("alive", parameters)
+        guard let liveness else {
+            return Self.answer(ranked.ranked(by: [:], aliveAlone: aliveAlone, count: count))
+        }
+        return Self.answer(try await liveness.ranked(ranked, aliveAlone: aliveAlone, count: count))
+    }
+
+    private static func flag(_ name: String, _ parameters: Parameters) throws(MarketError) -> Bool {
+        switch parameters[Substring(name)] {
+        case nil, "false": return false
+        case "true": return true
+        default: throw MarketError(.invalidQuery, "\"\(name)\" is true or false.")
+        }
     }
 
     private static func answer(_ found: FoundListings) -> JSONObject {
@@ -172,6 +186,41 @@ struct MarketRoutes: Sendable {
 
     // MARK: Showing
 
+    /// One listing for its operator, with what is known of its liveness.
+    private func shown(_ found: FoundListing) async throws -> JSONObject {
+        var json = Self.json(found, record: true)
+        let key = found.record.key
+        if let liveness, let account = try await liveness.book.accounts(of: [key])[key] {
+            json["liveness"] = .object(Self.json(account.standing))
+            json["probes"] = .array(
+                account.probes.prefix(Self.shownProbes).map { probe in
+                    var json: JSONObject = ["at": .string(probe.at.rfc3339), "result": .string(probe.why.rawValue)]
+                    json["milliseconds"] = probe.milliseconds.map { .integer($0) }
+                    return .object(json)
+                }
+            )
+        }
+        return json
+    }
+
+    private static let shownProbes = 10
+
+    private static func json(_ standing: LivenessStanding) -> JSONObject {
+        let (own, others) = (standing.own, standing.others)
+        var tries: JSONObject = [
+            "state": .string(own.state.rawValue), "ok": JSONValue(own.good), "failed": JSONValue(own.failed),
+        ]
+        tries["successPermille"] = own.successPermille.map { .integer($0) }
+        tries["p50Milliseconds"] = own.latency.milliseconds(atPercentile: 50).map { .integer($0) }
+        tries["p95Milliseconds"] = own.latency.milliseconds(atPercentile: 95).map { .integer($0) }
+        tries["last"] = own.last.map { .string($0.rfc3339) }
+        var told: JSONObject = [
+            "state": .string(others.state.rawValue), "alive": JSONValue(others.alive), "dead": JSONValue(others.dead),
+        ]
+        told["p50Milliseconds"] = others.latencyMilliseconds.map { .integer($0) }
+        return ["state": .string(standing.state.rawValue), "own": .object(tries), "others": .object(told)]
+    }
+
     private static func json(_ found: FoundListing, record: Bool) -> JSONObject {
         var json: JSONObject = [
             "author": .string(found.record.author.string), "name": .string(found.record.key.name),
@@ -185,6 +234,7 @@ struct MarketRoutes: Sendable {
                 }
             ),
         ]
+        json["liveness"] = found.liveness.map { .object(Self.json($0)) }
         if record { json["record"] = .object(found.record.document) }
         return json
     }

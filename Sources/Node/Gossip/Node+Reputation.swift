@@ -1,6 +1,7 @@
 internal import Encodings
 internal import Gateway
 internal import Identity
+internal import Logging
 internal import Market
 internal import Receipts
 internal import SignedDocuments
@@ -51,6 +52,31 @@ extension Node {
             if seller == issuer { return try? gateway.listings()[service]?.get() }
             return try? await market?.index.listing(of: seller, named: service).listing
         }
+    }
+
+    /// - Returns: nil where gossip is turned off.
+    static func liveness(
+        _ gossip: GossipNode?,
+        _ market: MarketPart?,
+        _ services: NodeServices,
+        _ configuration: NodeConfiguration,
+        calls: CallBook,
+        logger: Logger
+    ) -> LivenessPart? {
+        guard let gossip, let market else { return nil }
+        let part = LivenessPart(
+            cache: gossip.cache,
+            market: market,
+            signer: services.identity.nodeKeys.node,
+            line: ProbeLine(buyer: services.buyer, allowsLocal: configuration.isLoopback),
+            perHour: configuration.probesPerHour,
+            shares: configuration.sharesProbes,
+            calls: calls,
+            clock: .system,
+            logger: logger
+        )
+        gossip.join(part)
+        return part
     }
 
     private static func bought(_ buyer: Buyer, _ sequence: Int64, _ count: Int) async throws -> [TradedCall] {

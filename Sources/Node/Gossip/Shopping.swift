@@ -13,6 +13,7 @@ struct Shopping: Sendable {
     /// nil where gossip is turned off.
     let market: MarketPart?
     let calls: CallBook
+    let liveness: LivenessPart?
     /// This node: it does not buy of itself where words decide.
     let own: DIDKey
 
@@ -132,11 +133,13 @@ struct Shopping: Sendable {
         }
         let found = try await part().index.search(query)
         let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
-        let ranked = found.ranked(
+        var ranked = found.ranked(
             by: try await calls.standings(of: sellers),
             atLeast: Int(least),
             count: found.listings.count
         )
+        // Whoever does not answer is asked where nobody else is left ([LIV-7]).
+        if let liveness { ranked = try await liveness.ranked(ranked, count: ranked.listings.count) }
         var places: [Place] = []
         for listing in found.matchesSomeWords ? [] : ranked.listings {
             guard places.count < Int(most), listing.listing.escrow.contains(.key), listing.record.author != own,

@@ -77,9 +77,9 @@ struct OperatorRoutes: Sendable {
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
-        MarketRoutes(market: node.market, calls: node.calls).addOperator(to: api.group("market"))
-        JobRoutes(node)
+        MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
             .addOperator(to: api.group("market"))
+        JobRoutes(node).addOperator(to: api.group("market"))
         node.reputationRoutes.addOperator(to: api.group("market"))
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addOperator(to: api)

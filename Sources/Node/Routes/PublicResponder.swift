@@ -51,9 +51,9 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
-        MarketRoutes(market: node.market, calls: node.calls).addPublic(to: router.group("market"))
-        JobRoutes(node)
+        MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
             .addPublic(to: router.group("market"))
+        JobRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
             node.reputationRoutes.addPublic(to: router.group("market"))
         }

@@ -1,7 +1,6 @@
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import WebClient
 
 /// Why something could not be fetched.
@@ -13,7 +12,7 @@ struct FetchError: Error, CustomStringConvertible {
 /// be one that ``ListURLPolicy`` allows, and the connection is made to that address: a name that changes its mind between
 /// check and connection gains nothing.
 struct GuardedFetch: Sendable {
-    typealias LookUp = @Sendable (_ host: String, _ port: Int) async throws -> [SocketAddress]
+    typealias LookUp = HostPin.LookUp
 
     struct Answer: Sendable {
         var status: UInt
@@ -26,17 +25,11 @@ struct GuardedFetch: Sendable {
     static let timeoutMilliseconds: Int64 = 5_000
 
     let policy: ListURLPolicy
-    private let lookUp: LookUp
+    private let pin: HostPin
 
     init(allowsLocal: Bool, lookUp: LookUp? = nil) {
         policy = ListURLPolicy(allowsLocal: allowsLocal)
-        self.lookUp =
-            lookUp ?? { host, port in
-                try await NIOThreadPool.singleton.runIfActive {
-                    // The blocking resolver gives one address; the connection is made to that one.
-                    [try SocketAddress.makeAddressResolvingHost(host, port: port)]
-                }
-            }
+        pin = HostPin(lookUp: lookUp)
     }
 
     func get(_ url: String, headers: HTTPHeaders, maximumBytes: Int) async throws -> Answer {
@@ -66,17 +59,13 @@ struct GuardedFetch: Sendable {
         guard let (host, port) = ListURLPolicy.place(of: url) else {
             throw FetchError(description: "\(url) names no host and port")
         }
-        if host.hasPrefix("[") || (try? SocketAddress(ipAddress: host, port: port)) != nil { return [:] }
-        let addresses = try await lookUp(host, port)
-        guard let address = addresses.first?.ipAddress else {
+        do {
+            return try await pin.override(host, port: port) { policy.allowsAddress($0) }
+        } catch HostPin.Failure.noAddress {
             throw FetchError(description: "\(host) has no address")
+        } catch HostPin.Failure.forbidden {
+            throw FetchError(description: "\(host) leads to a private address")
         }
-        for found in addresses {
-            guard let text = found.ipAddress, policy.allowsAddress(text) else {
-                throw FetchError(description: "\(host) leads to a private address")
-            }
-        }
-        return [host: address]
     }
 
     private static func get(

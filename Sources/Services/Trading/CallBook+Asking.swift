@@ -1,6 +1,7 @@
 public import CanonicalJSON
-internal import Encodings
+public import Encodings
 public import Market
+public import Records
 public import SignedDocuments
 internal import Storage
 internal import TransparencyLog
@@ -113,6 +114,39 @@ extension CallBook {
                 .text(service)
             ) { row in histogram.add(try row.int64(0)) }
             return histogram
+        }
+    }
+
+    /// How this node's own paid calls of some services went since then, the latest of each ([LIV-6]).
+    public func liveness(
+        of listings: [RecordKey],
+        since from: Timestamp
+    ) async throws -> [RecordKey: [LivenessResult]] {
+        try await follow()
+        return try await database.read { connection in
+            var results: [RecordKey: [LivenessResult]] = [:]
+            for listing in listings where results[listing] == nil {
+                results[listing] = try connection.rows(
+                    """
+                    SELECT requested, responded, outcome FROM trading_calls
+                    WHERE side = 'buyer' AND seller = ? AND service = ? AND requested > ?
+                    ORDER BY requested DESC LIMIT ?
+                    """,
+                    .text(listing.author.string),
+                    .text(listing.name),
+                    .integer(from.millisecondsSince1970),
+                    .int(LivenessVerdict.maximumResults)
+                ).map { row in
+                    let (requested, responded) = (try row.int64(0), try row.int64(1))
+                    return LivenessResult(
+                        at: Timestamp(millisecondsSince1970: responded),
+                        outcome: CallOutcome(rawValue: try row.text(2))?.isGood == true ? .good : .failed,
+                        source: .call,
+                        milliseconds: max(0, responded.subtractingReportingOverflow(requested).partialValue)
+                    )
+                }
+            }
+            return results
         }
     }
 

@@ -8,7 +8,7 @@ internal import Storage
 public struct FoundListing: Sendable {
     /// A part of its score, with the figure that it is made of.
     public struct Part: Sendable, Hashable {
-        /// words, price, sla, schema, fresh
+        /// words, price, sla, schema, fresh, reputation, alive
         public var name: String
         /// Thousandths.
         public var points: Int64
@@ -20,6 +20,8 @@ public struct FoundListing: Sendable {
     /// Those of its URLs that can be used here.
     public var urls: [ListingURL]
     public var parts: [Part]
+    /// Whether it is there, as far as that was looked at.
+    public var liveness: LivenessStanding?
     /// The sum of the parts, in thousandths.
     public var points: Int64 { parts.reduce(0) { $0 + $1.points } }
 }
@@ -57,6 +59,50 @@ extension ListingIndex {
     public func listing(_ id: RecordID) async throws -> FoundListing {
         try await one("l.record = ?", [.blob(id.bytes)])
     }
+
+    /// Listings of some sellers that count now, each with up to ``perSeller``: sellers have the same chance, however much they list.
+    ///
+    /// - Parameters:
+    ///   - sellers: at most.
+    ///   - start: from 0 up to 1, where among the sellers to begin.
+    func some(sellers: Int, at start: Double) async throws -> [FoundListing] {
+        try await follow()
+        let now = clock.now()
+        let (counting, milliseconds) = (counting, SQLValue.integer(now.millisecondsSince1970))
+        let hits = try await database.read { connection in
+            let last = try connection.first("SELECT max(author) FROM listings")?.optionalInt64(0) ?? 0
+            let first = Int64(Double(last) * start)
+            let authors = try connection.rows(
+                """
+                SELECT a.id FROM gossip_authors a
+                WHERE EXISTS (SELECT 1 FROM listings l WHERE l.author = a.id AND \(counting))
+                ORDER BY a.id <= ?, a.id LIMIT ?
+                """,
+                milliseconds,
+                milliseconds,
+                .integer(first),
+                .int(sellers)
+            )
+            var hits: [(Row, [UInt8])] = []
+            for author in authors {
+                let rows = try connection.rows(
+                    """
+                    SELECT \(ListingStatement.columns) FROM listings l JOIN gossip_authors a ON a.id = l.author
+                    WHERE l.author = ? AND \(counting) ORDER BY random() LIMIT ?
+                    """,
+                    .integer(try author.int64(0)),
+                    milliseconds,
+                    milliseconds,
+                    .int(Self.perSeller)
+                )
+                hits += try rows.compactMap { row in try Self.document(row, connection).map { (row, $0) } }
+            }
+            return hits
+        }
+        return try hits.compactMap { try found($0.0, $0.1, query: ListingQuery(), now: now) }
+    }
+
+    static let perSeller = 4
 
     /// How many are in the index, those that don't count now among them.
     public func count() async throws -> Int {

@@ -68,6 +68,7 @@ extension ListingIndex {
                 INSERT INTO listing_queue (record)
                     SELECT id FROM gossip_records WHERE kind = 'listing' AND is_tombstone = 0;
                 """
-        )
+        ),
+        Migration(id: "listings-2", sql: "CREATE INDEX listings_author ON listings (author);"),
     ]
 }

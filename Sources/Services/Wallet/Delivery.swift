@@ -15,8 +15,10 @@ extension Buyer {
     // MARK: One attempt
 
     /// Sends a call once.
+    /// - Parameter other: a client in the place of the buyer's own.
     /// - Throws: `SendFailure` where no answer came; `UnmadeRequest` where there was nothing to send.
-    func send(_ call: Call, payment: PaymentRecord?) async throws -> Answer {
+    func send(_ call: Call, payment: PaymentRecord?, over other: HTTPClient? = nil) async throws -> Answer {
+        let client = other ?? client
         let request: HTTPClientRequest
         do {
             let proof: (name: String, value: String)?

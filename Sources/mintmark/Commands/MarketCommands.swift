@@ -30,6 +30,9 @@ struct MarketCommand: AsyncParsableCommand {
                   mintmark market search --tag maps --dialect cashu --latency 300
                   mintmark market search weather --why          each part of the score with its figure
                   mintmark market search weather --min-reputation 50
+                  mintmark market search weather --alive        what answered lately, and nothing else
+                A running node asks listed services for their prices now and then (market.probesPerHour, 60): what does not \
+                answer, or asks for more than it lists, is marked dead and comes last.
                 """
         )
         @Argument(help: "What to look for.") var words: [String] = []
@@ -43,6 +46,7 @@ struct MarketCommand: AsyncParsableCommand {
         @Option(help: "Whose it must be (did:key).") var author: String?
         @Option(help: "What this node must think of its seller at least, 0 to 100 beside the best that it knows.")
         var minReputation: Int?
+        @Flag(help: "Leave out what is not known to be alive.") var alive = false
         @Option(help: "The most to show, up to 100.") var limit: Int = 20
         @Flag(help: "Show what each score is made of.") var why = false
         @OptionGroup var options: GlobalOptions
@@ -64,20 +68,25 @@ struct MarketCommand: AsyncParsableCommand {
             ] {
                 if let value { query.append((name, value)) }
             }
+            if alive { query.append(("alive", "true")) }
             query += tag.map { ("tag", $0) }
             let text = query.map { "\($0.0)=\($0.1.queryValue)" }.joined(separator: "&")
             let answer = try await node.call(.get, "/api/market/search?\(text)")
             if options.json { return Output.json(answer) }
             let found = try answer.array("listings")
-            if found.isEmpty { return Output.line("Nothing that this node knows of fits.") }
+            if found.isEmpty {
+                return Output.line(
+                    alive ? "Nothing that fits is known to be alive." : "Nothing that this node knows of fits."
+                )
+            }
             if answer["matchesSomeWords"]?.boolValue == true {
                 Output.line("Nothing has all of the words; these have some:")
             }
             Output.table(
-                ["SCORE", "NAME", "PRICES", "SELLER", "URL"],
+                ["SCORE", "ALIVE", "NAME", "PRICES", "SELLER", "URL"],
                 found.map { entry in
                     [
-                        Self.points(entry.int64OrZero("points")), entry.shown("name"),
+                        Self.points(entry.int64OrZero("points")), Self.mark(entry["liveness"]), entry.shown("name"),
                         MarketCommand.prices(entry["listing"] ?? .null), entry.shown("author"),
                         entry["urls"]?.arrayValue?.first?.stringValue ?? "-",
                     ]
@@ -95,6 +104,15 @@ struct MarketCommand: AsyncParsableCommand {
                         [$0.shown("part"), Self.points($0.int64OrZero("points")), $0.shown("figure")]
                     }
                 )
+            }
+        }
+
+        /// Whether it is there, in a cell.
+        private static func mark(_ liveness: JSONValue?) -> String {
+            switch liveness?["state"]?.stringValue {
+            case "alive": "yes"
+            case "dead": "DEAD"
+            default: "?"
             }
         }
 
@@ -126,9 +144,33 @@ struct MarketCommand: AsyncParsableCommand {
                     ("name", "name"), ("seller", "author"), ("URLs", "urls"), ("published", "published"),
                     ("expires", "expires"), ("record", "id"),
                 ].map { ($0.0, answer.shown($0.1)) } + [("prices", MarketCommand.prices(answer["listing"] ?? .null))]
+                    + Self.liveness(answer["liveness"])
             )
+            let probes = answer["probes"]?.arrayValue ?? []
+            if !probes.isEmpty {
+                Output.line("")
+                Output.table(
+                    ["PROBED", "RESULT", "MS"],
+                    probes.map { [$0.shown("at"), $0.shown("result"), $0.shown("milliseconds")] }
+                )
+            }
             Output.line("")
             Output.line((answer["listing"] ?? .null).prettyPrinted())
+        }
+
+        private static func liveness(_ liveness: JSONValue?) -> [(String, String)] {
+            guard let liveness, let own = liveness["own"], let others = liveness["others"] else { return [] }
+            let (good, failed) = (own.int64OrZero("ok"), own.int64OrZero("failed"))
+            var tries = good + failed == 0 ? "not tried within a day" : "\(good) of \(good + failed) tries went well"
+            if own["p50Milliseconds"] != nil {
+                tries +=
+                    ", half within \(own.shown("p50Milliseconds")) ms, 95 % within \(own.shown("p95Milliseconds")) ms"
+            }
+            let told = (others.int64OrZero("alive"), others.int64OrZero("dead"))
+            return [
+                ("alive", "\(liveness.shown("state")): \(tries)"),
+                ("others say", told == (0, 0) ? "nothing" : "alive: \(told.0), dead: \(told.1)"),
+            ]
         }
     }
 

@@ -140,6 +140,26 @@ private final class Desk: Sendable {
         #expect(SLAFigures(windows).calls == 1)
     }
 
+    @Test("[LIV-6] Paid calls of a service are results of its liveness: those of this buyer alone, since a time")
+    func liveness() async throws {
+        let desk = try Desk()
+        desk.hands.put([
+            try desk.call(.buyer, 1, with: 10), try desk.call(.buyer, 2, with: 10, milliseconds: 1_500),
+            try desk.call(.buyer, 3, with: 10, status: 502), try desk.call(.seller, 1, with: 10),
+            try desk.call(.buyer, 4, with: 10, at: Sample.now.adding(seconds: -100_000)),
+            try desk.call(.buyer, 5, with: 11),
+        ])
+        let key = RecordKey(author: Sample.signer(10).did, kind: "listing", name: "weather")
+        let none = RecordKey(author: Sample.signer(10).did, kind: "listing", name: "chess")
+        let results = try await desk.book.liveness(of: [key, none], since: Sample.now.adding(seconds: -86_400))
+        #expect(results[none] == [])
+        #expect(results[key]?.count == 3)
+        #expect(results[key]?.allSatisfy { $0.source == .call } == true)
+        // One was late by what the listing promises, one failed.
+        #expect(results[key]?.count { $0.outcome == .good } == 1)
+        #expect(results[key]?.compactMap(\.milliseconds).sorted() == [100, 100, 1_500])
+    }
+
     @Test("[REP-12] Each call counts once by how it went, as buyer and as seller, and a restart changes nothing")
     func counted() async throws {
         let desk = try Desk()

@@ -94,7 +94,7 @@ struct ListingFollowingTests {
             recordsPerAuthor: 4,
             totalBytes: 9_000
         )
-        let shelf = try Shelf(kind: kind)
+        let shelf = try Shelf(kinds: kind)
         let authors = (1...4).map { Sample.signer($0) }
         let words = ["weather", "maps", "chess", "news"]
         for step in 0..<80 {

@@ -257,7 +257,7 @@ struct ListingIndexTests {
             recordsPerAuthor: 40,
             totalBytes: 1 << 20
         )
-        let shelf = try Shelf(kind: kind)
+        let shelf = try Shelf(kinds: kind)
         for number in 0..<60 {
             try await shelf.keep(
                 try Sample.record(

@@ -92,9 +92,10 @@ final class Shelf: Sendable {
     let database: Database
     let store: RecordStore
     let index: ListingIndex
+    let clock: WallClock
 
     init(
-        kind: RecordKind = Listing.kind,
+        kinds: RecordKind...,
         allowsLocal: Bool = false,
         folder given: TemporaryFolder? = nil
     ) throws {
@@ -102,15 +103,19 @@ final class Shelf: Sendable {
         self.folder = folder
         database = try Database(
             path: folder.path + "/cache.sqlite",
-            migrations: RecordStore.migrations + ListingIndex.migrations,
+            migrations: RecordStore.migrations + ListingIndex.migrations + Prober.migrations,
             logger: Sample.logger,
             readers: 2,
             isRebuildable: true
         )
         let hands = Hands()
-        let clock = WallClock { hands.now }
+        clock = WallClock { hands.now }
         self.hands = hands
-        store = RecordStore(database: database, kinds: RecordKinds([kind]), clock: clock)
+        store = RecordStore(
+            database: database,
+            kinds: RecordKinds(kinds.isEmpty ? [Listing.kind] : kinds),
+            clock: clock
+        )
         index = ListingIndex(database: database, clock: clock, allowsLocal: allowsLocal)
     }
 
