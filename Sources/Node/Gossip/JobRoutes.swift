@@ -1,8 +1,12 @@
 internal import CanonicalJSON
+internal import Cashu
 internal import Encodings
 internal import Gateway
 internal import Hummingbird
+internal import Identity
 internal import Market
+internal import SignedDocuments
+internal import Storage
 internal import Trading
 
 /// What is sold by escrow here, for the desk that sells it.

@@ -4,6 +4,7 @@ internal import Encodings
 internal import Foundation
 internal import Gateway
 internal import Market
+internal import Records
 internal import SignedDocuments
 internal import Trading
 

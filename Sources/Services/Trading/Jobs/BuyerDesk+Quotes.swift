@@ -1,10 +1,10 @@
 internal import CanonicalJSON
 internal import Cashu
 internal import Cryptography
-public import Encodings
+internal import Encodings
 public import Market
 public import SignedDocuments
-public import Wallet
+internal import Wallet
 
 /// What a seller said to a request for a quote.
 public struct QuoteOffer: Sendable {
