@@ -68,8 +68,8 @@ struct MarketJobTests {
             )
             #expect(here.map { $0["job"] } == there.map { $0["job"] })
             // It counts for what both think of each other.
-            let seller = try #require(try await world.seller.command("status").json["did"]?.stringValue)
-            let buyer = try #require(try await world.buyer.command("status").json["did"]?.stringValue)
+            let seller = try #require(try await world.seller.command("status", "--json").json["did"]?.stringValue)
+            let buyer = try #require(try await world.buyer.command("status", "--json").json["did"]?.stringValue)
             let standing = try await world.buyer.command("reputation", "show", seller, "--json").json
             #expect(standing["bad"] == 0.0 && standing["standing"] == 100, "\(standing)")
             let sold = try await world.seller.command("reputation", "show", buyer, "--buying", "--json").json

@@ -133,7 +133,8 @@ public struct EscrowProvider: Codable, Sendable, Equatable {
             let total = coins.total(of: .unknown)
             coins = []
             switch (ruling, amount > 0) {
-            case (.split?, true): (earned, lost) = (min(total, amount), total - min(total, amount))
+            case (.split?, true) where amount <= ruledAmount:
+                (earned, lost) = (min(total, amount), total - min(total, amount))
             case (_, true): earned = total
             case (_, false): lost = total
             }
@@ -163,12 +164,14 @@ public struct EscrowProvider: Codable, Sendable, Equatable {
         }
         self.ruling = ruling.content.outcome
         ruledAmount = ruling.content.provider
-        if ruling.content.outcome == .refunded {
+        switch (ruling.content.outcome, phase) {
+        // By the buyer's release the money may be here already: the mint says who has it.
+        case (.refunded, .claiming): phase = .abandoned
+        case (.refunded, _):
             // Nobody signs for the provider any more.
             lost = coins.reduce(0) { $0 + $1.amount }
             finish()
-        } else {
-            phase = .claiming
+        default: phase = .claiming
         }
     }
 
