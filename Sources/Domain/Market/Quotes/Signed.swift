@@ -30,10 +30,7 @@ public struct Signed<Content: TradeContent>: Sendable, Equatable {
 
     /// - Throws: `TradeRefusal` with `.malformed`, `.tooLarge`, `.badSignature`, `.wrongSigner`.
     public init(document: JSONObject) throws(TradeRefusal) {
-        guard document["type"]?.stringValue == Content.type else {
-            throw TradeRefusal(.malformed, "`type` must be `\(Content.type)`")
-        }
-        content = try Content(TradeFields(document, known: Content.known.union(["type", "proof"])))
+        try self.init(document)
         let signer: DIDKey
         do {
             signer = try DataIntegrity.verify(document).signer
@@ -43,19 +40,32 @@ public struct Signed<Content: TradeContent>: Sendable, Equatable {
         guard signer == content.signer else {
             throw TradeRefusal(.wrongSigner, "the document is signed by another than the one it names")
         }
+    }
+
+    /// Leaves the signature unchecked.
+    private init(_ document: JSONObject) throws(TradeRefusal) {
+        guard document["type"]?.stringValue == Content.type else {
+            throw TradeRefusal(.malformed, "`type` must be `\(Content.type)`")
+        }
+        content = try Content(TradeFields(document, known: Content.known.union(["type", "proof"])))
         self.document = document
         digest = try Self.digest(of: document)
     }
 
-    public init(bytes: [UInt8]) throws(TradeRefusal) {
-        guard bytes.count <= Self.maximumBytes else {
-            throw TradeRefusal(.tooLarge, "the document has more than \(Self.maximumBytes) bytes")
+    public init(bytes: [UInt8]) throws(TradeRefusal) { try self.init(document: Self.object(bytes)) }
+
+    /// One whose signature was checked before it was kept in a place of one's own.
+    package init(kept bytes: [UInt8]) throws(TradeRefusal) { try self.init(Self.object(bytes)) }
+
+    private static func object(_ bytes: [UInt8]) throws(TradeRefusal) -> JSONObject {
+        guard bytes.count <= maximumBytes else {
+            throw TradeRefusal(.tooLarge, "the document has more than \(maximumBytes) bytes")
         }
-        let limits = JSONLimits(maximumBytes: Self.maximumBytes, maximumDepth: 8, maximumValues: 2_048)
+        let limits = JSONLimits(maximumBytes: maximumBytes, maximumDepth: 8, maximumValues: 2_048)
         guard let value = try? JSONValue.parse(bytes, limits: limits), let object = value.objectValue else {
             throw TradeRefusal(.malformed, "the document is no JSON object within its bounds")
         }
-        try self.init(document: object)
+        return object
     }
 
     /// - Throws: `TradeRefusal`, also where the content breaks its own rules; `DocumentError` where signing fails.

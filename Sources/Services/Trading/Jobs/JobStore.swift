@@ -187,11 +187,11 @@ struct JobStore<Engine: JobEngine>: Sendable {
     private static func job(row: Row) throws -> StoredJob<Engine> {
         do {
             return StoredJob(
-                quote: try Signed(bytes: Array(row.text(0).utf8)),
-                acceptance: try Signed(bytes: Array(row.text(1).utf8)),
+                quote: try Signed(kept: Array(row.text(0).utf8)),
+                acceptance: try Signed(kept: Array(row.text(1).utf8)),
                 engine: try JSONDecoder().decode(Engine.self, from: Data(row.text(5).utf8)),
                 isOpen: try row.int64(6) == 1,
-                delivery: try row.optionalText(2).map { try Signed(bytes: Array($0.utf8)) },
+                delivery: try row.optionalText(2).map { try Signed(kept: Array($0.utf8)) },
                 sealed: try row.optionalBlob(3),
                 token: try row.optionalText(4),
                 origin: try row.optionalText(7),
