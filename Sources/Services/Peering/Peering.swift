@@ -185,10 +185,19 @@ public actor Peering {
             book.learn(record, .told, reach: connection.remoteAddress?.reach, teller: nil, at: now)
         }
         book.settled(connection.peer, now)
+        await endSecond(with: connection.peer)
         // Whom this side chose is asked; whoever came by himself may lie as he likes.
         guard !connection.isInbound else { return }
         if told.protocols.contains(PeerExchange.protocolName) { askForPeers(connection) }
         if told.protocols.contains(DialBack.protocolName) { askToDialBack(connection, observed: told.observedAddress) }
+    }
+
+    /// Where two dialed each other at once one connection is enough: that of the lower id stays, and who dialed the other ends it.
+    private func endSecond(with peer: PeerID) async {
+        guard let host, host.peerID > peer else { return }
+        let both = ((try? await host.connections()) ?? []).filter { $0.peer == peer }
+        guard both.contains(where: \.isInbound) else { return }
+        for connection in both where !connection.isInbound { Task { await connection.close() } }
     }
 
     /// Once a second.

@@ -137,6 +137,25 @@ struct PeeringTests {
         }
     }
 
+    @Test("[GSP-3] Two that dial each other at once keep one connection, the same one on both sides")
+    func dialedAtOnce() async throws {
+        try await Network.with { network in
+            let (one, two) = (try await network.node(1), try await network.node(2))
+            let hosts = [try #require(await one.host), try #require(await two.host)]
+            let places = [try await Network.address(two), try await Network.address(one)]
+            async let first = hosts[0].dial(places[0])
+            async let second = hosts[1].dial(places[1])
+            _ = try await (first, second)
+            for host in hosts {
+                let isLower = host.peerID == hosts.map(\.peerID).min()
+                try await network.until {
+                    let connections = try await host.connections()
+                    return connections.count == 1 && connections[0].isInbound != isLower
+                }
+            }
+        }
+    }
+
     @Test("[GSP-11] A ban closes what there is and keeps out, both ways and after a restart, until it is taken back")
     func ban() async throws {
         try await Network.with { network in
