@@ -6,7 +6,6 @@ internal import Hummingbird
 internal import Identity
 internal import Market
 internal import SignedDocuments
-internal import Storage
 internal import Trading
 
 /// What is sold by escrow here, for the desk that sells it.
@@ -32,12 +31,7 @@ struct JobRoutes: Sendable {
     init(_ node: Node) {
         seller = node.sellerDesk
         buyer = node.buyerDesk
-        shopping = Shopping(
-            market: node.market,
-            calls: node.calls,
-            liveness: node.liveness,
-            own: node.identity.office.issuer
-        )
+        shopping = Shopping(market: JudgedMarket(node), own: node.identity.office.issuer)
     }
 
     /// The longest that the operator's request waits for a job's end.
@@ -94,53 +88,23 @@ struct JobRoutes: Sendable {
         }
     }
 
-    /// Buys of the best that offers; where that one delivers nothing, and so got nothing, of the next best.
     private func buy(_ body: JSONObject) async throws -> JSONObject {
-        let wait = min(
-            max(0, try body.optionalInt64("waitMilliseconds") ?? 60_000),
-            Self.maximumWaitMilliseconds
-        )
-        let clock = WallClock.system
-        let until = clock.now().adding(milliseconds: wait)
-        let offers = try await buyer.quotes(
-            for: try await shopping.orders(body),
+        let wait = try body.optionalInt64("waitMilliseconds") ?? 60_000
+        let bought = try await buyer.buy(
+            try await shopping.orders(body),
+            milliseconds: min(max(0, wait), Self.maximumWaitMilliseconds),
             trustPPM: shopping.trustPPM
         )
-        var told = offers.map(Self.json)
-        var last: JSONObject?
-        var refusal: (any Error)?
-        for (place, offer) in offers.enumerated() {
-            let shown: JSONObject
-            do {
-                let job = try await buyer.begin(offer.order, offer.outcome.get())
-                shown = try await pursue(job, max(0, until.milliseconds(since: clock.now())))
-            } catch {
-                refusal = refusal ?? error
-                if told[place]["why"] == nil { told[place]["why"] = .string("\(error)") }
-                continue
+        var answer = bought.job
+        answer["quotes"] = .array(
+            bought.tried.map { tried in
+                var json = Self.json(tried.offer)
+                json["job"] = tried.job.map { .string($0) }
+                json["why"] = tried.why.map { .string($0) }
+                return .object(json)
             }
-            told[place]["job"] = shown["job"]
-            last = shown
-            // Whoever was not paid may be followed by another; whoever may have been, not.
-            guard shown["ending"] == "refunded", shown["locked"] == "0" else { break }
-            told[place]["why"] = shown["note"] ?? "it delivered nothing"
-        }
-        guard var answer = last else {
-            throw refusal ?? JobError(.noOffer, "Nobody offers it.")
-        }
-        answer["quotes"] = .array(told.map { .object($0) })
+        )
         return answer
-    }
-
-    private func pursue(_ job: String, _ wait: Int64) async throws -> JSONObject {
-        do {
-            return try await buyer.pursue(job, milliseconds: wait)
-        } catch {
-            // It is on disk, and goes on: whoever asked is told which it is.
-            var shown = try await buyer.shown(job)
-            shown["note"] = .string("\(error)")
-            return shown
-        }
     }
 
     private static func json(_ offer: QuoteOffer) -> JSONObject {

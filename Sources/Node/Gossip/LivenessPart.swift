@@ -9,7 +9,6 @@ internal import Peering
 internal import Records
 internal import SignedDocuments
 internal import Storage
-internal import Synchronization
 internal import Trading
 
 /// Whether what is listed is there (`Specs/liveness.md`): this node probes what it ranks and tells others what it saw.
@@ -21,7 +20,7 @@ final class LivenessPart: GossipPart {
     private let shares: Bool
     private let clock: WallClock
     private let logger: Logger
-    private let tasks = Mutex<[Task<Void, Never>]>([])
+    private let tasks = PartTasks()
 
     /// How often it is looked whether there is something to be told.
     private static let round = Duration.seconds(15)
@@ -97,19 +96,12 @@ final class LivenessPart: GossipPart {
                 }
             )
         }
-        tasks.withLock { $0 = running }
+        tasks.begin(running)
     }
 
     func take(_ event: P2PEvent) {}
 
-    func stop() async {
-        let running = tasks.withLock { tasks in
-            defer { tasks = [] }
-            return tasks
-        }
-        for task in running { task.cancel() }
-        for task in running { await task.value }
-    }
+    func stop() async { await tasks.stop() }
 
     /// Publishes what the probes showed, where it is due ([LIV-8]).
     private func tell(after told: inout (report: LivenessReport, at: Timestamp)?) async {

@@ -40,7 +40,7 @@ final class MarketPart: GossipPart {
     private let logger: Logger
     private let due: AsyncStream<Void>
     private let dues: AsyncStream<Void>.Continuation
-    private let tasks = Mutex<[Task<Void, Never>]>([])
+    private let tasks = PartTasks()
     /// Why a listing was not told at the last try, by name.
     private let failures = Mutex<[String: String]>([:])
 
@@ -98,19 +98,12 @@ final class MarketPart: GossipPart {
         let ticking = Task { [self] in
             while (try? await Task.sleep(for: Self.round)) != nil { servicesChanged() }
         }
-        tasks.withLock { $0 = [following, telling, ticking] }
+        tasks.begin([following, telling, ticking])
     }
 
     func take(_ event: P2PEvent) {}
 
-    func stop() async {
-        let running = tasks.withLock { tasks in
-            defer { tasks = [] }
-            return tasks
-        }
-        for task in running { task.cancel() }
-        for task in running { await task.value }
-    }
+    func stop() async { await tasks.stop() }
 
     /// What is for sale may be another: it is told soon.
     func servicesChanged() { dues.yield() }

@@ -12,9 +12,7 @@ internal import Trading
 
 /// What is for sale here and elsewhere: `/api/market` for the operator, `/market` for everybody.
 struct MarketRoutes: Sendable {
-    let market: MarketPart?
-    let calls: CallBook
-    let liveness: LivenessPart?
+    let market: JudgedMarket
 
     /// Whoever has one asks again after that, in seconds.
     private static let maximumAgeSeconds = 10
@@ -25,7 +23,7 @@ struct MarketRoutes: Sendable {
         }
         group.get("own") { _, _ in
             await OperatorResponses.answering {
-                ["listings": .array(try await part().own().map { .object(Self.json($0)) })]
+                ["listings": .array(try await market.part().own().map { .object(Self.json($0)) })]
             }
         }
         group.get("records/{id}") { _, context in
@@ -34,7 +32,7 @@ struct MarketRoutes: Sendable {
                 guard let bytes = try? Hex.decode(text), let id = RecordID(bytes: bytes) else {
                     throw MarketError(.invalidQuery, "A listing's id is 64 hexadecimal digits.")
                 }
-                return .object(try await shown(try await part().index.listing(id)))
+                return .object(try await shown(try await market.part().index.listing(id)))
             }
         }
         group.get("listings/{author}/{name}") { _, context in
@@ -60,13 +58,6 @@ struct MarketRoutes: Sendable {
                 return (record.bytes, record.id.description)
             }
         }
-    }
-
-    private func part() throws(MarketError) -> MarketPart {
-        guard let market else {
-            throw MarketError(.notRunning, "Gossip is turned off here: set gossip.enabled=true.")
-        }
-        return market
     }
 
     private func answering(
@@ -102,27 +93,16 @@ struct MarketRoutes: Sendable {
         guard parameters["reputation"] == nil, parameters["alive"] == nil else {
             throw MarketError(.invalidQuery, "What this node thinks of sellers it tells its operator alone.")
         }
-        let found = try await part().index.search(try Self.query(parameters))
+        let found = try await market.part().index.search(try Self.query(parameters))
         return (Self.answer(found), found)
     }
 
-    /// With what this node thinks of the sellers ([REP-14]), and knows of whether they are there ([LIV-7]).
     private func judged(_ parameters: Parameters) async throws -> JSONObject {
-        var query = try Self.query(parameters)
+        let query = try Self.query(parameters)
         let least = try Self.number("reputation", parameters) ?? 0
         guard least <= 100 else { throw MarketError(.invalidQuery, "\"reputation\" is 0 to 100.") }
-        let count = query.count
-        // A count that is out of its bounds is still told as such.
-        if (1...ListingQuery.maximumCount).contains(count) { query.count = ListingQuery.maximumCount }
-        let found = try await part().index.search(query)
-        let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
-        let standings = try await calls.standings(of: sellers)
-        let ranked = found.ranked(by: standings, atLeast: Int(least), count: found.listings.count)
         let aliveAlone = try Self.flag("alive", parameters)
-        guard let liveness else {
-            return Self.answer(ranked.ranked(by: [:], aliveAlone: aliveAlone, count: count))
-        }
-        return Self.answer(try await liveness.ranked(ranked, aliveAlone: aliveAlone, count: count))
+        return Self.answer(try await market.search(query, atLeast: Int(least), aliveAlone: aliveAlone))
     }
 
     private static func flag(_ name: String, _ parameters: Parameters) throws(MarketError) -> Bool {
@@ -181,7 +161,7 @@ struct MarketRoutes: Sendable {
         guard let author = try? DIDKey(parsing: parameters.require("author")) else {
             throw MarketError(.invalidQuery, "The author of a listing is a did:key.")
         }
-        return try await part().index.listing(of: author, named: parameters.require("name"))
+        return try await market.part().index.listing(of: author, named: parameters.require("name"))
     }
 
     // MARK: Showing
@@ -190,7 +170,7 @@ struct MarketRoutes: Sendable {
     private func shown(_ found: FoundListing) async throws -> JSONObject {
         var json = Self.json(found, record: true)
         let key = found.record.key
-        if let liveness, let account = try await liveness.book.accounts(of: [key])[key] {
+        if let liveness = market.liveness, let account = try await liveness.book.accounts(of: [key])[key] {
             json["liveness"] = .object(Self.json(account.standing))
             json["probes"] = .array(
                 account.probes.prefix(Self.shownProbes).map { probe in

@@ -35,7 +35,7 @@ final class RecordsPart: GossipPart {
     private let changes: AsyncStream<[Int64]>.Continuation
     /// While the host runs.
     private let current = Mutex<RecordExchange?>(nil)
-    private let tasks = Mutex<[Task<Void, Never>]>([])
+    private let tasks = PartTasks()
     private let metrics = RecordsMetrics()
     private static let metricsInterval = Duration.seconds(5)
 
@@ -95,23 +95,21 @@ final class RecordsPart: GossipPart {
         let isNews: @Sendable (Record) -> Void = { if $0.key.kind == StatusEvent.kind.name { record.yield($0) } }
         // News that lose against others of the same sequence are heard too: the two are the evidence ([RVK-4]).
         let watching = intake.watch(isNews, contradicted: isNews)
-        tasks.withLock {
-            $0 = [
-                Task { [repair] in await repair.run(on: host) },
-                Task { [weak self] in await self?.hear(records) },
-                Task { [weak self] in await self?.tellChanges(by: exchange) },
-                Task { [weak self, intake] in
-                    // Until it is cancelled: then nothing is watched any more.
-                    while !Task.isCancelled {
-                        await self?.measure()
-                        try? await Task.sleep(for: Self.metricsInterval)
-                    }
-                    intake.unwatch(watching)
-                    record.finish()
-                    await exchange.stop()
-                },
-            ]
-        }
+        tasks.begin([
+            Task { [repair] in await repair.run(on: host) },
+            Task { [weak self] in await self?.hear(records) },
+            Task { [weak self] in await self?.tellChanges(by: exchange) },
+            Task { [weak self, intake] in
+                // Until it is cancelled: then nothing is watched any more.
+                while !Task.isCancelled {
+                    await self?.measure()
+                    try? await Task.sleep(for: Self.metricsInterval)
+                }
+                intake.unwatch(watching)
+                record.finish()
+                await exchange.stop()
+            },
+        ])
     }
 
     func take(_ event: P2PEvent) {
@@ -120,12 +118,7 @@ final class RecordsPart: GossipPart {
 
     func stop() async {
         current.withLock { $0 = nil }
-        let running = tasks.withLock { tasks in
-            defer { tasks = [] }
-            return tasks
-        }
-        for task in running { task.cancel() }
-        for task in running { await task.value }
+        await tasks.stop()
     }
 
     // MARK: Publishing

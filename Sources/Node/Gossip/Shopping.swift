@@ -10,10 +10,7 @@ internal import Trading
 
 /// Whom a buyer's node asks for quotes: services that are named, or what words find in the market.
 struct Shopping: Sendable {
-    /// nil where gossip is turned off.
-    let market: MarketPart?
-    let calls: CallBook
-    let liveness: LivenessPart?
+    let market: JudgedMarket
     /// This node: it does not buy of itself where words decide.
     let own: DIDKey
 
@@ -23,7 +20,7 @@ struct Shopping: Sendable {
     /// What the sellers are trusted ([QUO-10]).
     var trustPPM: @Sendable ([DIDKey]) async throws -> [DIDKey: UInt64] {
         { sellers in
-            let standings = try await calls.standings(of: sellers)
+            let standings = try await market.calls.standings(of: sellers)
             return Dictionary(standings.map { ($0.did, $0.trustPPM) }, uniquingKeysWith: { $1 })
         }
     }
@@ -91,19 +88,12 @@ struct Shopping: Sendable {
         return place
     }
 
-    private func part() throws(MarketError) -> MarketPart {
-        guard let market else {
-            throw MarketError(.notRunning, "Gossip is turned off here: name the service by its URL.")
-        }
-        return market
-    }
-
     private func listed(_ name: String, _ path: String) async throws -> Place {
         let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2, let author = try? DIDKey(parsing: parts[0]) else {
             throw JobError(.invalid, "A listing is named by SELLER/NAME, with the seller's did:key.")
         }
-        let found = try await part().index.listing(of: author, named: parts[1])
+        let found = try await market.part().index.listing(of: author, named: parts[1])
         guard found.listing.escrow.contains(.key) else {
             throw JobError(.notSold, "That service is not sold by escrow; `mintmark pay` calls it.")
         }
@@ -131,17 +121,10 @@ struct Shopping: Sendable {
                 "A reputation is 0 to 100, and 1 to \(BuyerDesk.maximumSellers) sellers are asked."
             )
         }
-        let found = try await part().index.search(query)
-        let sellers = Set(found.listings.map(\.record.author)).sorted { $0.string < $1.string }
-        var ranked = found.ranked(
-            by: try await calls.standings(of: sellers),
-            atLeast: Int(least),
-            count: found.listings.count
-        )
-        // Whoever does not answer is asked where nobody else is left ([LIV-7]).
-        if let liveness { ranked = try await liveness.ranked(ranked, count: ranked.listings.count) }
+        // Whoever does not answer is asked where nobody else is left.
+        let found = try await market.search(query, atLeast: Int(least))
         var places: [Place] = []
-        for listing in found.matchesSomeWords ? [] : ranked.listings {
+        for listing in found.matchesSomeWords ? [] : found.listings {
             guard places.count < Int(most), listing.listing.escrow.contains(.key), listing.record.author != own,
                 !places.contains(where: { $0.provider == listing.record.author }),
                 let place = Self.place(of: listing, path)

@@ -77,7 +77,7 @@ struct OperatorRoutes: Sendable {
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
-        MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
+        MarketRoutes(market: JudgedMarket(node))
             .addOperator(to: api.group("market"))
         JobRoutes(node).addOperator(to: api.group("market"))
         node.reputationRoutes.addOperator(to: api.group("market"))

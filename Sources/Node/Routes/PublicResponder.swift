@@ -51,7 +51,7 @@ struct PublicResponder: HTTPResponder {
         } else {
             FacilitatorRoutes.addCatalogue(to: router.group("x402")) { [gateway] in await gateway.x402Catalogue() }
         }
-        MarketRoutes(market: node.market, calls: node.calls, liveness: node.liveness)
+        MarketRoutes(market: JudgedMarket(node))
             .addPublic(to: router.group("market"))
         JobRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {

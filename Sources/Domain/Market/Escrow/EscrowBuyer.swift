@@ -102,6 +102,12 @@ public struct EscrowBuyer: Codable, Sendable, Equatable {
         phase = terms.mode == .arbiter ? .funding : .awaiting
     }
 
+    /// What was locked so far, wherever it is now.
+    public var locked: UInt64 { coins.reduce(paid + returned) { $0 + $1.amount } }
+
+    /// It is over, and no money was locked for it: the buyer may turn to another.
+    public var endedUnfunded: Bool { ending != nil && locked == 0 }
+
     // MARK: Events
 
     /// Takes an event in; one that does not fit the phase changes nothing.

@@ -1,3 +1,4 @@
+internal import AsyncHTTPClient
 internal import CanonicalJSON
 internal import Cashu
 internal import Cryptography
@@ -5,6 +6,7 @@ internal import Encodings
 public import Market
 public import SignedDocuments
 internal import Wallet
+internal import WebClient
 
 /// What a seller said to a request for a quote.
 public struct QuoteOffer: Sendable {
@@ -79,31 +81,25 @@ extension BuyerDesk {
         let outcome: Result<Signed<Quote>, JobError>
         do {
             outcome = .success(
-                isAlone ? try await quote(order, mints) : try await inTime { try await self.quote(order, mints) }
+                isAlone
+                    ? try await quote(order, mints)
+                    : try await TimeLimit.within(milliseconds: Self.answerMilliseconds) { [self] _ in
+                        try await quote(order, mints)
+                    }
             )
         } catch let error as JobError {
             outcome = .failure(error)
+        } catch let error as HTTPClientError where error == .deadlineExceeded {
+            let late = "The seller gave no quote within \(Self.answerMilliseconds) ms."
+            outcome = .failure(JobError(.sellerFailed, late))
         } catch {
             outcome = .failure(JobError(.sellerFailed, "\(error)"))
         }
         return QuoteOffer(order: order, outcome: outcome, milliseconds: max(0, clock.now().milliseconds(since: began)))
     }
 
-    private func inTime(_ ask: @escaping @Sendable () async throws -> Signed<Quote>) async throws -> Signed<Quote> {
-        try await withThrowingTaskGroup(of: Signed<Quote>.self) { group in
-            group.addTask(operation: ask)
-            group.addTask {
-                try await Task.sleep(for: .milliseconds(Self.answerMilliseconds))
-                throw JobError(.sellerFailed, "The seller gave no quote within \(Self.answerMilliseconds) ms.")
-            }
-            defer { group.cancelAll() }
-            guard let quote = try await group.next() else { throw CancellationError() }
-            return quote
-        }
-    }
-
     private func quote(_ order: JobOrder, _ mints: [MintURL]) async throws -> Signed<Quote> {
-        let now = seconds()
+        let now = book.seconds()
         let wanted = Wanted(
             buyer: signer.did,
             service: order.service,
@@ -130,7 +126,7 @@ extension BuyerDesk {
             try quote.content.check(
                 answering: asked,
                 from: order.provider ?? quote.content.provider,
-                now: seconds()
+                now: book.seconds()
             )
         } catch {
             throw JobError(.sellerFailed, "The seller's quote can't be taken: \(error.message).")
@@ -140,6 +136,4 @@ extension BuyerDesk {
         }
         return quote
     }
-
-    private func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
 }

@@ -43,8 +43,7 @@ extension BuyerDesk {
             ? "fraud" : engine.key != nil ? "served" : engine.ending?.kind.rawValue ?? engine.phase.rawValue
         json["state"] = .string(state)
         json["ending"] = engine.ending.map { .string($0.kind.rawValue) }
-        let locked = engine.paid + engine.returned + engine.coins.reduce(0) { $0 + $1.amount }
-        json["locked"] = .string(String(locked))
+        json["locked"] = .string(String(engine.locked))
         json["returned"] = .string(String(engine.returned))
         return json
     }

@@ -1,4 +1,4 @@
-public import CanonicalJSON
+internal import CanonicalJSON
 public import Cashu
 internal import Cryptography
 public import Encodings
@@ -75,7 +75,7 @@ public actor BuyerDesk {
     /// - Parameter quote: one that ``quotes(for:trustPPM:)`` got for this very order.
     /// - Returns: the job's name.
     /// - Throws: ``JobError``, `WalletError`; nothing was paid.
-    public func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
+    func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
         let mint = quote.content.mint
         let rate = try await wallet.inputFeePPK(ofNewCoinsAt: mint, unit: order.unit)
         let locked = try Fees.grossedUp(price: quote.content.price, feePPK: rate)
@@ -111,7 +111,7 @@ public actor BuyerDesk {
     }
 
     /// Goes on with a job until its answer is here, it has ended, or the time is over.
-    public func pursue(_ name: String, milliseconds: Int64) async throws -> JSONObject {
+    func pursue(_ name: String, milliseconds: Int64) async throws {
         let until = clock.now().adding(milliseconds: milliseconds)
         var pause: Int64 = 20
         while true {
@@ -132,7 +132,6 @@ public actor BuyerDesk {
                 pause = min(1_000, pause * 2)
             }
         }
-        return try await shown(name)
     }
 
     // MARK: Going on

@@ -153,6 +153,9 @@ final class JobBook<Engine: JobEngine>: Sendable {
         }
     }
 
+    /// This node's clock.
+    func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
+
     /// The mint's clock, asked again where that is long ago; an accepted mint that the wallet has not met is added.
     func mintSeconds(_ name: String) async throws -> UInt64 {
         if let known = clocks.withLock({ $0.seconds(name, at: clock.now()) }) { return known }

@@ -73,8 +73,6 @@ public actor SellerDesk {
         self.logger = logger
     }
 
-    private func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
-
     // MARK: Quotes
 
     /// Answers a request for a quote ([JOB-3]): `{"ask": QuoteRequest, "method", "target"}` → `{"quote": Quote}`.
@@ -82,7 +80,7 @@ public actor SellerDesk {
     public func quote(_ body: JSONObject) async throws -> JSONObject {
         let ask: Signed<QuoteRequest> = try JobWire.signed(body["ask"], "ask")
         let asked = ask.content
-        let now = seconds()
+        let now = book.seconds()
         do { try asked.check(now: now) } catch { throw JobError(.invalid, "`ask`: \(error.message).") }
         let call = try JobWire.request(.object(["method": body["method"] ?? .null, "target": body["target"] ?? .null]))
         guard let offer = await services.offer(asked.service, method: call.method, target: call.target) else {
