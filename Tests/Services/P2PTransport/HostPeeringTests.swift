@@ -225,7 +225,9 @@ struct HostPeeringTests {
                 try await host.subscribe("news") { message, _ in inbox.take(message, at: number) }
                 _ = try await host.dial(address)
             }
+            // Both ends: what is published before its author has heard of the subscription goes to nobody.
             try await hosts.until { try await middle.meshPeers(of: "news").count == 2 }
+            try await hosts.until { try await left.meshPeers(of: "news") == [middle.peerID] }
             try await left.publish([1], on: "news")
             try await hosts.until { heard.withLock { $0 == [[1]] } }
             try await middle.subscribe("news") { message, _ in inbox.take(message, at: 1) }
