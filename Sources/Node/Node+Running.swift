@@ -164,10 +164,11 @@ extension Node {
                     logger.warning("the wallet's recovery goes on later", metadata: ["error": "\(error)"])
                 }
             },
-            Round("jobs", everySeconds: 2) { [sellerDesk, buyerDesk] in
+            Round("jobs", everySeconds: 2) { [sellerDesk, buyerDesk, arbiterDesk] in
                 guard fence.raised == nil else { return }
                 await sellerDesk.advance()
                 await buyerDesk.advance()
+                await arbiterDesk.advance()
             },
             Round("notices") {
                 while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }

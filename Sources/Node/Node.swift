@@ -69,6 +69,9 @@ public final class Node: Sendable {
     /// Jobs by escrow, sold and bought.
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
+    /// Jobs of others that this node decides.
+    let arbiterDesk: ArbiterDesk
+    let arbiters: ArbiterLookup
     /// How calls with others went, and what is thought of them for it.
     let calls: CallBook
     /// What a seller promises of a service, where that is known.
@@ -120,6 +123,8 @@ public final class Node: Sendable {
         cosigning = services.cosigning
         sellerDesk = services.sellerDesk
         buyerDesk = services.buyerDesk
+        arbiterDesk = services.arbiterDesk
+        arbiters = services.arbiters
         self.gossip = gossip
         self.market = market
         self.liveness = liveness

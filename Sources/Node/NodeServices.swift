@@ -40,6 +40,8 @@ struct NodeServices: Sendable {
     let cosigning: Cosigning?
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
+    let arbiterDesk: ArbiterDesk
+    let arbiters: ArbiterLookup
 
     static func compose(
         configuration: NodeConfiguration,
@@ -185,30 +187,36 @@ struct NodeServices: Sendable {
                 keySecret: Sealing.deriveKey(from: nodeKeys.paywallKey, label: "mintmark/jobs/delivery-keys/1"),
                 acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
                 clock: clock,
+                logger: logger,
+                post: jobPost(http)
+            ),
+            buyerDesk: BuyerDesk(
+                database: database,
+                wallet: wallet,
+                signer: nodeKeys.node,
+                clock: clock,
+                logger: logger,
+                post: jobPost(http)
+            ),
+            arbiterDesk: ArbiterDesk(
+                database: database,
+                wallet: wallet,
+                signer: nodeKeys.node,
+                withinSeconds: configuration.arbiterSeconds,
+                mints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                clock: clock,
                 logger: logger
             ),
-            buyerDesk: buyerDesk(wallet, nodeKeys: nodeKeys, database: database, http: http, logger: logger)
+            arbiters: ArbiterLookup(HTTPExchange(http))
         )
     }
 
-    private static func buyerDesk(
-        _ wallet: Wallet,
-        nodeKeys: NodeKeys,
-        database: Database,
-        http: HTTPClient,
-        logger: Logger
-    ) -> BuyerDesk {
-        // A sealed answer in base64url, and the documents around it.
+    /// How jobs are spoken of with other nodes.
+    private static func jobPost(_ http: HTTPClient) -> BuyerDesk.Post {
+        // An answer in base64url, and the documents around it.
         let limit = 3 << 20
         let exchange = HTTPExchange(http, timeoutMilliseconds: 120_000)
-        return BuyerDesk(
-            database: database,
-            wallet: wallet,
-            signer: nodeKeys.node,
-            clock: .system,
-            logger: logger,
-            post: { url, body in try await exchange.send(url, post: body, limit: limit) }
-        )
+        return { url, body in try await exchange.send(url, post: body, limit: limit) }
     }
 
     /// Whose chains have an account here: the node's own, and its active agents'. An agent whose spend limit cannot be

@@ -2,6 +2,7 @@ internal import Encodings
 internal import Ethereum
 internal import Gateway
 internal import Identity
+internal import Market
 internal import Passports
 internal import Paywall
 internal import Settlement
@@ -34,7 +35,8 @@ struct NodeStorefront: Storefront {
                 accepts: (service.accepts ?? []).map(\.rawValue).sorted()
             )
             let listing = service.listing ?? ServiceListing()
-            (offered.title, offered.tags, offered.escrow) = (listing.title, listing.tags, listing.escrow)
+            (offered.title, offered.tags) = (listing.title, listing.tags)
+            offered.escrow = listing.escrow.map(\.rawValue)
             offered.isListed = isOnMarket && listing.isListed
             return offered
         }

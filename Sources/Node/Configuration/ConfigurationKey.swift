@@ -83,6 +83,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case gossipEntryMaximum = "gossip.entryMaximum"
     case marketProbesPerHour = "market.probesPerHour"
     case marketShareProbes = "market.shareProbes"
+    case marketArbiterSeconds = "market.arbiterSeconds"
     case reputationSeeds = "reputation.seeds"
     case reputationPublic = "reputation.public"
     case vault = "keys.vault"

@@ -92,6 +92,8 @@ public struct NodeConfiguration: Sendable {
     var probesPerHour: Int
     /// Whether others are told what the probes showed.
     var sharesProbes: Bool
+    /// How fast this node decides the disputes of others; nil: it decides none.
+    var arbiterSeconds: UInt64?
     /// Whom the operator trusts beforehand as sellers and buyers.
     var reputationSeeds: Set<DIDKey>
     /// Whether this node tells everybody what it has sold.
@@ -200,6 +202,7 @@ public struct NodeConfiguration: Sendable {
         gossip = try GossipSettings(values)
         probesPerHour = Int(try values.number(.marketProbesPerHour, in: 0...Int64(ProbePlan.maximumPerHour)) ?? 60)
         sharesProbes = try values.flag(.marketShareProbes) ?? true
+        arbiterSeconds = try values.number(.marketArbiterSeconds, in: 60...604_800).map(UInt64.init)
         reputationSeeds = try values.nodes(.reputationSeeds, atMost: 64)
         isReputationPublic = try values.flag(.reputationPublic) ?? false
         vaultSocket = values.text(.vault)

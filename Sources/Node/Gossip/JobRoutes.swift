@@ -31,7 +31,11 @@ struct JobRoutes: Sendable {
     init(_ node: Node) {
         seller = node.sellerDesk
         buyer = node.buyerDesk
-        shopping = Shopping(market: JudgedMarket(node), own: node.identity.office.issuer)
+        shopping = Shopping(
+            market: JudgedMarket(node),
+            own: node.identity.office.issuer,
+            arbiters: node.arbiters
+        )
     }
 
     /// The longest that the operator's request waits for a job's end.
@@ -60,6 +64,17 @@ struct JobRoutes: Sendable {
                 .object(try await seller.shown(context.parameters.require("id")))
             }
         }
+        for (name, work) in [
+            ("release", seller.release), ("refund", seller.refund), ("dispute", seller.dispute),
+        ] as [(String, @Sendable (String, JSONObject) async throws -> JSONObject)] {
+            group.post("jobs/{id}/\(name)") { request, context in
+                await OperatorResponses.answering {
+                    .object(
+                        try await work(context.parameters.require("id"), OperatorResponses.object(request))
+                    )
+                }
+            }
+        }
     }
 
     func addOperator<Context: RequestContext>(to group: RouterGroup<Context>) {
@@ -84,6 +99,21 @@ struct JobRoutes: Sendable {
         group.get("jobs/{id}") { _, context in
             await OperatorResponses.answering {
                 .object(try await buyer.shown(context.parameters.require("id")))
+            }
+        }
+        group.post("jobs/{id}/accept") { _, context in
+            await OperatorResponses.answering {
+                .object(try await buyer.accept(context.parameters.require("id")))
+            }
+        }
+        group.post("jobs/{id}/dispute") { request, context in
+            await OperatorResponses.answering {
+                .object(
+                    try await buyer.dispute(
+                        context.parameters.require("id"),
+                        reason: OperatorResponses.object(request).string("reason")
+                    )
+                )
             }
         }
     }

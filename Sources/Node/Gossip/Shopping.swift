@@ -13,6 +13,7 @@ struct Shopping: Sendable {
     let market: JudgedMarket
     /// This node: it does not buy of itself where words decide.
     let own: DIDKey
+    let arbiters: ArbiterLookup
 
     /// How many sellers are asked that words find, where nothing else is said.
     private static let sellers: Int64 = 5
@@ -26,7 +27,7 @@ struct Shopping: Sendable {
     }
 
     /// The orders of a request, one for each seller: `{"budget", "sellers": [SELLER/NAME or URL] or "words", "most", "reputation",
-    /// "path", "method", "type", "body", "deadlineSeconds"}`.
+    /// "path", "method", "type", "body", "deadlineSeconds", "mode", "arbiters": [URL], "review"}`.
     ///
     /// - Throws: ``JobError``, ``MarketError``.
     func orders(_ body: JSONObject) async throws -> [JobOrder] {
@@ -41,7 +42,12 @@ struct Shopping: Sendable {
         guard (1...86_400).contains(deadline) else { throw JobError(.invalid, "A deadline is 1 to 86400 seconds.") }
         let method = try body.optionalString("method") ?? (bytes.isEmpty ? "GET" : "POST")
         let type = try body.optionalString("type")
-        return try await places(body, budget).map { place in
+        guard let mode = Listing.Escrow(rawValue: try body.optionalString("mode") ?? "key"), mode != .stream else {
+            throw JobError(.invalid, "The modes of escrow are key and arbiter.")
+        }
+        let named = try await arbiters(body, mode)
+        let isReviewed = try body.optionalBool("review") ?? false
+        return try await places(body, budget, mode).map { place in
             var order = JobOrder(
                 origin: place.origin,
                 service: place.service,
@@ -51,8 +57,21 @@ struct Shopping: Sendable {
             )
             order.provider = place.provider
             order.deadlineSeconds = UInt64(deadline)
+            order.mode = mode
+            order.arbiters = named
+            order.isReviewed = isReviewed
             return order
         }
+    }
+
+    private func arbiters(_ body: JSONObject, _ mode: Listing.Escrow) async throws -> [NamedArbiter] {
+        let urls = try body.optionalStrings("arbiters") ?? []
+        guard (mode == .arbiter) == !urls.isEmpty, urls.count <= 8 else {
+            throw JobError(.invalid, "In the mode arbiter name 1 to 8 arbiters by the URLs of their nodes.")
+        }
+        var named: [NamedArbiter] = []
+        for url in urls { named.append(try await arbiters.named(url)) }
+        return named
     }
 
     /// Where a service is sold.
@@ -64,15 +83,19 @@ struct Shopping: Sendable {
         var provider: DIDKey?
     }
 
-    private func places(_ body: JSONObject, _ budget: (amount: UInt64, unit: String)) async throws -> [Place] {
+    private func places(
+        _ body: JSONObject,
+        _ budget: (amount: UInt64, unit: String),
+        _ mode: Listing.Escrow
+    ) async throws -> [Place] {
         let path = try body.optionalString("path") ?? ""
-        guard let named = body["sellers"] else { return try await found(body, budget, path) }
+        guard let named = body["sellers"] else { return try await found(body, budget, path, mode) }
         guard let names = named.arrayValue?.compactMap(\.stringValue), names.count == named.arrayValue?.count,
             (1...BuyerDesk.maximumSellers).contains(names.count)
         else { throw JobError(.invalid, "\"sellers\" are 1 to \(BuyerDesk.maximumSellers) SELLER/NAME or URLs.") }
         var places: [Place] = []
         for name in names {
-            let place = try await name.contains("://") ? Self.named(name + path) : listed(name, path)
+            let place = try await name.contains("://") ? Self.named(name + path) : listed(name, path, mode)
             if !places.contains(place) { places.append(place) }
         }
         return places
@@ -88,14 +111,17 @@ struct Shopping: Sendable {
         return place
     }
 
-    private func listed(_ name: String, _ path: String) async throws -> Place {
+    private func listed(_ name: String, _ path: String, _ mode: Listing.Escrow) async throws -> Place {
         let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2, let author = try? DIDKey(parsing: parts[0]) else {
             throw JobError(.invalid, "A listing is named by SELLER/NAME, with the seller's did:key.")
         }
         let found = try await market.part().index.listing(of: author, named: parts[1])
-        guard found.listing.escrow.contains(.key) else {
-            throw JobError(.notSold, "That service is not sold by escrow; `mintmark pay` calls it.")
+        guard found.listing.escrow.contains(mode) else {
+            throw JobError(
+                .notSold,
+                "That service is not sold by escrow in the mode \(mode.rawValue); `mintmark pay` calls it."
+            )
         }
         guard let place = Self.place(of: found, path) else {
             throw JobError(.notSold, "The listing names no URL of a service of a Mintmark node.")
@@ -107,7 +133,8 @@ struct Shopping: Sendable {
     private func found(
         _ body: JSONObject,
         _ budget: (amount: UInt64, unit: String),
-        _ path: String
+        _ path: String,
+        _ mode: Listing.Escrow
     ) async throws -> [Place] {
         let words = try body.string("words")
         var query = ListingQuery(words)
@@ -125,7 +152,7 @@ struct Shopping: Sendable {
         let found = try await market.search(query, atLeast: Int(least))
         var places: [Place] = []
         for listing in found.matchesSomeWords ? [] : found.listings {
-            guard places.count < Int(most), listing.listing.escrow.contains(.key), listing.record.author != own,
+            guard places.count < Int(most), listing.listing.escrow.contains(mode), listing.record.author != own,
                 !places.contains(where: { $0.provider == listing.record.author }),
                 let place = Self.place(of: listing, path)
             else { continue }

@@ -133,8 +133,8 @@ enum OperatorProblem {
         switch code {
         case .overBudget: 402
         case .untrusted: 403
-        case .notSold, .unknownJob: 404
-        case .running: 409
+        case .notSold, .unknownJob, .unknownDispute, .noArbiter: 404
+        case .running, .notNow: 409
         case .noOffer: 422
         case .failed, .sellerFailed: 502
         case .tooMany, .claimPending: 503

@@ -54,6 +54,7 @@ struct PublicResponder: HTTPResponder {
         MarketRoutes(market: JudgedMarket(node))
             .addPublic(to: router.group("market"))
         JobRoutes(node).addPublic(to: router.group("market"))
+        DisputeRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
             node.reputationRoutes.addPublic(to: router.group("market"))
         }

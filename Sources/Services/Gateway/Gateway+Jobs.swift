@@ -7,11 +7,11 @@ internal import Paywall
 
 /// Services sold by escrow: the answer is sealed before it is paid for ([JOB-1]).
 extension Gateway {
-    /// What a call costs in mode `key`; nil where the service is not sold so, or not this call of it.
+    /// What a call costs by escrow; nil where the service is not sold so, or not this call of it.
     ///
     /// - Parameter target: path and query below the service.
     public func jobOffer(_ name: String, method: String, target: String) -> JobOffer? {
-        guard let service = service(name), service.listing?.escrow.contains(Listing.Escrow.key.rawValue) == true,
+        guard let service = service(name), let listing = service.listing, !listing.escrow.isEmpty,
             let path = try? RequestPath(target.prefix { $0 != "?" }),
             let rule = service.prices.rule(method: method, path: path), rule.metering == nil, rule.price.amount > 0
         else { return nil }
@@ -19,7 +19,9 @@ extension Gateway {
             amount: rule.price.amount,
             unit: rule.price.unit,
             seconds: service.timeouts.totalSeconds,
-            isIdempotent: service.isIdempotent
+            isIdempotent: service.isIdempotent,
+            modes: listing.escrow,
+            arbiters: listing.arbiters
         )
     }
 

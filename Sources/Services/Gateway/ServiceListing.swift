@@ -1,5 +1,5 @@
 public import CanonicalJSON
-internal import Market
+public import Market
 internal import Paywall
 internal import Records
 internal import SignedDocuments
@@ -15,8 +15,13 @@ public struct ServiceListing: Sendable, Equatable {
     /// JSON Schemas of what a call is given and answers.
     public var input: JSONObject?
     public var output: JSONObject?
-    /// The modes of escrow that it is sold by, besides the ways of paying: `key` (`Specs/escrow.md`).
-    public var escrow: [String] = []
+    /// The modes of escrow that it is sold by, besides the ways of paying: `key`, `arbiter` (`Specs/escrow.md`).
+    public var escrow: [Listing.Escrow] = []
+    /// Of mode `arbiter`: who may decide.
+    public var arbiters: [NamedArbiter] = []
+
+    /// As many as a quote names.
+    public static let maximumArbiters = 8
 
     public init() {}
 
@@ -24,7 +29,7 @@ public struct ServiceListing: Sendable, Equatable {
     init(json: JSONObject) throws {
         try ServiceDefinition.refuseUnknown(
             json,
-            known: ["listed", "title", "tags", "input", "output", "escrow"],
+            known: ["listed", "title", "tags", "input", "output", "escrow", "arbiters"],
             in: "a service's listing"
         )
         isListed = try json.optionalBool("listed") ?? true
@@ -32,7 +37,18 @@ public struct ServiceListing: Sendable, Equatable {
         tags = try json.optionalStrings("tags") ?? []
         input = try json.optionalObject("input")
         output = try json.optionalObject("output")
-        escrow = try json.optionalStrings("escrow") ?? []
+        escrow = try (json.optionalStrings("escrow") ?? []).map { text in
+            guard let mode = Listing.Escrow(rawValue: text), mode != .stream else {
+                throw GatewayError(.invalidService, "By escrow a service is sold in the modes key and arbiter.")
+            }
+            return mode
+        }
+        arbiters = try (json["arbiters"]?.arrayValue ?? []).map { entry in
+            guard let object = entry.objectValue, let origin = object["at"]?.stringValue,
+                let arbiter = try? NamedArbiter(json: object, origin: origin)
+            else { throw GatewayError(.invalidService, "An arbiter is what its node tells at /market/arbiter.") }
+            return arbiter
+        }
     }
 
     var json: JSONObject {
@@ -42,14 +58,31 @@ public struct ServiceListing: Sendable, Equatable {
         if !tags.isEmpty { object["tags"] = JSONValue(tags) }
         object["input"] = input.map { .object($0) }
         object["output"] = output.map { .object($0) }
-        if !escrow.isEmpty { object["escrow"] = JSONValue(escrow) }
+        if !escrow.isEmpty { object["escrow"] = JSONValue(escrow.map(\.rawValue)) }
+        if !arbiters.isEmpty {
+            object["arbiters"] = .array(
+                arbiters.map { arbiter in
+                    var json = arbiter.json
+                    json["at"] = .string(arbiter.origin)
+                    return .object(json)
+                }
+            )
+        }
         return object
     }
 
     /// By the bounds of a listing, with the field's name.
     func validate() throws(GatewayError) {
-        guard escrow.isEmpty || escrow == [Listing.Escrow.key.rawValue] else {
-            throw GatewayError(.invalidService, "By escrow a service is sold in the mode key, once.")
+        guard Set(escrow).count == escrow.count else {
+            throw GatewayError(.invalidService, "A mode of escrow stands twice.")
+        }
+        guard escrow.contains(.arbiter) == !arbiters.isEmpty, arbiters.count <= Self.maximumArbiters,
+            Set(arbiters.map(\.arbiter.did)).count == arbiters.count
+        else {
+            throw GatewayError(
+                .invalidService,
+                "The mode arbiter has 1 to \(Self.maximumArbiters) arbiters, each once; other modes have none."
+            )
         }
         guard let url = ListingURL("https://seller.example/s/x") else { return }
         var listing = Listing(urls: [url], prices: [Listing.Price(amount: 0)])
@@ -66,6 +99,7 @@ public struct ServiceListing: Sendable, Equatable {
         listing.tags = tags
         listing.input = input
         listing.output = output
-        listing.escrow = escrow.compactMap { Listing.Escrow(rawValue: $0) }
+        listing.escrow = escrow
+        listing.arbiters = arbiters.map(\.arbiter.did)
     }
 }

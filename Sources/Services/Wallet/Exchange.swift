@@ -6,6 +6,7 @@ internal import Encodings
 struct Exchange: Sendable {
     let operation: Operation
     let made: [MadeOutput]
+    /// This wallet's.
     let outputs: [BlindedMessage]
     let keyset: Keyset
     let client: any MintAPI
@@ -40,16 +41,22 @@ struct Exchange: Sendable {
                 outputs: outputs
             )
             return try await meltAnswer(requirePaid(client.melt(request)))
-        case .swap, .lock, .receive, .redeem, .refund:
+        case .swap, .lock, .receive, .share, .redeem, .refund:
             var inputs = operation.inputs
+            let (before, after) = (operation.plan.othersBefore, operation.plan.othersAfter)
+            let all = before + outputs + after
             for key in keys.inputs {
                 do {
-                    inputs = try SpendingSigner.sign(inputs: inputs, outputs: outputs, key: key)
+                    inputs = try SpendingSigner.sign(inputs: inputs, outputs: all, key: key)
                 } catch {
                     throw MintAPIError(.refused(code: 0), "a coin cannot be signed: \(error)")
                 }
             }
-            return Answer(signatures: try await checked(client.swap(SwapRequest(inputs: inputs, outputs: outputs))))
+            let signatures = try await client.swap(SwapRequest(inputs: inputs, outputs: all))
+            guard signatures.count == all.count else {
+                throw MintAPIError(.unknown, "it gave \(signatures.count) signatures for \(all.count) outputs")
+            }
+            return Answer(signatures: try checked(Array(signatures[before.count...].dropLast(after.count))))
         }
     }
 

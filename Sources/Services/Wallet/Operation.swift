@@ -13,6 +13,8 @@ struct Operation: Sendable {
         case lock
         /// A token from somebody else.
         case receive
+        /// This wallet's part of coins that several keys spend together.
+        case share
         /// Coins locked to a key of this node's seller side.
         case redeem
         /// Locked coins that were never given out, after their locktime.
@@ -78,7 +80,7 @@ extension Operation {
         switch kind {
         case .mint: quote.map { [$0] } ?? []
         case .batch: batch
-        case .swap, .lock, .receive, .redeem, .refund, .melt: []
+        case .swap, .lock, .receive, .share, .redeem, .refund, .melt: []
         }
     }
 

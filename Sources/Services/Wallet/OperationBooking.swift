@@ -128,6 +128,8 @@ struct OperationBooking: Sendable {
             } else {
                 try note(.refunded, change: gain, fee: fee, in: connection)
             }
+        case .share:
+            try note(.received, change: Int64(operation.inputSum), fee: 0, in: connection)
         case .redeem:
             try connection.execute(
                 "UPDATE wallet_redemptions SET state = 'redeemed' WHERE operation = ?",

@@ -26,7 +26,11 @@ struct OutputMaker: Sendable {
     /// The operation's outputs, in the order in which they go to the mint: by amount, so that it can't tell payment
     /// from change (NUT-03).
     func outputs(of operation: Operation) throws -> [MadeOutput] {
-        let plan = operation.plan
+        try outputs(operation.plan, operation: operation.id)
+    }
+
+    /// - Parameter operation: its id, which locked outputs come from.
+    func outputs(_ plan: OutputPlan, operation: String) throws -> [MadeOutput] {
         var made: [MadeOutput] = []
         var counter = plan.firstCounter
         for group in plan.groups {
@@ -34,12 +38,12 @@ struct OutputMaker: Sendable {
                 let secret: BlindingSecret
                 var ephemeral: Secp256k1.Scalar?
                 if let lock = group.lock {
-                    if lock.isBlinded { ephemeral = try ephemeralKey(operation: operation.id, index: made.count) }
+                    if lock.isBlinded { ephemeral = try ephemeralKey(operation: operation, index: made.count) }
                     secret = try lockedSecret(
                         amount,
                         lock: lock,
                         plan: plan,
-                        operation: operation.id,
+                        operation: operation,
                         index: made.count,
                         ephemeral: ephemeral
                     )
@@ -103,7 +107,15 @@ struct OutputMaker: Sendable {
             if let hash = lock.hash {
                 .htlc(try HTLCCondition(hash: hash, keys: keys, locktime: locktime, refundKeys: refundKeys))
             } else {
-                .p2pk(try P2PKCondition(keys: keys, locktime: locktime, refundKeys: refundKeys))
+                .p2pk(
+                    try P2PKCondition(
+                        keys: keys + lock.sharedWith.map { try Secp256k1.Point(compressed: $0) },
+                        requiredSignatures: lock.sharedWith.isEmpty ? nil : 2,
+                        locktime: locktime,
+                        refundKeys: refundKeys,
+                        flag: lock.sharedWith.isEmpty ? .inputs : .all
+                    )
+                )
             }
         if let ephemeral { condition = try P2BK.blind(condition, ephemeral: ephemeral) }
         return try condition.secret(nonce: Hex.encode(nonce)).serialized()
@@ -119,6 +131,11 @@ struct WalletKeys: Sendable {
     /// The key that people may lock tokens for us to.
     func receiving() throws -> Secp256k1.Scalar {
         try key("mintmark/wallet/receiving-key/1")
+    }
+
+    /// The key that this node signs with where it is the arbiter of others.
+    func arbiter() throws -> Secp256k1.Scalar {
+        try key("mintmark/wallet/arbiter-key/1")
     }
 
     /// The key that gets leftovers back from a seller's pool. One a seller, so that two sellers can't tell that they

@@ -13,6 +13,8 @@ struct CoinLock: Sendable, Equatable {
     var refundKey: [UInt8]?
     /// Seconds since 1970.
     var locktime: Int64?
+    /// Two of `key` and these spend it, by signatures over the whole swap.
+    var sharedWith: [[UInt8]] = []
 
     var json: JSONValue {
         var object: JSONObject = [
@@ -22,6 +24,7 @@ struct CoinLock: Sendable, Equatable {
         ]
         object["hash"] = hash.map { .string(Hex.encode($0)) }
         if isBlinded { object["blinded"] = true }
+        if !sharedWith.isEmpty { object["sharedWith"] = JSONValue(sharedWith.map { Hex.encode($0) }) }
         return .object(object)
     }
 
@@ -30,13 +33,15 @@ struct CoinLock: Sendable, Equatable {
         hash: [UInt8]? = nil,
         isBlinded: Bool = false,
         refundKey: [UInt8]? = nil,
-        locktime: Int64? = nil
+        locktime: Int64? = nil,
+        sharedWith: [[UInt8]] = []
     ) {
         self.key = key
         self.hash = hash
         self.isBlinded = isBlinded
         self.refundKey = refundKey
         self.locktime = locktime
+        self.sharedWith = sharedWith
     }
 
     init(json: JSONValue) throws {
@@ -45,6 +50,7 @@ struct CoinLock: Sendable, Equatable {
         isBlinded = try json.optionalBool("blinded") ?? false
         refundKey = try json.optionalString("refundKey").map { try Hex.decode($0) }
         locktime = try json.optionalInt64("locktime")
+        sharedWith = try json.optionalStrings("sharedWith")?.map { try Hex.decode($0) } ?? []
     }
 }
 
@@ -74,6 +80,9 @@ struct OutputPlan: Sendable, Equatable {
     /// The NUT-13 counter of the first output without a lock; the others follow.
     var firstCounter: UInt64
     var groups: [OutputGroup]
+    /// Outputs of others that go to the mint in the same swap, before and after these.
+    var othersBefore: [BlindedMessage] = []
+    var othersAfter: [BlindedMessage] = []
 
     /// How many counters the plan takes.
     static func counters(of groups: [OutputGroup]) -> UInt64 {
@@ -93,7 +102,7 @@ struct OutputPlan: Sendable, Equatable {
     }
 
     var json: JSONValue {
-        .object([
+        var object: JSONObject = [
             "keyset": .string(keyset.hex),
             "firstCounter": .integer(Int64(firstCounter)),
             "groups": .array(
@@ -105,7 +114,10 @@ struct OutputPlan: Sendable, Equatable {
                     ])
                 }
             ),
-        ])
+        ]
+        if !othersBefore.isEmpty { object["othersBefore"] = .array(othersBefore.map(\.json)) }
+        if !othersAfter.isEmpty { object["othersAfter"] = .array(othersAfter.map(\.json)) }
+        return .object(object)
     }
 
     init(keyset: KeysetID, firstCounter: UInt64, groups: [OutputGroup]) {
@@ -134,5 +146,7 @@ struct OutputPlan: Sendable, Equatable {
                 }
             return OutputGroup(use: use, amounts: amounts, lock: lock)
         }
+        othersBefore = try json["othersBefore"]?.arrayValue?.map(BlindedMessage.init(json:)) ?? []
+        othersAfter = try json["othersAfter"]?.arrayValue?.map(BlindedMessage.init(json:)) ?? []
     }
 }

@@ -15,6 +15,9 @@ public struct TokenLock: Sendable {
     public var locktime: Int64?
     /// Who may take it back after the locktime. With a locktime and no refund key anyone could, so it is required.
     public var refundKey: [UInt8]?
+    /// Where two of three keys spend it together: the other two, in the lock's order. What they sign covers all that it is swapped to
+    /// (NUT-11, `n_sigs` 2, SIG_ALL).
+    public var sharedWith: [[UInt8]] = []
 
     public init(
         key: [UInt8]?,
@@ -148,12 +151,16 @@ extension Wallet {
         guard lock.key != nil || lock.hash != nil else {
             throw WalletError(.invalidArgument, "a lock needs a key, a hash or both")
         }
+        guard lock.sharedWith.isEmpty || (lock.key != nil && lock.hash == nil && !lock.isBlinded) else {
+            throw WalletError(.invalidArgument, "a lock that keys share is of keys alone")
+        }
         let coinLock = CoinLock(
             key: lock.key ?? [],
             hash: lock.hash,
             isBlinded: lock.isBlinded,
             refundKey: lock.refundKey,
-            locktime: lock.locktime
+            locktime: lock.locktime,
+            sharedWith: lock.sharedWith
         )
         do {
             _ = try OutputMaker.secretText(coinLock, nonce: [0])

@@ -26,6 +26,7 @@ public enum WalletTables {
         Migration(id: "wallet-sessions-1", sql: sessions),
         Migration(id: "wallet-receipts-1", sql: SettledPayments.tables),
         Migration(id: "wallet-change-2", sql: OwedChange.tables),
+        Migration(id: "wallet-shares-1", sql: ShareStore.tables),
     ]
 
     /// The last statement of liabilities that was found right, per mint.

@@ -26,12 +26,22 @@ struct JobOptions: ParsableArguments {
     @Option(help: "How many sellers are asked at most, of those that words find.") var sellers: Int64 = 5
     @Option(help: "What this node must think of a seller at least that words find, 0 to 100 beside the best.")
     var minReputation: Int64 = 0
+    @Option(
+        help: ArgumentHelp(
+            "Lock the money first, and let this arbiter decide a dispute: the URL of its node. May be repeated.",
+            valueName: "url"
+        )
+    )
+    var arbiter: [String] = []
+    @Flag(help: "With --arbiter: judge the answer yourself (`mintmark job accept`, `mintmark dispute open`).")
+    var review = false
 
     func validate() throws {
         if let path, !path.hasPrefix("/") { throw ValidationError("--path begins with /.") }
         if service.isEmpty { throw ValidationError("Say what is wanted, in words, or who sells it.") }
         if !(1...16).contains(sellers) { throw ValidationError("--sellers is 1 to 16.") }
         if !(0...100).contains(minReputation) { throw ValidationError("--min-reputation is 0 to 100.") }
+        if review, arbiter.isEmpty { throw ValidationError("--review needs --arbiter: who decides a dispute?") }
         let named = service.filter(Self.isName)
         if !named.isEmpty, named.count != service.count {
             throw ValidationError("Give words, or sellers by SELLER/NAME or URL; not both.")
@@ -49,6 +59,11 @@ struct JobOptions: ParsableArguments {
             body["words"] = .string(service.joined(separator: " "))
             body["most"] = .integer(sellers)
             body["reputation"] = .integer(minReputation)
+        }
+        if !arbiter.isEmpty {
+            body["mode"] = "arbiter"
+            body["arbiters"] = JSONValue(arbiter)
+            if review { body["review"] = true }
         }
         body["path"] = path.map { .string($0) }
         body["method"] = method.map { .string($0.uppercased()) }
@@ -124,7 +139,10 @@ struct MarketBuyCommand: NodeCommand {
               mintmark market buy did:key:z6Mk…/weather --input @q.json --budget 20sat        a listing that was found
               mintmark market buy https://node.example/s/weather/today --budget 20sat
               mintmark market buy URL --input '{"city":"Bern"}' --type application/json --budget 20sat -o answer.json
+              mintmark market buy URL --budget 90sat --arbiter https://judge.example --review
               mintmark job show ID                    what became of one that was left open
+            With --arbiter the money is locked before the work, two of seller, buyer and arbiter sign it over, and the answer \
+            comes open: for what is slow, or a matter of opinion. Without --review any answer in time is taken.
             Exit status: 0 served, 1 not served or not what was signed, 2 refused, 4 not known yet (the node goes on).
             """
     )
@@ -166,9 +184,11 @@ struct JobCommand: AsyncParsableCommand {
         discussion: """
               mintmark job list
               mintmark job show ID -o answer.json
-            A job is bought with `mintmark market buy`, and sold by a service that was put on sale with --escrow key.
+              mintmark job accept ID                  its answer is good: the seller is paid
+            A job is bought with `mintmark market buy`, and sold by a service that was put on sale with --escrow. One whose answer \
+            is not good goes to its arbiter: mintmark dispute open ID --reason "…".
             """,
-        subcommands: [List.self, Show.self]
+        subcommands: [List.self, Show.self, Accept.self]
     )
 
     struct List: NodeCommand {
@@ -214,7 +234,31 @@ struct JobCommand: AsyncParsableCommand {
                     ("created", "created"), ("deliver by", "deliverBy"), ("locktime", "locktime"), ("note", "note"),
                 ].map { ($0.0, job.shown($0.1)) }
             )
+            if job["arbiter"] != nil {
+                Output.facts([("arbiter", job.shown("arbiter")), ("complaint", job.shown("complaint"))])
+            }
             if let answer = job["answer"] { try JobCommand.write(answer, to: output) }
+        }
+    }
+
+    struct Accept: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Say that the answer of a job is good: its seller is paid.",
+            discussion: """
+                Of a job that was bought with --arbiter and --review, while it is judging.
+                  mintmark job show ID -o answer.json
+                  mintmark job accept ID
+                """
+        )
+        @Argument(help: "The job's id.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let job = try await node.call(.post, "/api/market/jobs/\(id.urlSegment)/accept", .object([:]))
+            if options.json { return Output.json(job) }
+            Output.line(
+                "accepted: \(job.shown("price")) \(job.shown("unit")) to \(job.shown("with")), \(job.shown("state"))"
+            )
         }
     }
 
@@ -235,6 +279,19 @@ struct JobCommand: AsyncParsableCommand {
             throw Failure(
                 "the seller took the money and sent another answer than it signed: `mintmark job show \(name) --json` has the proof",
                 .failed,
+                isSaid: json
+            )
+        case "judging":
+            if let answer = job["answer"], !json { try write(answer, to: output) }
+            throw Failure(
+                "the answer is to be judged: mintmark job accept \(name), or mintmark dispute open \(name) --reason \"…\"",
+                .pending,
+                isSaid: json
+            )
+        case "disputed":
+            throw Failure(
+                "the arbiter has it\(job["note"]?.stringValue.map { ": \($0)" } ?? ""): mintmark job show \(name)",
+                .pending,
                 isSaid: json
             )
         case "refunded", "split", "claimed":

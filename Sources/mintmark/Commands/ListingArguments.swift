@@ -22,19 +22,28 @@ struct ListingArguments: ParsableArguments {
     var schema: String?
     @Option(
         help: ArgumentHelp(
-            "Sell it by escrow too: key, the answer's key against the ecash (`mintmark market buy`).",
+            "Sell it by escrow too: key, the answer's key against the ecash; arbiter, the money is locked first and an arbiter decides a dispute. May be repeated.",
             valueName: "mode"
         )
     )
     var escrow: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Who decides in the mode arbiter: the URL of its node. May be repeated; the buyer takes one.",
+            valueName: "url"
+        )
+    )
+    var arbiter: [String] = []
 
-    func write(to service: inout JSONObject) throws {
+    /// - Parameter arbiters: what the nodes of ``arbiter`` tell of themselves.
+    func write(to service: inout JSONObject, arbiters: [JSONValue]) throws {
         var listing = JSONObject()
         if unlisted { listing["listed"] = false }
         listing["title"] = title.map { .string($0) }
         let tags = tag.flatMap { $0.split(separator: ",") }.map { $0.trimmingCharacters(in: .whitespaces).lowercased() }
         if !tags.isEmpty { listing["tags"] = JSONValue(tags) }
         if !escrow.isEmpty { listing["escrow"] = JSONValue(escrow) }
+        if !arbiters.isEmpty { listing["arbiters"] = .array(arbiters) }
         if let schema {
             guard let data = FileManager.default.contents(atPath: schema), data.count <= 65_536,
                 let schemas = (try? JSONValue.parse([UInt8](data)))?.objectValue,

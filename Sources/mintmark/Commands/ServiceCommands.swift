@@ -219,7 +219,11 @@ extension ServiceCommand {
                 }
                 service["discovery"] = try JSONValue.parse([UInt8](data))
             }
-            try listing.write(to: &service)
+            var arbiters: [JSONValue] = []
+            for url in listing.arbiter {
+                arbiters.append(try await node.call(.get, "/api/market/arbiter?at=\(url.urlSegment)"))
+            }
+            try listing.write(to: &service, arbiters: arbiters)
             service["rateLimit"] = rateLimit.map { ["perSecond": .integer($0)] }
             proxy.write(to: &service, moreUpstreams: Array(upstream.dropFirst()))
             if replace { service["replace"] = true }

@@ -7,8 +7,21 @@ public struct JobOffer: Sendable {
     public let seconds: Int64
     /// Calling it twice does no harm.
     public let isIdempotent: Bool
+    /// The modes of escrow that it is sold in.
+    public let modes: [Listing.Escrow]
+    /// Of mode `arbiter`: whom the seller takes.
+    public let arbiters: [NamedArbiter]
 
-    public init(amount: UInt64, unit: String, seconds: Int64, isIdempotent: Bool) {
+    public init(
+        amount: UInt64,
+        unit: String,
+        seconds: Int64,
+        isIdempotent: Bool,
+        modes: [Listing.Escrow],
+        arbiters: [NamedArbiter]
+    ) {
+        self.modes = modes
+        self.arbiters = arbiters
         self.amount = amount
         self.unit = unit
         self.seconds = seconds

@@ -42,9 +42,9 @@ public struct QuoteRequest: TradeContent {
     }
 }
 
-enum TradeTime {
+public enum TradeTime {
     /// A document that is acted on now is dated within 30 seconds of the clock.
-    static func check(_ time: UInt64, now: UInt64) throws(TradeRefusal) {
+    public static func check(_ time: UInt64, now: UInt64) throws(TradeRefusal) {
         guard time <= now + TradeBounds.skewSeconds else {
             throw TradeRefusal(.fromFuture, "the document is dated more than 30 seconds ahead")
         }

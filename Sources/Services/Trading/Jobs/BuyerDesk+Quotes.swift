@@ -107,13 +107,13 @@ extension BuyerDesk {
             maximumPrice: order.budget,
             unit: order.unit,
             mints: mints,
-            escrow: [.key],
+            escrow: [order.mode],
             nonce: SecureRandom.bytes(16),
             time: now
         )
         let asked = QuoteRequest(wanted, deadline: now + order.deadlineSeconds)
         let ask = try Signed<QuoteRequest>.sign(asked, by: signer, now: clock.now())
-        let answer = try await call(
+        let answer = try await line.call(
             order.origin + "/market/quotes",
             [
                 "ask": .object(ask.document), "method": .string(order.request.method),
@@ -131,8 +131,9 @@ extension BuyerDesk {
         } catch {
             throw JobError(.sellerFailed, "The seller's quote can't be taken: \(error.message).")
         }
-        guard quote.content.mode == .key else {
-            throw JobError(.sellerFailed, "The quote is of another mode than key.")
+        guard quote.content.mode != .arbiter || order.arbiter(of: quote.content) != nil else {
+            let names = quote.content.arbiters.map(\.did.string).joined(separator: ", ")
+            throw JobError(.noOffer, "The seller takes other arbiters: \(names).")
         }
         return quote
     }

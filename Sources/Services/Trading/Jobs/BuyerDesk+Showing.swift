@@ -38,10 +38,14 @@ extension BuyerDesk {
         var json = summary(engine.terms, stored.createdAt, note: stored.note)
         json["side"] = "bought"
         json["with"] = .string(engine.terms.provider)
+        let isServed =
+            engine.key != nil
+            || (engine.terms.mode == .arbiter && (engine.phase == .releasing || engine.ending?.kind == .claimed))
         let state =
-            engine.isFraud
-            ? "fraud" : engine.key != nil ? "served" : engine.ending?.kind.rawValue ?? engine.phase.rawValue
+            engine.isFraud ? "fraud" : isServed ? "served" : engine.ending?.kind.rawValue ?? engine.phase.rawValue
         json["state"] = .string(state)
+        json["complaint"] = engine.complaint.map { .string($0) }
+        json["ruling"] = stored.ruling.map { .object($0.document) }
         json["ending"] = engine.ending.map { .string($0.kind.rawValue) }
         json["locked"] = .string(String(engine.locked))
         json["returned"] = .string(String(engine.returned))
@@ -55,6 +59,7 @@ extension BuyerDesk {
         json["with"] = .string(engine.terms.buyer)
         json["state"] = .string(engine.ending?.kind.rawValue ?? engine.phase.rawValue)
         json["ending"] = engine.ending.map { .string($0.kind.rawValue) }
+        json["ruling"] = stored.ruling.map { .object($0.document) }
         return json
     }
 
@@ -64,7 +69,9 @@ extension BuyerDesk {
             "unit": .string(terms.unit), "mint": .string(terms.mint), "created": .string(created.rfc3339),
             "deliverBy": .string(Timestamp(secondsSince1970: Int64(terms.deliverBy)).rfc3339),
             "locktime": .string(Timestamp(secondsSince1970: Int64(terms.locktime)).rfc3339),
+            "mode": .string(terms.mode.rawValue),
         ]
+        json["arbiter"] = terms.arbiter.map { .string($0) }
         json["note"] = note.map { .string($0) }
         return json
     }

@@ -21,6 +21,11 @@ public struct JobOrder: Sendable {
     public var provider: DIDKey?
     /// By when it must be delivered, in seconds from now.
     public var deadlineSeconds: UInt64 = 120
+    public var mode = Listing.Escrow.key
+    /// Of mode `arbiter`: whom the buyer takes, the first that the seller takes too.
+    public var arbiters: [NamedArbiter] = []
+    /// Of mode `arbiter`: a person says whether the answer is good; else any answer in time is.
+    public var isReviewed = false
 
     public init(origin: String, service: String, request: JobRequest, budget: UInt64, unit: CurrencyUnit) {
         self.origin = origin
@@ -29,19 +34,26 @@ public struct JobOrder: Sendable {
         self.budget = budget
         self.unit = unit
     }
+
+    /// Who decides, where the quote's mode has somebody that does: by name and key the same for both.
+    func arbiter(of quote: Quote) -> NamedArbiter? {
+        arbiters.first { named in
+            quote.arbiters.contains { $0.did == named.arbiter.did && $0.key.xOnly == named.arbiter.key.xOnly }
+        }
+    }
 }
 
-/// Buys jobs in mode `key` (`Specs/job.md`): asks for a quote, accepts it, locks money for a delivery that is here sealed, and opens it.
-/// Where the seller does not take the money, it comes back by itself after the locktime.
+/// Buys jobs (`Specs/job.md`). In mode `key` it asks for a quote, accepts it, locks money for a delivery that is here sealed, and opens
+/// it; in mode `arbiter` it locks the money first, and signs it over for the answer. Where the seller does not take the money, it comes
+/// back by itself after the locktime.
 public actor BuyerDesk {
     typealias Bought = StoredJob<EscrowBuyer>
     /// Sends a POST; the answer's status and body.
     public typealias Post = @Sendable (_ url: String, _ body: [UInt8]) async throws -> (status: Int, body: [UInt8])
 
-    private static let answerLimits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
-
     let wallet: Wallet
-    private let post: Post
+    let line: JobLine
+    let arbiterLine: JobLine
     let signer: DocumentSigner
     let clock: WallClock
     let book: JobBook<EscrowBuyer>
@@ -65,7 +77,8 @@ public actor BuyerDesk {
         self.wallet = wallet
         self.signer = signer
         self.clock = clock
-        self.post = post
+        line = JobLine(party: "seller", post: post)
+        arbiterLine = JobLine(party: "arbiter", post: post)
     }
 
     // MARK: Buying
@@ -86,11 +99,13 @@ public actor BuyerDesk {
                     + " \(order.budget) \(order.unit)."
             )
         }
+        let arbiter = order.arbiter(of: quote.content)
         let acceptance = try Signed<Acceptance>.sign(
             Acceptance(
                 of: quote,
                 request: order.request.digest,
                 refundKey: Secp256k1.Point(compressed: wallet.receivingKey()),
+                arbiter: arbiter?.arbiter.did,
                 nonce: SecureRandom.bytes(16),
                 time: try await book.mintSeconds(mint.string)
             ),
@@ -105,6 +120,8 @@ public actor BuyerDesk {
             createdAt: clock.now()
         )
         stored.origin = order.origin
+        stored.arbiter = arbiter?.origin
+        stored.isReviewed = order.isReviewed
         stored.request = String(decoding: JobWire.json(order.request).serialized(), as: UTF8.self)
         _ = try await book.insert(stored)
         return terms.job
@@ -124,6 +141,7 @@ public actor BuyerDesk {
                 try await step(after.job)
                 break
             }
+            if after.waitsForPeople { break }
             guard clock.now() < until else { break }
             if after.engine != before.engine {
                 pause = 20
@@ -142,7 +160,7 @@ public actor BuyerDesk {
     }
 
     /// Does once what the job's state says. One at a time.
-    private func step(_ job: [UInt8]) async throws {
+    func step(_ job: [UInt8]) async throws {
         guard busy.insert(job).inserted else { return }
         defer { busy.remove(job) }
         guard let stored = try await book.find(job), stored.isOpen else { return }
@@ -159,15 +177,19 @@ public actor BuyerDesk {
     private func perform(_ action: EscrowBuyer.Action, _ stored: Bought) async throws {
         let (job, terms) = (stored.job, stored.engine.terms)
         switch action {
-        case .askDelivery: try await askDelivery(stored)
-        case .lock: try await lock(stored)
+        case .askDelivery:
+            if terms.mode == .arbiter { try await askOpenDelivery(stored) } else { try await askDelivery(stored) }
+        case .lock:
+            if terms.mode == .arbiter, try await !announce(stored) { return }
+            try await lock(stored)
         case .findLock:
             switch try await wallet.token(sentFor: Self.reference(terms)) {
             case .sent(let token): try await locked(token, stored)
             case .unknown: break
             case .none: try await book.apply(.lockFailed, to: job)
             }
-        case .sendLock: try await sendLock(stored)
+        // In mode `arbiter` it goes along with the question for the delivery.
+        case .sendLock: if terms.mode != .arbiter { try await sendLock(stored) }
         case .askMint: try await askMint(stored)
         case .refund:
             guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
@@ -177,21 +199,30 @@ public actor BuyerDesk {
                 // What the mint says comes next.
                 try await book.note(error.message, job)
             }
-        case .restore:
-            guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
-            try await book.apply(.restored(wallet.received(of: token)), to: job)
-        case .judge, .release, .escalate, .claimRuling: break
+        case .restore: try await book.apply(.restored(try await cameBack(stored)), to: job)
+        case .judge: if !stored.isReviewed { try await book.apply(.judged(isGood: true, reason: ""), to: job) }
+        case .release: try await release(stored)
+        case .escalate(let reason): try await escalate(stored, reason)
+        case .claimRuling(let amount): try await claimRuling(stored, amount)
         }
     }
 
-    private static func reference(_ terms: EscrowTerms) -> String { "job:\(terms.job):0" }
+    static func reference(_ terms: EscrowTerms) -> String { "job:\(terms.job):0" }
+
+    /// What this wallet has of a lock that was spent.
+    func cameBack(_ stored: Bought) async throws -> UInt64 {
+        guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
+        let refunded = try await wallet.received(of: token)
+        guard refunded == 0, stored.engine.terms.mode == .arbiter else { return refunded }
+        return try await wallet.collectShares(reference: Self.reference(stored.engine.terms))
+    }
 
     private func askDelivery(_ stored: Bought) async throws {
         let body: JSONObject = [
             "quote": .object(stored.quote.document), "acceptance": .object(stored.acceptance.document),
-            "request": try JSONValue.parse(Array((stored.request ?? "").utf8), limits: Self.answerLimits),
+            "request": try stored.requestJSON,
         ]
-        let answer = try await call((stored.origin ?? "") + "/market/jobs", body)
+        let answer = try await line.call((stored.origin ?? "") + "/market/jobs", body)
         switch answer.status {
         case 200:
             do {
@@ -215,7 +246,7 @@ public actor BuyerDesk {
     }
 
     /// Before any money was locked.
-    private func giveUp(_ stored: Bought, _ why: String) async throws {
+    func giveUp(_ stored: Bought, _ why: String) async throws {
         try await book.apply(.stop, to: stored.job) { $0.note = why }
     }
 
@@ -230,12 +261,7 @@ public actor BuyerDesk {
                 amount,
                 at: mint,
                 unit: unit,
-                lock: TokenLock(
-                    key: try Hex.decode(terms.providerKey),
-                    hash: try stored.engine.lock.map { try Hex.decode($0) },
-                    locktime: Int64(terms.locktime),
-                    refundKey: try Hex.decode(terms.refundKey)
-                ),
+                lock: try Self.lock(stored.engine),
                 reference: Self.reference(terms)
             )
         } catch let error as WalletError {
@@ -250,6 +276,20 @@ public actor BuyerDesk {
         try await locked(token, stored)
     }
 
+    private static func lock(_ engine: EscrowBuyer) throws -> TokenLock {
+        let terms = engine.terms
+        var lock = TokenLock(
+            key: try Hex.decode(terms.providerKey),
+            hash: try engine.lock.map { try Hex.decode($0) },
+            locktime: Int64(terms.locktime),
+            refundKey: try Hex.decode(terms.refundKey)
+        )
+        if let arbiter = terms.arbiterKey {
+            lock.sharedWith = [try Hex.decode(terms.refundKey), try Hex.decode(arbiter)]
+        }
+        return lock
+    }
+
     private func locked(_ token: SentToken, _ stored: Bought) async throws {
         let coins = try await wallet.coins(of: token.token).map { try LockedCoin($0) }
         try await book.apply(.locked(coins), to: stored.job) { $0.token = token.token }
@@ -260,9 +300,9 @@ public actor BuyerDesk {
             throw JobError(.corrupt, "a job's lock is gone")
         }
         let url = (stored.origin ?? "") + "/market/jobs/\(stored.engine.terms.job)/lock"
-        let answer: Answer
+        let answer: JobLine.Answer
         do {
-            answer = try await call(url, ["token": .string(token)])
+            answer = try await line.call(url, ["token": .string(token)])
         } catch {
             // The mint knows what the seller did.
             return try await book.note("\(error)", stored.job)
@@ -277,35 +317,11 @@ public actor BuyerDesk {
         }
     }
 
-    private func askMint(_ stored: Bought) async throws {
+    func askMint(_ stored: Bought) async throws {
         guard !stored.engine.coins.isEmpty else { return }
         let ys = try stored.engine.coins.map { try Hex.decode($0.y) }
         let states = try await wallet.coinStates(ys, at: MintURL(stored.engine.terms.mint))
         guard states.contains(where: { $0.state == .spent }) else { return }
         try await book.apply(.states(states, beside: stored.sealed ?? []), to: stored.job)
-    }
-
-    // MARK: The seller
-
-    struct Answer {
-        var status: Int
-        var json: JSONValue
-
-        /// What the seller said of it.
-        var error: JobError {
-            let said = json["detail"]?.stringValue ?? "it answered \(status)"
-            return JobError(.sellerFailed, "The seller did not do it: \(said.prefix(500))")
-        }
-    }
-
-    func call(_ url: String, _ body: JSONObject) async throws -> Answer {
-        let answer: (status: Int, body: [UInt8])
-        do {
-            answer = try await post(url, body.serialized())
-        } catch {
-            throw JobError(.sellerFailed, "The seller can't be reached at \(url): \(error)")
-        }
-        let json = try? JSONValue.parse(answer.body, limits: Self.answerLimits)
-        return Answer(status: answer.status, json: json ?? .null)
     }
 }

@@ -3,7 +3,6 @@ internal import Encodings
 internal import Logging
 internal import Market
 internal import Storage
-internal import Synchronization
 internal import Wallet
 
 /// One side of a job, as a desk keeps it.
@@ -30,16 +29,14 @@ final class JobBook<Engine: JobEngine>: Sendable {
 
     private let store: JobStore<Engine>
     private let database: Database
-    private let wallet: Wallet
-    /// Mints that the wallet is to know, where it has not met them.
-    private let acceptedMints: [MintURL]
+    private let clocks: MintClocks
     private let clock: WallClock
     private let logger: Logger
-    private let clocks = Mutex(MintClocks())
 
     /// - Parameters:
     ///   - side: `bought` or `sold`.
     ///   - database: with ``JobTables/migrations``.
+    ///   - acceptedMints: those that the wallet is to know, where it has not met them.
     init(
         side: String,
         database: Database,
@@ -50,8 +47,7 @@ final class JobBook<Engine: JobEngine>: Sendable {
     ) {
         store = JobStore(side: side)
         self.database = database
-        self.wallet = wallet
-        self.acceptedMints = acceptedMints
+        clocks = MintClocks(wallet: wallet, acceptedMints: acceptedMints, clock: clock)
         self.clock = clock
         self.logger = logger
     }
@@ -156,19 +152,6 @@ final class JobBook<Engine: JobEngine>: Sendable {
     /// This node's clock.
     func seconds() -> UInt64 { UInt64(max(0, clock.now().secondsSince1970)) }
 
-    /// The mint's clock, asked again where that is long ago; an accepted mint that the wallet has not met is added.
-    func mintSeconds(_ name: String) async throws -> UInt64 {
-        if let known = clocks.withLock({ $0.seconds(name, at: clock.now()) }) { return known }
-        let mint = try MintURL(name)
-        let snapshot: MintSnapshot
-        do {
-            snapshot = try await wallet.snapshot(of: mint)
-        } catch let error as WalletError where error.code == .mintUnknown && acceptedMints.contains(mint) {
-            _ = try await wallet.addMint(name)
-            snapshot = try await wallet.snapshot(of: mint)
-        }
-        let told = try snapshot.mintClock
-        clocks.withLock { $0.note(told, of: name, at: clock.now()) }
-        return told.seconds(at: clock.now())
-    }
+    /// The mint's clock.
+    func mintSeconds(_ name: String) async throws -> UInt64 { try await clocks.seconds(name) }
 }

@@ -20,6 +20,14 @@ public struct JobError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let claimPending = Code(rawValue: "claim-pending")
         /// As many jobs are open as are taken at a time.
         public static let tooMany = Code(rawValue: "too-many-jobs")
+        /// A signature is not one by the key of the lock on what it should cover.
+        public static let wrongSignature = Code(rawValue: "wrong-signature")
+        /// The job is in no state for that.
+        public static let notNow = Code(rawValue: "job-not-open-for-that")
+        /// The arbiter knows no such dispute.
+        public static let unknownDispute = Code(rawValue: "unknown-dispute")
+        /// This node decides no disputes.
+        public static let noArbiter = Code(rawValue: "no-arbiter")
         /// It would cost more than the budget.
         public static let overBudget = Code(rawValue: "over-budget")
         /// Of several sellers one is passed over that did ill by this node.

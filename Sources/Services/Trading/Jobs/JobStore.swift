@@ -63,6 +63,19 @@ public enum JobTables {
                 END;
                 """
         ),
+        Migration(
+            id: "jobs-3",
+            sql: """
+                -- Of mode `arbiter`: where the arbiter's node is, the provider's planned outputs, the buyer's signature on the swap to
+                -- them, the arbiter's ruling, and whether a person judges the answer.
+                ALTER TABLE jobs ADD COLUMN arbiter TEXT;
+                ALTER TABLE jobs ADD COLUMN outputs TEXT;
+                ALTER TABLE jobs ADD COLUMN signature BLOB;
+                ALTER TABLE jobs ADD COLUMN ruling TEXT;
+                ALTER TABLE jobs ADD COLUMN is_reviewed INTEGER NOT NULL DEFAULT 0 CHECK (is_reviewed IN (0, 1));
+                """
+        ),
+        Migration(id: "disputes-1", sql: DisputeStore.tables),
     ]
 }
 
@@ -73,21 +86,39 @@ struct StoredJob<Engine: JobEngine>: Sendable {
     var engine: Engine
     var isOpen = true
     var delivery: Signed<Delivery>?
+    /// The sealed answer; the open one in mode `arbiter`.
     var sealed: [UInt8]?
     var token: String?
     var origin: String?
     var request: String?
     var note: String?
     var createdAt: Timestamp
+    // Of mode `arbiter`.
+    /// Scheme, host and port of the arbiter's node.
+    var arbiter: String?
+    /// The provider's.
+    var outputs: Signed<PlannedOutputs>?
+    /// The buyer's, on the swap to those.
+    var signature: [UInt8]?
+    var ruling: Signed<Ruling>?
+    /// A person says whether the answer is good.
+    var isReviewed = false
 
     var job: [UInt8] { acceptance.digest }
+
+    var requestJSON: JSONValue {
+        get throws {
+            let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
+            return try JSONValue.parse(Array((request ?? "").utf8), limits: limits)
+        }
+    }
 }
 
 /// Reads and writes the table `jobs` of one side.
 struct JobStore<Engine: JobEngine>: Sendable {
     let side: String
     private let columns =
-        "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at"
+        "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at, arbiter, outputs, signature, ruling, is_reviewed"
 
     init(side: String) { self.side = side }
 
@@ -95,8 +126,9 @@ struct JobStore<Engine: JobEngine>: Sendable {
     func insert(_ job: StoredJob<Engine>, in connection: Connection) throws -> Bool {
         try connection.execute(
             """
-            INSERT INTO jobs (job, side, quote_digest, sequence, quote, acceptance, state, is_open, origin, request, created_at, changed_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?10, ?10) ON CONFLICT DO NOTHING
+            INSERT INTO jobs (job, side, quote_digest, sequence, quote, acceptance, state, is_open, origin, request, created_at, changed_at,
+                arbiter, is_reviewed)
+            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?10, ?10, ?11, ?12) ON CONFLICT DO NOTHING
             """,
             .blob(job.job),
             .text(side),
@@ -107,7 +139,9 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .text(try Self.text(job.engine)),
             .optional(job.origin),
             .optional(job.request),
-            .integer(job.createdAt.millisecondsSince1970)
+            .integer(job.createdAt.millisecondsSince1970),
+            .optional(job.arbiter),
+            .bool(job.isReviewed)
         )
         return connection.changes == 1
     }
@@ -115,7 +149,8 @@ struct JobStore<Engine: JobEngine>: Sendable {
     func update(_ job: StoredJob<Engine>, at now: Timestamp, in connection: Connection) throws {
         try connection.execute(
             """
-            UPDATE jobs SET delivery = ?, sealed = ?, token = ?, state = ?, is_open = ?, note = ?, changed_at = ?
+            UPDATE jobs SET delivery = ?, sealed = ?, token = ?, state = ?, is_open = ?, note = ?, outputs = ?, signature = ?, ruling = ?,
+                is_reviewed = ?, changed_at = ?
             WHERE side = ? AND job = ?
             """,
             .optional(job.delivery.map { String(decoding: $0.bytes, as: UTF8.self) }),
@@ -124,6 +159,10 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .text(try Self.text(job.engine)),
             .integer(job.isOpen ? 1 : 0),
             .optional(job.note),
+            .optional(job.outputs.map { String(decoding: $0.bytes, as: UTF8.self) }),
+            .optional(job.signature),
+            .optional(job.ruling.map { String(decoding: $0.bytes, as: UTF8.self) }),
+            .bool(job.isReviewed),
             .integer(now.millisecondsSince1970),
             .text(side),
             .blob(job.job)
@@ -164,7 +203,7 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .text(side),
             .integer(sequence),
             .int(limit)
-        ).map { (try $0.int64(11), try Self.job(row: $0)) }
+        ).map { (try $0.int64(16), try Self.job(row: $0)) }
     }
 
     /// Those that are over and were begun before.
@@ -197,7 +236,12 @@ struct JobStore<Engine: JobEngine>: Sendable {
                 origin: try row.optionalText(7),
                 request: try row.optionalText(8),
                 note: try row.optionalText(9),
-                createdAt: Timestamp(millisecondsSince1970: try row.int64(10))
+                createdAt: Timestamp(millisecondsSince1970: try row.int64(10)),
+                arbiter: try row.optionalText(11),
+                outputs: try row.optionalText(12).map { try Signed(kept: Array($0.utf8)) },
+                signature: try row.optionalBlob(13),
+                ruling: try row.optionalText(14).map { try Signed(kept: Array($0.utf8)) },
+                isReviewed: try row.bool(15)
             )
         } catch {
             throw JobError(.corrupt, "a stored job can't be read: \(error)")

@@ -16,7 +16,7 @@ public protocol JobServices: Sendable {
     func perform(_ request: JobRequest, of service: String) async throws -> JobResponse
 }
 
-/// Sells jobs in mode `key` (`Specs/job.md`): quotes, deliveries sealed until they are paid, and the locks that pay them.
+/// Sells jobs (`Specs/job.md`): quotes, deliveries that in mode `key` are sealed until they are paid, and the locks that pay them.
 ///
 /// Each step of a job is on disk before anybody sees it; ``advance()`` goes on with what a crash or a silent mint left open.
 public actor SellerDesk {
@@ -29,17 +29,20 @@ public actor SellerDesk {
     /// From the delivery's time to the locktime: the margin of [ESC-3] and five minutes for the buyer to lock.
     static let lockMarginSeconds: UInt64 = EscrowMargins.claimSeconds + 300
 
-    private let wallet: Wallet
+    let wallet: Wallet
     private let services: any JobServices
-    private let signer: DocumentSigner
+    let signer: DocumentSigner
+    let arbiterLine: JobLine
     private let keySecret: [UInt8]
     private let acceptedMints: [MintURL]
-    private let clock: WallClock
+    let clock: WallClock
     private let logger: Logger
-    private let book: JobBook<EscrowProvider>
+    let book: JobBook<EscrowProvider>
     private var serving: [[UInt8]: Task<Void, any Error>] = [:]
     /// Jobs that are about to be served.
     private var starting = 0
+    /// Mode `arbiter`: jobs whose lock is being looked at.
+    private var locking: Set<[UInt8]> = []
 
     /// - Parameters:
     ///   - database: with ``JobTables/migrations``.
@@ -54,8 +57,10 @@ public actor SellerDesk {
         keySecret: [UInt8],
         acceptedMints: [MintURL],
         clock: WallClock,
-        logger: Logger
+        logger: Logger,
+        post: @escaping BuyerDesk.Post
     ) {
+        arbiterLine = JobLine(party: "arbiter", post: post)
         book = JobBook(
             side: "sold",
             database: database,
@@ -86,18 +91,25 @@ public actor SellerDesk {
         guard let offer = await services.offer(asked.service, method: call.method, target: call.target) else {
             throw JobError(.notSold, "This call of \(asked.service) is not sold by escrow here.")
         }
-        guard asked.escrow.contains(.key), offer.unit == asked.unit.name, offer.amount <= asked.maximumPrice,
-            let mint = asked.mints.first(where: acceptedMints.contains)
-        else {
+        let mint = asked.mints.first(where: acceptedMints.contains)
+        let parties = [asked.buyer, signer.did]
+        let arbiters = offer.arbiters.filter { named in
+            mint.map(named.mints.contains) == true && !parties.contains(named.arbiter.did)
+        }.map(\.arbiter)
+        let mode = asked.escrow.first { offer.modes.contains($0) && ($0 != .arbiter || !arbiters.isEmpty) }
+        guard let mode, offer.unit == asked.unit.name, offer.amount <= asked.maximumPrice, let mint else {
+            let modes = offer.modes.map(\.rawValue).joined(separator: " or ")
             throw JobError(
                 .noOffer,
-                "This call costs \(offer.amount) \(offer.unit), in the mode key, with ecash of "
+                "This call costs \(offer.amount) \(offer.unit), in the mode \(modes), with ecash of "
                     + acceptedMints.map(\.string).joined(separator: ", ")
             )
         }
         // The acceptance is dated later than the quote: what is left until the buyer's deadline is not promised whole.
         let left = asked.deadline - now
         let within = min(UInt64(clamping: offer.seconds) + 5, left - min(30, left / 4))
+        let ruling = arbiters.map(\.withinSeconds).max().map { EscrowMargins.rulingSeconds($0) + 300 }
+        let margin = mode == .arbiter ? ruling ?? 0 : Self.lockMarginSeconds
         var quote = Quote(
             provider: signer.did,
             buyer: asked.buyer,
@@ -105,29 +117,30 @@ public actor SellerDesk {
             price: offer.amount,
             unit: asked.unit,
             mint: mint,
-            mode: .key,
+            mode: mode,
             deliverWithinSeconds: within,
-            lockSeconds: within + Self.lockMarginSeconds,
+            lockSeconds: within + margin,
             lockKey: try Secp256k1.Point(compressed: wallet.receivingKey()),
             validUntil: now + Self.quoteSeconds,
             nonce: SecureRandom.bytes(16),
             time: now
         )
         quote.request = asked.request
+        if mode == .arbiter { quote.arbiters = arbiters }
         let signed = try Signed<Quote>.sign(quote, by: signer, now: clock.now())
         return ["quote": .object(signed.document)]
     }
 
     // MARK: Jobs
 
-    /// Takes an acceptance ([JOB-4]): `{"quote", "acceptance", "request"}` → `{"job", "delivery", "sealed"}`. The same again gives the
-    /// same.
+    /// Takes an acceptance ([JOB-4]): `{"quote", "acceptance", "request"}` → `{"job", "delivery", "sealed"}`. In mode `arbiter` ([JOB-10])
+    /// with `token`, the lock: `{"job", "delivery", "answer", "outputs"}`. The same again gives the same.
     /// - Throws: ``JobError``.
     public func take(_ body: JSONObject) async throws -> JSONObject {
         let quote: Signed<Quote> = try JobWire.signed(body["quote"], "quote")
         let acceptance: Signed<Acceptance> = try JobWire.signed(body["acceptance"], "acceptance")
         let request = try JobWire.request(body["request"])
-        guard quote.content.provider == signer.did, quote.content.mode == .key else {
+        guard quote.content.provider == signer.did, quote.content.mode != .stream else {
             throw JobError(.invalid, "The quote is not of this node.")
         }
         let terms: EscrowTerms
@@ -140,10 +153,13 @@ public actor SellerDesk {
             throw JobError(.invalid, "The request is another than was accepted.")
         }
         let job = acceptance.digest
-        if let stored = try await book.find(job) {
-            if stored.delivery == nil, stored.isOpen, serving[job] == nil {
+        if let stored = try await book.find(job), stored.engine.phase != .awaitingLock {
+            if stored.delivery == nil, stored.isOpen, serving[job] == nil, !locking.contains(job) {
                 try await withPlace { try await resume(stored, request) }
             }
+        } else if terms.mode == .arbiter {
+            try await begin(quote, acceptance, terms, request)
+            if let token = body["token"]?.stringValue { try await serve(job, lockedBy: token, request) }
         } else {
             try await withPlace { try await begin(quote, acceptance, terms, request) }
         }
@@ -177,12 +193,18 @@ public actor SellerDesk {
         guard let offer, offer.amount == terms.price, offer.unit == terms.unit else {
             throw JobError(.notSold, "This call costs something else than was quoted.")
         }
-        let stored = Sold(
+        guard try await book.find(acceptance.digest) == nil else { return }
+        var stored = Sold(
             quote: quote,
             acceptance: acceptance,
             engine: EscrowProvider(terms),
             createdAt: clock.now()
         )
+        if let arbiter = terms.arbiter {
+            stored.arbiter = offer.arbiters.first { $0.arbiter.did.string == arbiter }?.origin
+            // To be shown to the arbiter.
+            stored.request = String(decoding: JobWire.json(request).serialized(), as: UTF8.self)
+        }
         guard try await book.insert(stored) else {
             // Whoever was first with this very acceptance works at it.
             guard try await book.find(stored.job) != nil else {
@@ -190,7 +212,23 @@ public actor SellerDesk {
             }
             return
         }
-        serve(stored, request)
+        if terms.mode != .arbiter { serve(stored, request) }
+    }
+
+    /// Mode `arbiter`: the money is locked before the service is called.
+    private func serve(_ job: [UInt8], lockedBy token: String, _ request: JobRequest) async throws {
+        guard locking.insert(job).inserted else {
+            throw JobError(.running, "The lock is being looked at: ask again shortly.")
+        }
+        defer { locking.remove(job) }
+        guard let stored = try await book.find(job), stored.engine.phase == .awaitingLock else { return }
+        try await withPlace {
+            try await check(token, for: stored)
+            guard let locked = try await book.find(job), locked.engine.phase == .working else {
+                throw JobError(.wrongLock, "The lock came too late.")
+            }
+            serve(locked, request)
+        }
     }
 
     /// After a crash the service is called again only where that does no harm.
@@ -222,13 +260,10 @@ public actor SellerDesk {
     private func deliver(_ response: JobResponse, _ stored: Sold) async throws {
         let terms = stored.engine.terms
         let now = try await book.mintSeconds(terms.mint)
-        let (content, sealed) = try Delivery.sealing(
-            response.bytes,
-            key: key(stored.job),
-            by: signer.did,
-            job: stored.job,
-            time: now
-        )
+        let (content, sealed) =
+            terms.mode == .arbiter
+            ? (Delivery(open: response.bytes, by: signer.did, job: stored.job, time: now), response.bytes)
+            : try Delivery.sealing(response.bytes, key: key(stored.job), by: signer.did, job: stored.job, time: now)
         let delivery = try Signed<Delivery>.sign(content, by: signer, now: clock.now())
         try await book.apply(.served(delivery), to: stored.job) { job in
             guard job.engine.phase == .delivered else { return }
@@ -242,12 +277,16 @@ public actor SellerDesk {
     private func answer(_ job: [UInt8]) async throws -> JSONObject {
         guard let stored = try await book.find(job) else { throw JobError(.unknownJob, "There is no such job.") }
         if let delivery = stored.delivery, let sealed = stored.sealed {
+            if stored.engine.terms.mode == .arbiter { return try await openAnswer(stored, delivery, sealed) }
             return [
                 "job": .string(stored.engine.terms.job), "delivery": .object(delivery.document),
                 "sealed": .string(Base64URL.encode(sealed)),
             ]
         }
         guard stored.isOpen else { throw JobError(.failed, "The service gave no answer; nothing is to be paid.") }
+        if stored.engine.phase == .awaitingLock {
+            return ["job": .string(stored.engine.terms.job), "phase": .string(stored.engine.phase.rawValue)]
+        }
         throw JobError(.running, "The service is at it: ask again shortly.")
     }
 
@@ -258,6 +297,9 @@ public actor SellerDesk {
     /// - Throws: ``JobError``.
     public func lock(_ name: String, _ body: JSONObject) async throws -> JSONObject {
         let stored = try await book.named(name)
+        guard stored.engine.terms.mode != .arbiter else {
+            throw JobError(.notNow, "In the mode arbiter the lock goes along with the acceptance.")
+        }
         switch stored.engine.phase {
         case .delivered:
             guard let text = body["token"]?.stringValue else { throw JobError(.invalid, "`token` is missing.") }
@@ -321,7 +363,8 @@ public actor SellerDesk {
         }
         // In the transaction the phase is read again: of two locks at once one is taken.
         try await book.apply(.locked(coins), to: stored.job, now: now) { job in
-            if job.engine.phase == .claiming, job.token == nil { job.token = text }
+            let isTaken = job.engine.phase == .claiming || (terms.mode == .arbiter && job.engine.phase == .working)
+            if isTaken, job.token == nil { job.token = text }
         }
     }
 
@@ -333,11 +376,11 @@ public actor SellerDesk {
     }
 
     private func goOn(_ job: [UInt8]) async throws {
-        if serving[job] == nil { try await proceed(job) }
+        if serving[job] == nil, !locking.contains(job) { try await proceed(job) }
     }
 
     /// Does what the job's state says.
-    private func proceed(_ job: [UInt8]) async throws {
+    func proceed(_ job: [UInt8]) async throws {
         guard let stored = try await book.find(job), stored.isOpen else { return }
         let now = try await book.mintSeconds(stored.engine.terms.mint)
         var moved = stored.engine
@@ -348,10 +391,10 @@ public actor SellerDesk {
             switch action {
             case .claim: if try await claim(job, stored.token) { return }
             case .askMint: try await askMint(job)
-            case .restore:
-                guard let token = stored.token else { continue }
-                try await book.apply(.restored(wallet.received(of: token)), to: job)
-            case .serve, .askRelease, .escalate, .claimSigned: break
+            case .restore: try await restore(stored)
+            case .escalate: try await escalate(stored)
+            case .claimSigned(let amount): if try await claimSigned(stored, amount) { return }
+            case .serve, .askRelease: break
             }
         }
     }
@@ -372,7 +415,17 @@ public actor SellerDesk {
         return true
     }
 
-    private func askMint(_ job: [UInt8]) async throws {
+    /// What this wallet has of a lock that was spent.
+    func restore(_ stored: Sold) async throws {
+        guard let token = stored.token else { return }
+        let here =
+            stored.engine.terms.mode == .arbiter
+            ? try await wallet.collectShares(reference: Self.reference(stored.engine.terms))
+            : try await wallet.received(of: token)
+        try await book.apply(.restored(here), to: stored.job)
+    }
+
+    func askMint(_ job: [UInt8]) async throws {
         guard let stored = try await book.find(job), stored.isOpen, !stored.engine.coins.isEmpty else { return }
         let ys = try stored.engine.coins.map { try Hex.decode($0.y) }
         let states = try await wallet.coinStates(ys, at: MintURL(stored.engine.terms.mint))
