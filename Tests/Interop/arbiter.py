@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from data_integrity import did_key, multihash, signer, unbase64url
 from escrow import digest, lock_amount, named, now, owed, proofs_of, request_digest, signed, text_of
 from nutshell import PPK, nutshell_mint
-from world import PATIENCE_SECONDS, check, equal, fee, http_call, run
+from world import PATIENCE_SECONDS, check, equal, fee, http_call, run, until
 
 
 class Arbiter:
@@ -179,8 +179,8 @@ def checks(world):
             job = buy("/now/2", "--review", status=4)["job"]
             locked = before - buyer.balance(mint)
             equal(buyer.run("dispute", "open", job, "--reason", "the picture is empty")["state"], "disputed", "the state")
-            case = arbiter.cases[job]
-            equal((case["said"], case["net"]), ({"buyer": "the picture is empty"}, 21), "what the arbiter knows")
+            case = until(lambda: (known := arbiter.cases.get(job)) and "buyer" in known["said"] and known, "the buyer's escalation")
+            equal((case["said"]["buyer"], case["net"]), ("the picture is empty", 21), "what the arbiter knows")
             check(b'"path": "/now/2"' in case["answer"], "the arbiter was shown another answer")
             arbiter.rule(job, part)
             ended(world, ending, buyer, seller)

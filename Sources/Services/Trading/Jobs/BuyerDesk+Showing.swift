@@ -22,6 +22,15 @@ extension BuyerDesk {
         {
             json["fraudProof"] = .object(proof.document)
         }
+        if let ruling = stored.ruling, let delivery = stored.delivery,
+            (try? ruling.content.contradiction(stored.acceptance, delivery)) != nil
+        {
+            // Shows to anybody that the arbiter ruled against the seller's own signature ([ESC-15]).
+            json["falseRuling"] = [
+                "ruling": .object(ruling.document), "acceptance": .object(stored.acceptance.document),
+                "delivery": .object(delivery.document),
+            ]
+        }
         return json
     }
 
