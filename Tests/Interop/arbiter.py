@@ -62,7 +62,8 @@ class Arbiter:
             return {"id": did_key(self.key), "key": self.point, "within": 600, "mints": [self.mint]}
         if path == "/market/disputes":
             return self.hear(body)
-        return self.plan(path.split("/")[3], body["outputs"])
+        job = path.split("/")[3]
+        return self.plan(job, body["outputs"]) if path.endswith("/outputs") else self.state(job)
 
     def hear(self, body):
         """[JOB-12], [ESC-5], [ESC-13]"""

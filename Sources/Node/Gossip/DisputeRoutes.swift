@@ -57,6 +57,9 @@ struct DisputeRoutes: Sendable {
         group.post("disputes") { request, _ in
             await OperatorResponses.answering { .object(try await desk.hear(OperatorResponses.object(request))) }
         }
+        group.post("disputes/{id}") { _, context in
+            await OperatorResponses.answering { .object(try await desk.told(context.parameters.require("id"))) }
+        }
         group.post("disputes/{id}/outputs") { request, context in
             await OperatorResponses.answering {
                 .object(try await desk.plan(context.parameters.require("id"), OperatorResponses.object(request)))

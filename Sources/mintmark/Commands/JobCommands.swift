@@ -205,7 +205,7 @@ struct JobCommand: AsyncParsableCommand {
                 ["JOB", "SIDE", "SERVICE", "STATE", "PRICE", "CREATED"],
                 jobs.map { job in
                     [
-                        String(job.shown("job").prefix(16)), job.shown("side"), job.shown("service"),
+                        job.shown("job"), job.shown("side"), job.shown("service"),
                         job.shown("state"),
                         "\(job.shown("price")) \(job.shown("unit"))", job.shown("created"),
                     ]
@@ -228,15 +228,13 @@ struct JobCommand: AsyncParsableCommand {
             if options.json { return Output.json(job) }
             Output.facts(
                 [
-                    ("job", "job"), ("service", "service"), ("seller", "with"), ("state", "state"),
-                    ("ending", "ending"),
-                    ("price", "price"), ("locked", "locked"), ("came back", "returned"), ("mint", "mint"),
-                    ("created", "created"), ("deliver by", "deliverBy"), ("locktime", "locktime"), ("note", "note"),
-                ].map { ($0.0, job.shown($0.1)) }
+                    ("job", "job"), ("service", "service"), ("seller", "with"), ("mode", "mode"),
+                    ("arbiter", "arbiter"),
+                    ("state", "state"), ("ending", "ending"), ("price", "price"), ("locked", "locked"),
+                    ("came back", "returned"), ("mint", "mint"), ("created", "created"), ("deliver by", "deliverBy"),
+                    ("locktime", "locktime"), ("complaint", "complaint"), ("note", "note"),
+                ].filter { job[$0.1] != nil }.map { ($0.0, job.shown($0.1)) }
             )
-            if job["arbiter"] != nil {
-                Output.facts([("arbiter", job.shown("arbiter")), ("complaint", job.shown("complaint"))])
-            }
             if let answer = job["answer"] { try JobCommand.write(answer, to: output) }
         }
     }

@@ -103,6 +103,10 @@ public actor ArbiterDesk {
         return try await state(stored)
     }
 
+    /// How a dispute stands: for whoever knows the job's name.
+    /// - Throws: ``JobError`` `unknown-dispute`.
+    public func told(_ name: String) async throws -> JSONObject { try await state(named(name)) }
+
     /// Hears where a side wants its part: `{"outputs"}` → the dispute's state.
     /// - Throws: ``JobError``.
     public func plan(_ name: String, _ body: JSONObject) async throws -> JSONObject {

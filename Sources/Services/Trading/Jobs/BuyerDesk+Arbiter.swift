@@ -124,7 +124,19 @@ extension BuyerDesk {
 
     func escalate(_ stored: Bought, _ reason: String) async throws {
         let why = reason.isEmpty ? "the answer is not what was agreed" : reason
-        // Where it does not hear of it, it hears of it from the arbiter when it asks for its money.
+        if !pace.knows(stored.job) { await tellSeller(stored, why) }
+        let asked = try await arbiterLine.hear(stored, reason: why, pace, by: signer, clock: clock)
+        guard let state = asked else { return }
+        guard let ruling = state.ruling else { return pace.wait(stored.job, at: clock.now()) }
+        pace.restart(stored.job)
+        try await book.apply(.ruled(ruling), to: stored.job) { job in
+            job.ruling = ruling
+            job.note = "the arbiter ruled: \(ruling.content.reason)"
+        }
+    }
+
+    private func tellSeller(_ stored: Bought, _ why: String) async {
+        // Where it does not hear of it, it goes to the arbiter by itself in time ([ESC-4]).
         let said = Escalation(
             party: signer.did,
             job: stored.job,
@@ -132,20 +144,11 @@ extension BuyerDesk {
             reason: String(why.prefix(200)),
             time: book.seconds()
         )
-        let document = try Signed<Escalation>.sign(said, by: signer, now: clock.now()).document
+        guard let document = try? Signed<Escalation>.sign(said, by: signer, now: clock.now()).document else { return }
         _ = try? await line.call(
             (stored.origin ?? "") + "/market/jobs/\(stored.engine.terms.job)/dispute",
             ["escalation": .object(document)]
         )
-        try await hear(arbiterLine.escalate(stored, reason: why, by: signer, clock: clock), stored)
-    }
-
-    private func hear(_ state: DisputeState, _ stored: Bought) async throws {
-        guard let ruling = state.ruling else { return }
-        try await book.apply(.ruled(ruling), to: stored.job) { job in
-            job.ruling = ruling
-            job.note = "the arbiter ruled: \(ruling.content.reason)"
-        }
     }
 
     /// Takes what the arbiter gave.
@@ -153,11 +156,15 @@ extension BuyerDesk {
         guard let token = stored.token, let origin = stored.arbiter else {
             throw JobError(.corrupt, "a job's lock is gone")
         }
+        guard pace.isDue(stored.job, at: clock.now()) else { return }
         let terms = stored.engine.terms
         let reference = Self.reference(terms)
         let outputs = try await wallet.planShare(amount, of: token, reference: reference)
         let planned = try Signed<PlannedOutputs>.sign(outputs, of: stored.job, by: signer, now: clock.now())
-        guard let swap = try await arbiterLine.plan(planned, at: origin, job: terms.job).swap else { return }
+        guard let swap = try await arbiterLine.plan(planned, at: origin, job: terms.job).swap else {
+            return pace.wait(stored.job, at: clock.now())
+        }
+        pace.restart(stored.job)
         do {
             try await wallet.takeShare(amount, reference: reference, outputs: swap.outputs, signature: swap.signature)
         } catch let error as WalletError where error.code == .tokenSpent {
@@ -196,6 +203,7 @@ extension BuyerDesk {
             throw JobError(.invalid, "A reason has 1 to 200 bytes.")
         }
         let stored = try await judgeable(name, in: [.judging, .funded])
+        pace.restart(stored.job)
         try await book.apply(.judged(isGood: false, reason: why), to: stored.job)
         do {
             try await step(stored.job)

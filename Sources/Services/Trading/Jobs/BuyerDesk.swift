@@ -60,6 +60,7 @@ public actor BuyerDesk {
     /// Of the other side, for what is shown.
     let sold: JobBook<EscrowProvider>
     private var busy: Set<[UInt8]> = []
+    var pace = DisputePace()
 
     /// - Parameters:
     ///   - database: with ``JobTables/migrations``.

@@ -63,7 +63,7 @@ struct DisputeState: Sendable {
 
 extension JobLine {
     /// Takes a job to its arbiter, with the evidence that this node has; again, it tells how the dispute stands.
-    func escalate<Engine: JobEngine>(
+    private func escalate<Engine: JobEngine>(
         _ job: StoredJob<Engine>,
         reason: String,
         by signer: DocumentSigner,
@@ -94,6 +94,29 @@ extension JobLine {
         let answer = try await call(origin + "/market/disputes", body)
         guard answer.status == 200 else { throw answer.error }
         return try DisputeState(answer.json)
+    }
+
+    /// How a dispute stands that the arbiter was shown before.
+    func dispute(_ job: String, at origin: String) async throws -> DisputeState {
+        let answer = try await call(origin + "/market/disputes/\(job)", [:])
+        guard answer.status == 200 else { throw answer.error }
+        return try DisputeState(answer.json)
+    }
+
+    /// Asks as the pace says: shows the evidence the first time.
+    /// - Returns: nil where it is not time to ask.
+    func hear<Engine: JobEngine>(
+        _ job: StoredJob<Engine>,
+        reason: String,
+        _ pace: DisputePace,
+        by signer: DocumentSigner,
+        clock: WallClock
+    ) async throws -> DisputeState? {
+        guard pace.isDue(job.job, at: clock.now()) else { return nil }
+        guard pace.knows(job.job), let origin = job.arbiter else {
+            return try await escalate(job, reason: reason, by: signer, clock: clock)
+        }
+        return try await dispute(job.engine.terms.job, at: origin)
     }
 
     /// Tells the arbiter where this node wants its part.

@@ -89,13 +89,16 @@ extension SellerDesk {
     // MARK: Going on
 
     func escalate(_ stored: Sold) async throws {
-        let state = try await arbiterLine.escalate(
+        let asked = try await arbiterLine.hear(
             stored,
             reason: "delivered, and not paid",
+            pace,
             by: signer,
             clock: clock
         )
-        guard let ruling = state.ruling else { return }
+        guard let state = asked else { return }
+        guard let ruling = state.ruling else { return pace.wait(stored.job, at: clock.now()) }
+        pace.restart(stored.job)
         try await book.apply(.ruled(ruling), to: stored.job) { job in
             job.ruling = ruling
             job.note = "the arbiter ruled: \(ruling.content.reason)"
@@ -108,13 +111,18 @@ extension SellerDesk {
     /// - Parameter amount: what the arbiter gave; nil where the buyer released all.
     /// - Returns: whether it is known who has the money.
     func claimSigned(_ stored: Sold, _ amount: UInt64?) async throws -> Bool {
+        guard amount == nil || pace.isDue(stored.job, at: clock.now()) else { return false }
         let planned = try await planned(stored, amount)
         let part = planned.content.amount ?? 0
         var (outputs, signature) = (planned.content.outputs, stored.signature)
         if amount != nil {
-            guard let origin = stored.arbiter,
-                let swap = try await arbiterLine.plan(planned, at: origin, job: stored.engine.terms.job).swap
-            else { return false }
+            guard let origin = stored.arbiter else { throw JobError(.corrupt, "a job's arbiter is gone") }
+            let job = stored.engine.terms.job
+            guard let swap = try await arbiterLine.plan(planned, at: origin, job: job).swap else {
+                pace.wait(stored.job, at: clock.now())
+                return false
+            }
+            pace.restart(stored.job)
             (outputs, signature) = (swap.outputs, swap.signature)
         }
         guard let signature else { throw JobError(.corrupt, "a job's signature is gone") }

@@ -43,6 +43,7 @@ public actor SellerDesk {
     private var starting = 0
     /// Mode `arbiter`: jobs whose lock is being looked at.
     private var locking: Set<[UInt8]> = []
+    var pace = DisputePace()
 
     /// - Parameters:
     ///   - database: with ``JobTables/migrations``.
