@@ -69,6 +69,9 @@ public final class Node: Sendable {
     /// Jobs by escrow, sold and bought.
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
+    /// Calls for bids of this node's own, and bids on others'.
+    let callDesk: CallDesk
+    let bidDesk: BidDesk
     /// How calls with others went, and what is thought of them for it.
     let calls: CallBook
     /// What a seller promises of a service, where that is known.
@@ -88,6 +91,7 @@ public final class Node: Sendable {
         market: MarketPart?,
         liveness: LivenessPart?,
         calls: CallBook,
+        callDesk: CallDesk,
         promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
         logger: Logger
     ) {
@@ -120,6 +124,8 @@ public final class Node: Sendable {
         cosigning = services.cosigning
         sellerDesk = services.sellerDesk
         buyerDesk = services.buyerDesk
+        bidDesk = services.bidDesk
+        self.callDesk = callDesk
         self.gossip = gossip
         self.market = market
         self.liveness = liveness
@@ -155,7 +161,7 @@ public final class Node: Sendable {
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
                 + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
-                + JobTables.migrations + CallBook.migrations,
+                + JobTables.migrations + CallTables.migrations + CallBook.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")
@@ -204,6 +210,8 @@ public final class Node: Sendable {
             }
             let promises = Self.promises(services, market)
             let calls = Self.callBook(database, services, configuration, listing: promises)
+            let callDesk = Self.callDesk(database, services, configuration, calls, logger: logger)
+            Self.join(callDesk, gossip, market, services, calls, fence: fence, logger: logger)
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -217,6 +225,7 @@ public final class Node: Sendable {
                 market: market,
                 liveness: Self.liveness(gossip, market, services, configuration, calls: calls, logger: logger),
                 calls: calls,
+                callDesk: callDesk,
                 promises: promises,
                 logger: logger
             )

@@ -39,6 +39,7 @@ struct NodeServices: Sendable {
     let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
     let sellerDesk: SellerDesk
+    let bidDesk: BidDesk
     let buyerDesk: BuyerDesk
 
     static func compose(
@@ -158,6 +159,7 @@ struct NodeServices: Sendable {
             budgets: budgets,
             logger: logger
         )
+        let bidDesk = try bidDesk(configuration, gateway, wallet, nodeKeys, database: database, logger: logger)
         return NodeServices(
             lightning: lightning,
             identity: identity,
@@ -184,9 +186,11 @@ struct NodeServices: Sendable {
                 signer: nodeKeys.node,
                 keySecret: Sealing.deriveKey(from: nodeKeys.paywallKey, label: "mintmark/jobs/delivery-keys/1"),
                 acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                isBid: { try await bidDesk.isQuote($0) },
                 clock: clock,
                 logger: logger
             ),
+            bidDesk: bidDesk,
             buyerDesk: buyerDesk(wallet, nodeKeys: nodeKeys, database: database, http: http, logger: logger)
         )
     }

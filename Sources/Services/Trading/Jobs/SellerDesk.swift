@@ -34,6 +34,8 @@ public actor SellerDesk {
     private let signer: DocumentSigner
     private let keySecret: [UInt8]
     private let acceptedMints: [MintURL]
+    /// Whether a quote, by its digest, is of this node's whatever its service costs: a bid's ([QUO-14]).
+    private let isBid: @Sendable ([UInt8]) async throws -> Bool
     private let clock: WallClock
     private let logger: Logger
     private let book: JobBook<EscrowProvider>
@@ -53,6 +55,7 @@ public actor SellerDesk {
         signer: DocumentSigner,
         keySecret: [UInt8],
         acceptedMints: [MintURL],
+        isBid: @escaping @Sendable ([UInt8]) async throws -> Bool = { _ in false },
         clock: WallClock,
         logger: Logger
     ) {
@@ -69,6 +72,7 @@ public actor SellerDesk {
         self.signer = signer
         self.keySecret = keySecret
         self.acceptedMints = acceptedMints
+        self.isBid = isBid
         self.clock = clock
         self.logger = logger
     }
@@ -174,7 +178,9 @@ public actor SellerDesk {
             throw JobError(.invalid, "`acceptance`: \(error.message).")
         }
         let offer = await services.offer(terms.service, method: request.method, target: request.target)
-        guard let offer, offer.amount == terms.price, offer.unit == terms.unit else {
+        var isAgreed = offer?.amount == terms.price && offer?.unit == terms.unit
+        if !isAgreed, offer != nil { isAgreed = try await isBid(quote.digest) }
+        guard isAgreed else {
             throw JobError(.notSold, "This call costs something else than was quoted.")
         }
         let stored = Sold(
