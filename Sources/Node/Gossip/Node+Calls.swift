@@ -2,6 +2,7 @@ internal import Cashu
 internal import Gateway
 internal import Identity
 internal import Logging
+internal import Market
 internal import SignedDocuments
 internal import Storage
 internal import Trading

@@ -273,7 +273,9 @@ private final class Bidder: Sendable {
         try await before.desk.add(before.rule())
         await before.start()
         let (shown, late, lost) = (
-            try before.call(), try before.call { $0.commitUntil += 1 }, try before.call(by: Sample.signer(22))
+            try before.call(),
+            try before.call { ($0.commitUntil, $0.revealUntil) = ($0.commitUntil + 1, $0.revealUntil + 1) },
+            try before.call(by: Sample.signer(22))
         )
         #expect(try await before.binds(shown))
         #expect(try await before.binds(late))
@@ -291,7 +293,7 @@ private final class Bidder: Sendable {
         after.gossip.goDown(false)
         await after.desk.advance()
         #expect(try after.told(shown).bid != nil && after.told(lost).bid != nil && after.told(late).bid == nil)
-        after.hands.pass(seconds: 4)
+        after.hands.pass(seconds: 5)
         await after.desk.advance()
         #expect(try after.told(late).bid == nil)
         let states = try await after.desk.bids(limit: 5).map { $0["state"]?.stringValue }
