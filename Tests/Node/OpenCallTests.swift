@@ -59,10 +59,12 @@ struct OpenCallTests {
     }
 
     @Test(
-        "[QUO-11] [QUO-12] [QUO-14] [QUO-15] A call is bid on by rule, awarded and served at the bid's price; another finds nobody, or is cancelled"
+        "[QUO-11] [QUO-12] [QUO-14] [QUO-15] [REP-16] A call is bid on by rule and served at the bid's price; others find nobody, are cancelled, or meet a bidder that goes silent"
     )
     func called() async throws {
         try await World.with(starts: false) { world in
+            let alone = try await Self.call(world, "weather")
+            #expect(alone.status == 1 && alone.json["code"] == "not-running", "\(alone)")
             try await Self.acquaint(world)
             #expect(try await world.fund(300).status == 200)
             try await world.sell("--escrow", "key", "--tag", "forecast", price: "7sat")
@@ -120,7 +122,23 @@ struct OpenCallTests {
             #expect(try await world.buyer.command("market", "call", "--cancel", id).status == 1)
             let listed = try await world.buyer.command("market", "calls", "--json").json.array("calls")
             #expect(listed.count == 4 && listed.first?["call"]?.stringValue == id)
+            // A bidder that is gone when its bid is to be shown: what the buyer's node thinks of it is less for it.
+            let last = try await Self.call(world, "weather", more: ["--detach"])
+            let silent = try #require(last.json["call"]?.stringValue)
+            try await Self.until {
+                try await world.buyer.command("market", "calls", silent, "--json").json.array("bids").count == 1
+            }
+            await world.seller.kill()
+            try await Self.until {
+                try await world.buyer.command("market", "calls", silent, "--json").json["state"] == "failed"
+            }
+            let bid = try await world.buyer.command("market", "calls", silent, "--json").json.array("bids").first
+            #expect(bid?["state"] == "withheld", "\(String(describing: bid))")
+            let seller = try #require(bid?["bidder"]?.stringValue)
+            let standing = try await world.buyer.command("reputation", "show", seller, "--json").json
+            #expect(standing["bad"] == 1.0 && standing["good"] == 2.0, "\(standing)")
             #expect(try await world.seller.command("market", "bid-rule", "remove", "weather").status == 0)
+            #expect(try await world.seller.command("market", "bid-rule", "remove", "weather").status == 1)
         }
     }
 }
