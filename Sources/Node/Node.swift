@@ -72,6 +72,9 @@ public final class Node: Sendable {
     /// Jobs of others that this node decides.
     let arbiterDesk: ArbiterDesk
     let arbiters: ArbiterLookup
+    /// Calls for bids of this node's own, and bids on others'.
+    let callDesk: CallDesk
+    let bidDesk: BidDesk
     /// How calls with others went, and what is thought of them for it.
     let calls: CallBook
     /// What a seller promises of a service, where that is known.
@@ -91,6 +94,7 @@ public final class Node: Sendable {
         market: MarketPart?,
         liveness: LivenessPart?,
         calls: CallBook,
+        callDesk: CallDesk,
         promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
         logger: Logger
     ) {
@@ -125,6 +129,8 @@ public final class Node: Sendable {
         buyerDesk = services.buyerDesk
         arbiterDesk = services.arbiterDesk
         arbiters = services.arbiters
+        bidDesk = services.bidDesk
+        self.callDesk = callDesk
         self.gossip = gossip
         self.market = market
         self.liveness = liveness
@@ -160,7 +166,7 @@ public final class Node: Sendable {
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
                 + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
-                + JobTables.migrations + CallBook.migrations,
+                + JobTables.migrations + CallTables.migrations + CallBook.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")
@@ -209,6 +215,8 @@ public final class Node: Sendable {
             }
             let promises = Self.promises(services, market)
             let calls = Self.callBook(database, services, configuration, listing: promises)
+            let callDesk = Self.callDesk(database, services, configuration, calls, logger: logger)
+            Self.join(callDesk, gossip, market, services, calls, fence: fence, logger: logger)
             return Node(
                 configuration: configuration,
                 directory: directory,
@@ -222,6 +230,7 @@ public final class Node: Sendable {
                 market: market,
                 liveness: Self.liveness(gossip, market, services, configuration, calls: calls, logger: logger),
                 calls: calls,
+                callDesk: callDesk,
                 promises: promises,
                 logger: logger
             )

@@ -39,6 +39,7 @@ struct NodeServices: Sendable {
     let delegatedPurse: DelegatedPurse
     let cosigning: Cosigning?
     let sellerDesk: SellerDesk
+    let bidDesk: BidDesk
     let buyerDesk: BuyerDesk
     let arbiterDesk: ArbiterDesk
     let arbiters: ArbiterLookup
@@ -160,6 +161,7 @@ struct NodeServices: Sendable {
             budgets: budgets,
             logger: logger
         )
+        let bidDesk = try bidDesk(configuration, gateway, wallet, nodeKeys, database: database, logger: logger)
         return NodeServices(
             lightning: lightning,
             identity: identity,
@@ -186,10 +188,12 @@ struct NodeServices: Sendable {
                 signer: nodeKeys.node,
                 keySecret: Sealing.deriveKey(from: nodeKeys.paywallKey, label: "mintmark/jobs/delivery-keys/1"),
                 acceptedMints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                isBid: { try await bidDesk.isQuote($0) },
                 clock: clock,
                 logger: logger,
                 post: jobPost(http)
             ),
+            bidDesk: bidDesk,
             buyerDesk: BuyerDesk(
                 database: database,
                 wallet: wallet,

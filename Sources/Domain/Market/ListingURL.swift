@@ -38,6 +38,9 @@ public struct ListingURL: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { text }
 
+    /// Whether it is scheme, host and port alone.
+    public var isOrigin: Bool { !text.dropFirst(text.hasPrefix("http://") ? 7 : 8).contains("/") }
+
     /// The host in small letters, an IPv6 address in its brackets, and the port.
     public var place: (host: String, port: Int) {
         let isPlain = text.hasPrefix("http://")

@@ -25,11 +25,13 @@ struct GatewayJobs: JobServices {
 /// `/api/market/jobs` for the operator.
 struct JobRoutes: Sendable {
     let seller: SellerDesk
+    let bids: BidDesk
     let buyer: BuyerDesk
     let shopping: Shopping
 
     init(_ node: Node) {
         seller = node.sellerDesk
+        bids = node.bidDesk
         buyer = node.buyerDesk
         shopping = Shopping(
             market: JudgedMarket(node),
@@ -44,7 +46,9 @@ struct JobRoutes: Sendable {
     func addPublic<Context: RequestContext>(to group: RouterGroup<Context>) {
         group.post("quotes") { request, _ in
             await OperatorResponses.answering {
-                .object(try await seller.quote(OperatorResponses.object(request)))
+                let body = try await OperatorResponses.object(request)
+                // A buyer that awards its call asks for what was bid on it.
+                return .object(try await body["call"] == nil ? seller.quote(body) : bids.quote(body))
             }
         }
         group.post("jobs") { request, _ in

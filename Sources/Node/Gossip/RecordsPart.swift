@@ -14,7 +14,9 @@ internal import Synchronization
 /// Records on the gossip network: kept in the cache, told, taken and repaired; and by them the news of status lists, this
 /// node's own and others' (`Specs/revocation.md`). What else of the node publishes records does it by ``publish(_:)``.
 final class RecordsPart: GossipPart {
-    static let kinds = RecordKinds([StatusEvent.kind, Listing.kind, LivenessReport.kind])
+    static let kinds = RecordKinds([
+        StatusEvent.kind, Listing.kind, LivenessReport.kind, OpenCall.kind, BidNews.kind,
+    ])
     /// News that are worked on at once; each may wait for an issuer's server.
     private static let hearing = 64
     private static let retry = Duration.seconds(1)

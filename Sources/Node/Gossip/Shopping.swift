@@ -20,10 +20,7 @@ struct Shopping: Sendable {
 
     /// What the sellers are trusted ([QUO-10]).
     var trustPPM: @Sendable ([DIDKey]) async throws -> [DIDKey: UInt64] {
-        { sellers in
-            let standings = try await market.calls.standings(of: sellers)
-            return Dictionary(standings.map { ($0.did, $0.trustPPM) }, uniquingKeysWith: { $1 })
-        }
+        { try await market.calls.trustPPM(of: $0) }
     }
 
     /// The orders of a request, one for each seller: `{"budget", "sellers": [SELLER/NAME or URL] or "words", "most", "reputation",

@@ -38,6 +38,7 @@ enum OperatorProblem {
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as MarketError: make(error.code.rawValue, error.message, marketStatus(error.code))
+        case let error as CallError: make(error.code.rawValue, error.message, callStatus(error.code))
         case let error as JobError: make(error.code.rawValue, error.message, jobStatus(error.code))
         case let error as TradeRefusal: make("trade-\(error.code.rawValue)", error.message, 400)
         case let error as PeeringError: make(error.code.rawValue, error.message, peeringStatus(error.code))
@@ -138,6 +139,16 @@ enum OperatorProblem {
         case .noOffer: 422
         case .failed, .sellerFailed: 502
         case .tooMany, .claimPending: 503
+        case .corrupt: 500
+        default: 400
+        }
+    }
+
+    private static func callStatus(_ code: CallError.Code) -> Int {
+        switch code {
+        case .unknownCall, .unknownRule, .unknownBid, .notSold: 404
+        case .callOver, .ruleExists, .bidOver: 409
+        case .tooMany, .tooManyRules, .notRunning: 503
         case .corrupt: 500
         default: 400
         }

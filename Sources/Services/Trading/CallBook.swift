@@ -36,10 +36,10 @@ public actor CallBook {
     /// The node: whose eyes it is seen with.
     let viewer: DIDKey
     private let seeds: [DIDKey]
-    private let sources: Sources
+    let sources: Sources
     private let maximumCalls: Int
-    /// nil at first, and after what was counted has changed. Only ``readAll()`` touches it.
-    private var reputation: Reputation?
+    /// nil at first, and after what was counted has changed. Only what runs ``alone(_:)`` touches it.
+    var reputation: Reputation?
     private var following: Task<Void, any Error>?
 
     /// - Parameters:
@@ -113,18 +113,22 @@ public actor CallBook {
                 CREATE UNIQUE INDEX trading_calls_order ON trading_calls (side, kind, sequence);
                 """
         ),
+        withheldMigration,
     ]
 
     // MARK: Following
 
     /// Reads what has come since the last time.
     /// - Throws: `StorageError`, and what the sources throw.
-    public func follow() async throws {
-        while let following { try await following.value }
+    public func follow() async throws { try await alone { try await $0.readAll() } }
+
+    /// Runs what changes the engine, one after another.
+    func alone(_ work: @escaping @Sendable (isolated CallBook) async throws -> Void) async throws {
+        while let following { try? await following.value }
         let task = Task {
             // Before whoever waits for it goes on.
             defer { following = nil }
-            try await readAll()
+            try await work(self)
         }
         following = task
         try await task.value
@@ -137,6 +141,7 @@ public actor CallBook {
         guard reputation == nil else { return }
         var built = Reputation(viewers: [viewer], seeds: seeds)
         built.record(try await counted())
+        built.record(try await withheldBids())
         reputation = built
     }
 

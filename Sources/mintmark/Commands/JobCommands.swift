@@ -74,7 +74,7 @@ struct JobOptions: ParsableArguments {
         return body
     }
 
-    private static func bytes(_ input: String) throws -> [UInt8] {
+    static func bytes(_ input: String) throws -> [UInt8] {
         guard input.hasPrefix("@") else { return Array(input.utf8) }
         let path = String(input.dropFirst())
         let data =

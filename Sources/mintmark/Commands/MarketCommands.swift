@@ -14,10 +14,15 @@ struct MarketCommand: AsyncParsableCommand {
               mintmark market list
               mintmark market request weather --input @q.json --budget 20sat
               mintmark market buy weather --input @q.json --budget 20sat
+              mintmark market call weather --input @q.json --budget 20sat --bids-for 5s
+              mintmark market bid-rule add --service weather --floor 3sat
             Whose listings count: those of the issuers that this node's services trust, of the issuers in \
             gossip.trustedIssuers, and of the agents that either gave passports to.
             """,
-        subcommands: [Search.self, Show.self, List.self, MarketRequestCommand.self, MarketBuyCommand.self]
+        subcommands: [
+            Search.self, Show.self, List.self, MarketRequestCommand.self, MarketBuyCommand.self,
+            MarketCallCommand.self, MarketCallsCommand.self, BidRuleCommand.self, MarketBidsCommand.self,
+        ]
     )
 
     struct Search: NodeCommand {

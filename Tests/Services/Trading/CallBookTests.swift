@@ -114,6 +114,42 @@ private final class Desk: Sendable {
 }
 
 @Suite("A node's own calls") struct CallBookTests {
+    @Test(
+        "[REP-16] A bid that was not shown counts once as a call that failed, also after a restart, and an own one never"
+    )
+    func withheld() async throws {
+        let desk = try Desk(calls: [])
+        desk.hands.put([
+            try desk.call(.buyer, 1, with: 10), try desk.call(.buyer, 2, with: 11), try desk.call(.buyer, 3, with: 11),
+        ])
+        func bid(_ other: UInt8, call: UInt8 = 1) throws -> WithheldBid {
+            let commitment: JSONObject = [
+                "type": "MintmarkBidCommitment", "bidder": .string(Sample.signer(other).did.string),
+                "call": .string(MultihashDigest.encode([UInt8](repeating: call, count: 32))),
+                "commitment": .string(MultihashDigest.encode([UInt8](repeating: 9, count: 32))), "time": 1,
+            ]
+            let signed = try DataIntegrity.sign(commitment, by: Sample.signer(other), created: Sample.now)
+            return WithheldBid(commitment: try Signed(document: signed), at: Sample.now)
+        }
+        let before = try #require(try await desk.book.standings(of: [Sample.signer(10).did]).first)
+        #expect(before.percent > 1)
+        try await desk.book.count([bid(10), bid(12), bid(1), bid(2)])
+        try await desk.book.count([bid(10)])
+        try await desk.book.count([bid(12, call: 2)])
+        func check(_ desk: Desk) async throws {
+            #expect(try await desk.score(10).good == 1)
+            #expect(try await desk.score(10).bad == 1)
+            #expect(try await desk.score(12).bad == 2)
+            #expect(try await desk.score(2).bad == 0)
+            let after = try await desk.book.standings(of: [10, 12].map { Sample.signer($0).did })
+            #expect(after[0].percent < before.percent && after[0].percent > 0)
+            // Who did nothing else is trusted nothing.
+            #expect(after[1].trustPPM == 0)
+        }
+        try await check(desk)
+        try await check(try Desk(folder: desk.folder, calls: desk.hands.all))
+    }
+
     @Test("[REP-15] A job counts beside the calls of its side, by its own order, and not in the windows of times")
     func jobs() async throws {
         let desk = try Desk()

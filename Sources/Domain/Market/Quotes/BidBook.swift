@@ -86,6 +86,11 @@ public struct BidBook: Sendable {
         bids[said.bidder] = bid
     }
 
+    /// Whether a bid is the one that its bidder is bound to.
+    public func isBound(_ bid: Signed<Bid>) -> Bool {
+        bid.content.call == call.digest && commitments[bid.content.bidder] == bid.content.commitment
+    }
+
     /// The bids that were shown, best first; of equal ones that with the lower name of its bidder. Whoever has no trust is left out.
     public func ranked(trustPPM: (DIDKey) -> UInt64) -> [Signed<Bid>] {
         BidScore.ranked(bids.values, trustPPM: trustPPM) { ($0.content.price, $0.content.bidder) }

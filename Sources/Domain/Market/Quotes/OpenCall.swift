@@ -1,160 +1,111 @@
 public import CanonicalJSON
 public import Cashu
-internal import Cryptography
 internal import Encodings
 public import SignedDocuments
 
 /// A buyer calls for bids on one job, from whoever hears it ([QUO-7]).
-@dynamicMemberLookup
 public struct OpenCall: TradeContent {
     public static let type = "MintmarkOpenCall"
-    public static let known = Wanted.known.union(["deliverWithin", "commitUntil", "revealUntil"])
+    public static let known: Set<String> = [
+        "buyer", "words", "method", "target", "request", "maxPrice", "unit", "mints", "escrow", "deliverWithin",
+        "commitUntil", "revealUntil", "nonce", "time",
+    ]
+    public static let maximumWords = 12
     /// The shortest time to reveal: twice the time that gossip takes across the network.
     public static let minimumRevealSeconds: UInt64 = 4
+    /// A day: the longest from ``time`` to ``revealUntil``.
+    public static let maximumSeconds: UInt64 = 86_400
+    /// How long a bid binds its bidder after ``revealUntil`` ([QUO-14]).
+    public static let holdSeconds: UInt64 = 60
 
-    public var wanted: Wanted
+    public var buyer: DIDKey
+    /// All of them are among the words of a service that fits, see ``MarketWords``; 1 to 12.
+    public var words: [String]
+    /// What is asked of the service, so that bidders can price it.
+    public var method: String
+    /// Path and query below the service.
+    public var target: String
+    /// SHA-256 of the request, see ``JobRequest``.
+    public var request: [UInt8]
+    /// The most that the buyer pays, in whole parts of `unit`.
+    public var maximumPrice: UInt64
+    public var unit: CurrencyUnit
+    /// Mints that the buyer can pay at, best first; 1 to 16.
+    public var mints: [MintURL]
+    /// Modes that the buyer takes, best first.
+    public var escrow: [Listing.Escrow]
     public var deliverWithinSeconds: UInt64
     /// Until then commitments are taken, and no bid is shown.
     public var commitUntil: UInt64
     /// From `commitUntil` until then bids are shown.
     public var revealUntil: UInt64
-
-    public init(_ wanted: Wanted, deliverWithinSeconds: UInt64, commitUntil: UInt64, revealUntil: UInt64) {
-        self.wanted = wanted
-        self.deliverWithinSeconds = deliverWithinSeconds
-        self.commitUntil = commitUntil
-        self.revealUntil = revealUntil
-    }
-
-    public init(_ fields: TradeFields) throws(TradeRefusal) {
-        wanted = try Wanted(fields)
-        deliverWithinSeconds = try fields.number("deliverWithin", in: TradeBounds.deliverSeconds)
-        commitUntil = try fields.time("commitUntil")
-        revealUntil = try fields.time("revealUntil")
-        guard commitUntil > wanted.time, revealUntil >= commitUntil + Self.minimumRevealSeconds,
-            revealUntil - wanted.time <= TradeBounds.deliverSeconds.upperBound
-        else { throw TradeFields.refuse("revealUntil", "is 4 seconds or more after `commitUntil`, a week at most") }
-    }
-
-    public subscript<Value>(dynamicMember member: WritableKeyPath<Wanted, Value>) -> Value {
-        get { wanted[keyPath: member] }
-        set { wanted[keyPath: member] = newValue }
-    }
-
-    public var signer: DIDKey { wanted.buyer }
-
-    public var members: JSONObject {
-        var members = wanted.members
-        members["deliverWithin"] = JSONValue(deliverWithinSeconds)
-        members["commitUntil"] = JSONValue(commitUntil)
-        members["revealUntil"] = JSONValue(revealUntil)
-        return members
-    }
-}
-
-/// A bidder binds itself to a bid that nobody can read yet ([QUO-8]).
-public struct BidCommitment: TradeContent {
-    public static let type = "MintmarkBidCommitment"
-    public static let known: Set<String> = ["bidder", "call", "commitment", "time"]
-
-    public var bidder: DIDKey
-    /// Digest of the call.
-    public var call: [UInt8]
-    /// See ``Bid/commitment``.
-    public var commitment: [UInt8]
-    public var time: UInt64
-
-    public init(to bid: Bid, time: UInt64) {
-        bidder = bid.bidder
-        call = bid.call
-        commitment = bid.commitment
-        self.time = time
-    }
-
-    public init(_ fields: TradeFields) throws(TradeRefusal) {
-        bidder = try fields.did("bidder")
-        call = try fields.digest("call")
-        commitment = try fields.digest("commitment")
-        time = try fields.time("time")
-    }
-
-    public var signer: DIDKey { bidder }
-
-    public var members: JSONObject {
-        [
-            "bidder": .string(bidder.string), "call": .string(MultihashDigest.encode(call)),
-            "commitment": .string(MultihashDigest.encode(commitment)), "time": JSONValue(time),
-        ]
-    }
-}
-
-/// The bid itself, shown once all commitments are in ([QUO-8]).
-public struct Bid: TradeContent {
-    public static let type = "MintmarkBid"
-    public static let known: Set<String> = [
-        "bidder", "call", "price", "deliverWithin", "mint", "escrow", "salt", "time",
-    ]
-    private static let label = Array("Mintmark_Bid_v1".utf8)
-
-    public var bidder: DIDKey
-    public var call: [UInt8]
-    public var price: UInt64
-    public var deliverWithinSeconds: UInt64
-    public var mint: MintURL
-    public var mode: Listing.Escrow
-    /// 32 random bytes.
-    public var salt: [UInt8]
+    /// 16 random bytes.
+    public var nonce: [UInt8]
     public var time: UInt64
 
     public init(
-        bidder: DIDKey,
-        call: [UInt8],
-        price: UInt64,
+        buyer: DIDKey,
+        words: [String],
+        request: JobRequest,
+        maximumPrice: UInt64,
+        unit: CurrencyUnit,
+        mints: [MintURL],
+        escrow: [Listing.Escrow],
         deliverWithinSeconds: UInt64,
-        mint: MintURL,
-        mode: Listing.Escrow,
-        salt: [UInt8],
+        commitUntil: UInt64,
+        revealUntil: UInt64,
+        nonce: [UInt8],
         time: UInt64
     ) {
-        self.bidder = bidder
-        self.call = call
-        self.price = price
+        self.buyer = buyer
+        self.words = words
+        method = request.method
+        target = request.target
+        self.request = request.digest
+        self.maximumPrice = maximumPrice
+        self.unit = unit
+        self.mints = mints
+        self.escrow = escrow
         self.deliverWithinSeconds = deliverWithinSeconds
-        self.mint = mint
-        self.mode = mode
-        self.salt = salt
+        self.commitUntil = commitUntil
+        self.revealUntil = revealUntil
+        self.nonce = nonce
         self.time = time
     }
 
     public init(_ fields: TradeFields) throws(TradeRefusal) {
-        bidder = try fields.did("bidder")
-        call = try fields.digest("call")
-        price = try fields.amount("price")
+        buyer = try fields.did("buyer")
+        words = try fields.words("words", atMost: Self.maximumWords)
+        method = try fields.method("method")
+        target = try fields.target("target")
+        request = try fields.digest("request")
+        maximumPrice = try fields.amount("maxPrice")
+        unit = try fields.unit("unit")
+        mints = try fields.mints("mints")
+        escrow = try fields.modes("escrow")
         deliverWithinSeconds = try fields.number("deliverWithin", in: TradeBounds.deliverSeconds)
-        mint = try fields.mint("mint")
-        mode = try fields.mode("escrow")
-        salt = try fields.hex("salt", bytes: 32)
+        commitUntil = try fields.time("commitUntil")
+        revealUntil = try fields.time("revealUntil")
+        nonce = try fields.hex("nonce", bytes: 16)
         time = try fields.time("time")
+        guard commitUntil > time, revealUntil >= commitUntil + Self.minimumRevealSeconds,
+            revealUntil - time <= Self.maximumSeconds
+        else { throw TradeFields.refuse("revealUntil", "is 4 seconds or more after `commitUntil`, a day at most") }
     }
 
-    public var signer: DIDKey { bidder }
+    public var signer: DIDKey { buyer }
 
     public var members: JSONObject {
         [
-            "bidder": .string(bidder.string), "call": .string(MultihashDigest.encode(call)),
-            "price": .string(String(price)), "deliverWithin": JSONValue(deliverWithinSeconds),
-            "mint": .string(mint.string), "escrow": .string(mode.rawValue), "salt": .string(Hex.encode(salt)),
-            "time": JSONValue(time),
+            "buyer": .string(buyer.string), "words": JSONValue(words), "method": .string(method),
+            "target": .string(target), "request": .string(MultihashDigest.encode(request)),
+            "maxPrice": .string(String(maximumPrice)), "unit": .string(unit.name),
+            "mints": JSONValue(mints.map(\.string)), "escrow": JSONValue(escrow.map(\.rawValue)),
+            "deliverWithin": JSONValue(deliverWithinSeconds), "commitUntil": JSONValue(commitUntil),
+            "revealUntil": JSONValue(revealUntil), "nonce": .string(Hex.encode(nonce)), "time": JSONValue(time),
         ]
     }
 
-    /// SHA-256 of a label, the bid, its salt, the bidder and the call; each part of its own length, or after its length.
-    public var commitment: [UInt8] {
-        func number(_ value: UInt64) -> [UInt8] {
-            stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: value >> UInt64($0)) }
-        }
-        func text(_ value: String) -> [UInt8] { number(UInt64(value.utf8.count)) + Array(value.utf8) }
-        let bid = number(price) + number(deliverWithinSeconds) + text(mint.string) + text(mode.rawValue)
-        return Hashing.sha256(Self.label + bid + salt + text(bidder.string) + call)
-    }
+    /// Until then a bid binds its bidder ([QUO-14]).
+    public var holdsUntil: UInt64 { revealUntil + Self.holdSeconds }
 }

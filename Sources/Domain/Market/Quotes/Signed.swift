@@ -30,7 +30,7 @@ public struct Signed<Content: TradeContent>: Sendable, Equatable {
 
     /// - Throws: `TradeRefusal` with `.malformed`, `.tooLarge`, `.badSignature`, `.wrongSigner`.
     public init(document: JSONObject) throws(TradeRefusal) {
-        try self.init(document)
+        try self.init(unchecked: document)
         let signer: DIDKey
         do {
             signer = try DataIntegrity.verify(document).signer
@@ -43,7 +43,7 @@ public struct Signed<Content: TradeContent>: Sendable, Equatable {
     }
 
     /// Leaves the signature unchecked.
-    private init(_ document: JSONObject) throws(TradeRefusal) {
+    init(unchecked document: JSONObject) throws(TradeRefusal) {
         guard document["type"]?.stringValue == Content.type else {
             throw TradeRefusal(.malformed, "`type` must be `\(Content.type)`")
         }
@@ -55,7 +55,7 @@ public struct Signed<Content: TradeContent>: Sendable, Equatable {
     public init(bytes: [UInt8]) throws(TradeRefusal) { try self.init(document: Self.object(bytes)) }
 
     /// One whose signature was checked before it was kept in a place of one's own.
-    package init(kept bytes: [UInt8]) throws(TradeRefusal) { try self.init(Self.object(bytes)) }
+    package init(kept bytes: [UInt8]) throws(TradeRefusal) { try self.init(unchecked: Self.object(bytes)) }
 
     private static func object(_ bytes: [UInt8]) throws(TradeRefusal) -> JSONObject {
         guard bytes.count <= maximumBytes else {

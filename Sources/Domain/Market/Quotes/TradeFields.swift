@@ -92,6 +92,41 @@ public struct TradeFields {
         return text
     }
 
+    /// An HTTP method, in capitals.
+    func method(_ name: String) throws(TradeRefusal) -> String {
+        let text = try string(name)
+        guard (1...16).contains(text.utf8.count), text.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) else {
+            throw Self.refuse(name, "is an HTTP method in capitals")
+        }
+        return text
+    }
+
+    /// Path and query below a service.
+    func target(_ name: String) throws(TradeRefusal) -> String {
+        let text = try string(name)
+        guard text.hasPrefix("/"), text.utf8.count <= 2_048, text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
+            !text.contains("#")
+        else { throw Self.refuse(name, "is a path, perhaps with a query, that begins with /") }
+        return text
+    }
+
+    /// Scheme, host and port, without a path.
+    func origin(_ name: String) throws(TradeRefusal) -> ListingURL {
+        guard let url = ListingURL(try string(name)), url.isOrigin else {
+            throw Self.refuse(name, "is https (http on the machine itself), a host and perhaps a port")
+        }
+        return url
+    }
+
+    /// Words in their one form, see ``MarketWords``.
+    func words(_ name: String, atMost count: Int) throws(TradeRefusal) -> [String] {
+        let words = try texts(name, atMost: count)
+        guard words.allSatisfy(MarketWords.isWord) else {
+            throw Self.refuse(name, "lists words of letters and digits in small letters")
+        }
+        return words
+    }
+
     func unit(_ name: String) throws(TradeRefusal) -> CurrencyUnit {
         let text = try string(name)
         guard text.utf8.count <= 16, let unit = try? CurrencyUnit(text), unit.name == text else {

@@ -3,14 +3,14 @@ public import Cashu
 internal import Encodings
 public import SignedDocuments
 
-/// What a buyer wants of a service, whether it asks one provider ([QUO-2]) or calls for bids ([QUO-7]).
+/// What a buyer wants of one provider's service ([QUO-2]).
 public struct Wanted: Sendable, Equatable {
     static let known: Set<String> = [
         "buyer", "service", "request", "maxPrice", "unit", "mints", "escrow", "nonce", "time",
     ]
 
     public var buyer: DIDKey
-    /// The service's name at the provider; in a call for bids what kind of service.
+    /// The service's name at the provider.
     public var service: String
     /// SHA-256 of the request, see ``JobRequest``.
     public var request: [UInt8]

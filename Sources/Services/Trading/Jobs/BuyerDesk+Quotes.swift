@@ -1,6 +1,6 @@
 internal import AsyncHTTPClient
 internal import CanonicalJSON
-internal import Cashu
+public import Cashu
 internal import Cryptography
 internal import Encodings
 public import Market
@@ -65,7 +65,7 @@ extension BuyerDesk {
     }
 
     /// Where the wallet has money in a unit, the most first.
-    private func mints(in unit: CurrencyUnit) async throws -> [MintURL] {
+    public func mints(in unit: CurrencyUnit) async throws -> [MintURL] {
         let trusted = try await wallet.mints()
         let funds = try await wallet.balances().filter { $0.unit == unit && $0.available > 0 }
             .sorted { ($1.available, $0.mint.string) < ($0.available, $1.mint.string) }

@@ -89,7 +89,7 @@ public actor BuyerDesk {
     /// - Parameter quote: one that ``quotes(for:trustPPM:)`` got for this very order.
     /// - Returns: the job's name.
     /// - Throws: ``JobError``, `WalletError`; nothing was paid.
-    func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
+    public func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
         let mint = quote.content.mint
         let rate = try await wallet.inputFeePPK(ofNewCoinsAt: mint, unit: order.unit)
         let locked = try Fees.grossedUp(price: quote.content.price, feePPK: rate)
@@ -124,7 +124,9 @@ public actor BuyerDesk {
         stored.arbiter = arbiter?.origin
         stored.isReviewed = order.isReviewed
         stored.request = String(decoding: JobWire.json(order.request).serialized(), as: UTF8.self)
-        _ = try await book.insert(stored)
+        guard try await book.insert(stored) else {
+            throw JobError(.invalid, "The quote was accepted already.")
+        }
         return terms.job
     }
 

@@ -83,6 +83,18 @@ final class JobBook<Engine: JobEngine>: Sendable {
         return try await database.read { connection in try store.recent(limit: limit, in: connection) }
     }
 
+    /// The job that was made of a quote's first place.
+    func made(of quote: [UInt8]) async throws -> [UInt8]? {
+        let side = store.side
+        return try await database.read { connection in
+            try connection.first(
+                "SELECT job FROM jobs WHERE side = ? AND quote_digest = ? AND sequence = 0",
+                .text(side),
+                .blob(quote)
+            )?.blob(0)
+        }
+    }
+
     /// Those that ended after a sequence, in that order, with their own.
     func ended(after sequence: Int64, limit: Int) async throws -> [(Int64, Job)] {
         let store = store

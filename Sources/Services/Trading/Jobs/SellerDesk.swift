@@ -35,6 +35,8 @@ public actor SellerDesk {
     let arbiterLine: JobLine
     private let keySecret: [UInt8]
     private let acceptedMints: [MintURL]
+    /// Whether a quote, by its digest, is of this node's whatever its service costs: a bid's ([QUO-14]).
+    private let isBid: @Sendable ([UInt8]) async throws -> Bool
     let clock: WallClock
     private let logger: Logger
     let book: JobBook<EscrowProvider>
@@ -57,6 +59,7 @@ public actor SellerDesk {
         signer: DocumentSigner,
         keySecret: [UInt8],
         acceptedMints: [MintURL],
+        isBid: @escaping @Sendable ([UInt8]) async throws -> Bool = { _ in false },
         clock: WallClock,
         logger: Logger,
         post: @escaping BuyerDesk.Post
@@ -75,6 +78,7 @@ public actor SellerDesk {
         self.signer = signer
         self.keySecret = keySecret
         self.acceptedMints = acceptedMints
+        self.isBid = isBid
         self.clock = clock
         self.logger = logger
     }
@@ -191,7 +195,9 @@ public actor SellerDesk {
             throw JobError(.invalid, "`acceptance`: \(error.message).")
         }
         let offer = await services.offer(terms.service, method: request.method, target: request.target)
-        guard let offer, offer.amount == terms.price, offer.unit == terms.unit else {
+        var isAgreed = offer?.amount == terms.price && offer?.unit == terms.unit
+        if !isAgreed, offer != nil { isAgreed = try await isBid(quote.digest) }
+        guard isAgreed else {
             throw JobError(.notSold, "This call costs something else than was quoted.")
         }
         guard try await book.find(acceptance.digest) == nil else { return }
@@ -202,7 +208,7 @@ public actor SellerDesk {
             createdAt: clock.now()
         )
         if let arbiter = terms.arbiter {
-            stored.arbiter = offer.arbiters.first { $0.arbiter.did.string == arbiter }?.origin
+            stored.arbiter = offer?.arbiters.first { $0.arbiter.did.string == arbiter }?.origin
             // To be shown to the arbiter.
             stored.request = String(decoding: JobWire.json(request).serialized(), as: UTF8.self)
         }

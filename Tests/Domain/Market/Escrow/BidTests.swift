@@ -1,3 +1,4 @@
+import CanonicalJSON
 import Cashu
 import Cryptography
 import Encodings
@@ -14,30 +15,16 @@ import Testing
 
     init() throws {
         sample = try TradeSample()
-        call = try .sign(
-            OpenCall(
-                sample.asked().wanted,
-                deliverWithinSeconds: 60,
-                commitUntil: TradeSample.start + 10,
-                revealUntil: TradeSample.start + 20
-            ),
-            by: TradeSample.buyer,
-            now: TradeSample.stamp(TradeSample.start)
-        )
+        call = try sample.call()
     }
 
-    private func bid(_ signer: DocumentSigner, price: UInt64 = 20, salt: UInt8 = 1, call digest: [UInt8]? = nil) -> Bid
-    {
-        Bid(
-            bidder: signer.did,
-            call: digest ?? call.digest,
-            price: price,
-            deliverWithinSeconds: 30,
-            mint: sample.mint.url,
-            mode: .key,
-            salt: [UInt8](repeating: salt, count: 32),
-            time: start
-        )
+    private func bid(
+        _ signer: DocumentSigner,
+        price: UInt64 = 20,
+        salt: UInt8 = 1,
+        call digest: [UInt8]? = nil
+    ) throws -> Bid {
+        try sample.bid(signer, on: digest ?? call.digest, price: price, salt: salt)
     }
 
     private func sign<Content: TradeContent>(_ content: Content, _ signer: DocumentSigner) throws -> Signed<Content> {
@@ -53,8 +40,8 @@ import Testing
     func wholeCall() throws {
         #expect(try Signed<OpenCall>(bytes: call.bytes) == call)
         var book = BidBook(call)
-        let cheap = bid(TradeSample.provider, price: 10)
-        let dear = bid(TradeSample.arbiter, price: 19)
+        let cheap = try bid(TradeSample.provider, price: 10)
+        let dear = try bid(TradeSample.arbiter, price: 19)
         try commit(cheap, TradeSample.provider, in: &book)
         try commit(cheap, TradeSample.provider, in: &book)
         try commit(dear, TradeSample.arbiter, in: &book)
@@ -71,7 +58,7 @@ import Testing
     @Test("[QUO-8] A bid copied from another is refused, as a commitment and when it is shown")
     func copied() throws {
         var book = BidBook(call)
-        let original = bid(TradeSample.provider)
+        let original = try bid(TradeSample.provider)
         try commit(original, TradeSample.provider, in: &book)
         var stolen = BidCommitment(to: original, time: start)
         stolen.bidder = TradeSample.stranger.did
@@ -86,7 +73,7 @@ import Testing
     @Test("[QUO-8] A bid that is withheld is told once the time is over, and one shown too late does not count")
     func withheld() throws {
         var book = BidBook(call)
-        let late = bid(TradeSample.provider)
+        let late = try bid(TradeSample.provider)
         try commit(late, TradeSample.provider, in: &book)
         #expect(book.withheld(now: start + 20).isEmpty)
         #expect(code { try book.reveal(sign(late, TradeSample.provider), now: start + 21) } == .expired)
@@ -97,7 +84,7 @@ import Testing
     @Test("[QUO-8] A bid replayed from another call, changed after the commitment, or beyond the call is refused")
     func replayed() throws {
         var book = BidBook(call)
-        let before = bid(TradeSample.provider, call: [UInt8](repeating: 3, count: 32))
+        let before = try bid(TradeSample.provider, call: [UInt8](repeating: 3, count: 32))
         #expect(code { try commit(before, TradeSample.provider, in: &book) } == .mismatch)
         try commit(bid(TradeSample.provider, price: 30), TradeSample.provider, in: &book)
         #expect(
@@ -130,10 +117,42 @@ import Testing
         #expect(BidScore(price: 1, trustPPM: 1_000_001) == nil)
     }
 
-    @Test("[QUO-7] A call leaves time to show the bids")
-    func revealTime() throws {
-        var hasty = call.content
-        hasty.revealUntil = hasty.commitUntil + 3
-        #expect(code { _ = try sign(hasty, TradeSample.buyer) } == .malformed)
+    @Test(
+        "[QUO-7] A call leaves time to show the bids, ends within a day, and says what is wanted in words of one form"
+    )
+    func form() throws {
+        func refused(_ change: (inout OpenCall) -> Void) -> Bool {
+            var changed = call.content
+            change(&changed)
+            return code { _ = try sign(changed, TradeSample.buyer) } == .malformed
+        }
+        #expect(!refused { _ in })
+        #expect(refused { $0.revealUntil = $0.commitUntil + 3 })
+        #expect(!refused { $0.revealUntil = $0.time + 86_400 })
+        #expect(refused { $0.revealUntil = $0.time + 86_401 })
+        for words in [[], ["Weather"], ["two words"], ["a", "a"], [""], (1...13).map { "w\($0)" }] {
+            #expect(refused { $0.words = words }, "\(words)")
+        }
+        #expect(refused { $0.method = "get" })
+        #expect(refused { $0.target = "today" })
+        #expect(refused { $0.target = "/" + String(repeating: "x", count: 2_048) })
+    }
+
+    @Test("[QUO-8] Where a bid is honoured is bound with its price, and is a node's address and nothing else")
+    func place() throws {
+        let said = try bid(TradeSample.provider)
+        for change in [
+            { (bid: inout Bid) in bid.service = "meteo" }, { $0.node = ListingURL("https://other.example") ?? $0.node },
+            { $0.price += 1 }, { $0.deliverWithinSeconds += 1 },
+        ] {
+            var other = said
+            change(&other)
+            #expect(other.commitment != said.commitment)
+        }
+        for url in ["https://node.example/", "https://node.example/s/weather", "http://node.example", "ftp://x"] {
+            var document = try sign(said, TradeSample.provider).document
+            document["node"] = .string(url)
+            #expect(code { _ = try Signed<Bid>(unchecked: document) } == .malformed, "\(url)")
+        }
     }
 }

@@ -2,6 +2,7 @@ import Cashu
 import Cryptography
 import Encodings
 import SignedDocuments
+import Testing
 
 @testable import Market
 
@@ -50,6 +51,41 @@ struct TradeSample {
         var asked = QuoteRequest(wanted, deadline: Self.start + 400)
         change(&asked)
         return asked
+    }
+
+    /// Bids are committed to for 10 seconds, and shown for 10 more.
+    func call(_ change: (inout OpenCall) -> Void = { _ in }) throws -> Signed<OpenCall> {
+        var call = OpenCall(
+            buyer: Self.buyer.did,
+            words: ["weather", "today"],
+            request: Self.request,
+            maximumPrice: 100,
+            unit: .sat,
+            mints: [mint.url],
+            escrow: [.key],
+            deliverWithinSeconds: 60,
+            commitUntil: Self.start + 10,
+            revealUntil: Self.start + 20,
+            nonce: [UInt8](repeating: 9, count: 16),
+            time: Self.start
+        )
+        change(&call)
+        return try .sign(call, by: Self.buyer, now: Self.stamp(Self.start))
+    }
+
+    func bid(_ signer: DocumentSigner, on call: [UInt8], price: UInt64 = 20, salt: UInt8 = 1) throws -> Bid {
+        Bid(
+            bidder: signer.did,
+            call: call,
+            service: "weather",
+            node: try #require(ListingURL("https://node.example")),
+            price: price,
+            deliverWithinSeconds: 30,
+            mint: mint.url,
+            mode: .key,
+            salt: [UInt8](repeating: salt, count: 32),
+            time: Self.start
+        )
     }
 
     func offer(_ mode: Listing.Escrow = .key, _ change: (inout Quote) -> Void = { _ in }) -> Quote {
