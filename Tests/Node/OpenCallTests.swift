@@ -7,38 +7,34 @@ import Testing
 /// `mintmark market call` between nodes that run and hear each other, as users type it.
 @Suite("Open calls over gossip", .serialized, .timeLimit(.minutes(5)))
 struct OpenCallTests {
-    /// Starts both nodes, each with the other's issuer among those that it hears.
-    private static func acquaint(_ world: World) async throws {
-        let ports = try await FreePorts.some(2)
-        func did(_ node: TestedNode) async throws -> JSONValue {
-            try #require(try await node.command("status", "--json").json["did"])
+    /// Starts nodes that hear each other's issuers; the first is where the others begin.
+    private static func acquaint(_ nodes: TestedNode..., settings: JSONObject = [:]) async throws {
+        let ports = try await FreePorts.some(nodes.count)
+        var dids: [JSONValue] = []
+        for node in nodes { dids.append(try #require(try await node.command("status", "--json").json["did"])) }
+        var bootstrap: [JSONValue] = []
+        for (place, node) in nodes.enumerated() {
+            let file = URL(filePath: node.directory + "/config.json")
+            var config = try #require(try JSONValue.parse([UInt8](Data(contentsOf: file))).objectValue)
+            for (name, value) in settings { config[name] = value }
+            config["gossip"] = [
+                "listen": .string("/ip4/127.0.0.1/tcp/\(ports[place])"), "bootstrap": .array(bootstrap),
+                "trustedIssuers": .array(dids.filter { $0 != dids[place] }),
+            ]
+            try Data(config.serialized()).write(to: file)
+            try await node.start()
+            guard bootstrap.isEmpty else { continue }
+            let status = try await node.command("status", "--json").json
+            bootstrap = [try #require(try status["gossip"]?.array("addresses").first)]
         }
-        let (seller, buyer) = (try await did(world.seller), try await did(world.buyer))
-        try configure(world.seller, port: ports[0], hears: buyer)
-        try await world.seller.start()
-        let status = try await world.seller.command("status", "--json")
-        let address = try #require(try status.json["gossip"]?.array("addresses").first)
-        try configure(world.buyer, port: ports[1], hears: seller, bootstrap: [address])
-        try await world.buyer.start()
-        try await until {
-            let meshes = try await world.buyer.command("status", "--json").json["gossip"]?["meshes"]
-            return ["call", "bid"].allSatisfy { meshes?["mintmark/records/1/\($0)"] == 1 }
+        for node in nodes {
+            try await until {
+                let meshes = try await node.command("status", "--json").json["gossip"]?["meshes"]
+                return ["call", "bid"].allSatisfy {
+                    meshes?["mintmark/records/1/\($0)"] == .integer(Int64(nodes.count - 1))
+                }
+            }
         }
-    }
-
-    private static func configure(
-        _ node: TestedNode,
-        port: Int,
-        hears issuer: JSONValue,
-        bootstrap: [JSONValue] = []
-    ) throws {
-        let file = URL(filePath: node.directory + "/config.json")
-        var settings = try #require(try JSONValue.parse([UInt8](Data(contentsOf: file))).objectValue)
-        settings["gossip"] = [
-            "listen": .string("/ip4/127.0.0.1/tcp/\(port)"), "trustedIssuers": [issuer],
-            "bootstrap": .array(bootstrap),
-        ]
-        try Data(settings.serialized()).write(to: file)
     }
 
     private static func until(_ what: () async throws -> Bool) async throws {
@@ -65,7 +61,7 @@ struct OpenCallTests {
         try await World.with(starts: false) { world in
             let alone = try await Self.call(world, "weather")
             #expect(alone.status == 1 && alone.json["code"] == "not-running", "\(alone)")
-            try await Self.acquaint(world)
+            try await Self.acquaint(world.seller, world.buyer)
             #expect(try await world.fund(300).status == 200)
             try await world.sell("--escrow", "key", "--tag", "forecast", price: "7sat")
             let closed = try await world.seller.command(
@@ -140,5 +136,57 @@ struct OpenCallTests {
             #expect(try await world.seller.command("market", "bid-rule", "remove", "weather").status == 0)
             #expect(try await world.seller.command("market", "bid-rule", "remove", "weather").status == 1)
         }
+    }
+
+    @Test(
+        "[QUO-9] [QUO-11] [QUO-15] Of two sellers the cheaper is taken, and where it delivers nothing the other one, once"
+    )
+    func two() async throws {
+        try await World.with(starts: false) { world in
+            let other = TestedNode(
+                "other",
+                directory: world.folder.path + "/o",
+                port: try await FreePorts.some(1)[0],
+                http: world.http,
+                settings: []
+            )
+            try await other.make(simulatorURL: world.simulatorURL)
+            do {
+                try await Self.two(world, other)
+            } catch {
+                await other.kill()
+                throw error
+            }
+            await other.kill()
+        }
+    }
+
+    private static func two(_ world: World, _ other: TestedNode) async throws {
+        try await acquaint(
+            world.seller,
+            world.buyer,
+            other,
+            settings: ["ecash": ["acceptedMints": [.string(world.seller.url + "/mint")]]]
+        )
+        #expect(try await world.fund(300).status == 200)
+        try await world.sell("--escrow", "key", price: "7sat")
+        // What it sells is dead.
+        let sold = ["service", "add", "weather", "--upstream", "http://127.0.0.1:9", "--price", "7sat"]
+        let added = try await Program.run(sold + ["--escrow", "key", "--data", other.directory])
+        #expect(added.status == 0, "\(added)")
+        for (node, floor) in [(world.seller, "5sat"), (other, "4sat")] {
+            let rule = ["market", "bid-rule", "add", "--service", "weather", "--floor", floor]
+            #expect(try await Program.run(rule + ["--data", node.directory]).status == 0)
+        }
+        let called = try await call(world, "weather")
+        #expect(called.status == 0 && called.json["price"] == "5", "\(called)")
+        let bids = try called.json.array("bids").sorted {
+            $0["price"]?.stringValue ?? "" < $1["price"]?.stringValue ?? ""
+        }
+        #expect(bids.map { $0["price"] } == ["4", "5"] && bids.allSatisfy { $0["job"] != nil }, "\(bids)")
+        #expect(bids[0]["why"] != nil && bids[1]["why"] == nil, "\(bids)")
+        #expect(world.upstream.total == 1)
+        let spent = try await world.buyer.command("job", "list", "--json").json.array("jobs").map { $0["locked"] }
+        #expect(spent == ["5", "0"], "\(spent)")
     }
 }
