@@ -1,3 +1,4 @@
+internal import Market
 public import SignedDocuments
 
 /// What is looked for. All that is said must hold.
@@ -65,31 +66,8 @@ public struct ListingQuery: Sendable, Hashable {
         else { throw refuse("A number in the search is out of its bounds.") }
     }
 
-    /// Runs of letters, marks and digits, each once.
-    var words: [String] {
-        var words: [String] = []
-        var word = ""
-        for scalar in text.unicodeScalars {
-            if Self.isPartOfWord(scalar) {
-                word.unicodeScalars.append(scalar)
-            } else if !word.isEmpty {
-                words.append(word)
-                word = ""
-            }
-        }
-        if !word.isEmpty { words.append(word) }
-        var seen: Set<String> = []
-        return words.filter { seen.insert($0).inserted }
-    }
-
-    private static func isPartOfWord(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
-            .letterNumber, .otherNumber, .nonspacingMark, .spacingMark:
-            true
-        default: false
-        }
-    }
+    /// What is looked for, each once.
+    var words: [String] { MarketWords.of(text) }
 
     /// As FTS5 reads it: strings alone, so that no word is an operator, a column or a prefix. Empty where nothing is asked.
     func expression(any: Bool) -> String {
