@@ -28,6 +28,9 @@ public struct JSONLogHandler: LogHandler {
         for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }) {
             line[key] = .string("\(value)")
         }
-        FileHandle.standardError.write(Data(JSONValue.object(line).serialized() + [UInt8(ascii: "\n")]))
+        // A node goes on where nobody takes its log any more.
+        try? FileHandle.standardError.write(
+            contentsOf: Data(JSONValue.object(line).serialized() + [UInt8(ascii: "\n")])
+        )
     }
 }

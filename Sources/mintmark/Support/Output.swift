@@ -3,16 +3,26 @@ import Foundation
 
 /// Standard output for results, standard error for everything else.
 enum Output {
-    static func line(_ text: String) {
-        FileHandle.standardOutput.write(Data((text + "\n").utf8))
-    }
+    static func line(_ text: String) { write(Data((text + "\n").utf8)) }
 
-    static func bytes(_ bytes: [UInt8]) {
-        FileHandle.standardOutput.write(Data(bytes))
-    }
+    static func bytes(_ bytes: [UInt8]) { write(Data(bytes)) }
 
+    /// Where nobody reads it, nothing is missing.
     static func note(_ text: String, terminator: String = "\n") {
-        FileHandle.standardError.write(Data((text + terminator).utf8))
+        try? FileHandle.standardError.write(contentsOf: Data((text + terminator).utf8))
+    }
+
+    /// Ends the command with status 1 where the result can't be told: in silence where its reader has gone, as in `mintmark … | head -1`.
+    private static func write(_ data: Data) {
+        do {
+            try FileHandle.standardOutput.write(contentsOf: data)
+        } catch {
+            let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
+            if cause.domain != NSPOSIXErrorDomain || cause.code != Int(EPIPE) {
+                note("mintmark: standard output cannot be written: \(cause.localizedDescription)")
+            }
+            exit(1)
+        }
     }
 
     static func json(_ value: JSONValue) {
