@@ -83,7 +83,8 @@ struct VaultSocketTests {
 
     @Test("VLT-2: a frame over the limit ends the line before it is kept; a torn or bent one too; the node goes on")
     func frames() async throws {
-        try await bench.serving { _, vault in
+        // Room for all: a line that was ended may hold its place a little longer.
+        try await bench.serving(VaultLimits(connections: 32)) { _, vault in
             for bytes: [UInt8] in [
                 [0x00, 0x10, 0x00, 0x01], [0xFF, 0xFF, 0xFF, 0xFF], [0, 0, 0, 4, 1, 2, 3, 4], [0, 0, 0, 0],
             ] {
