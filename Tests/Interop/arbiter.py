@@ -4,9 +4,7 @@ signatures over the swaps. TEST MONEY throughout."""
 
 import json
 import os
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,47 +15,23 @@ from world import PATIENCE_SECONDS, check, equal, fee, http_call, run, until
 
 
 class Arbiter:
-    """Decides as `decide` says: what the seller gets of the net amount."""
+    """An arbiter of another make: `rule` says what the seller gets of the net amount."""
 
     def __init__(self, world, mint):
         from cashu.core.crypto.secp import PrivateKey
 
         self.key, self.mint, self.cases = Ed25519PrivateKey.generate(), mint, {}
         self.lock_key = PrivateKey()
-        arbiter = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def do_GET(self):
-                self.answer(None)
-
-            def answer(self, body):
-                try:
-                    status, told = 200, arbiter.answer(self.path, body)
-                except Exception as error:  # told to the node, and so to the check
-                    status, told = 400, {"code": "invalid-job", "title": "refused by the arbiter", "detail": repr(error)}
-                text = json.dumps(told).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        world.servers.append(server)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = world.serve_json(self.answer)
 
     @property
     def point(self):
         return self.lock_key.public_key.format().hex()
 
     def answer(self, path, body):
+        return 200, self.told(path, body)
+
+    def told(self, path, body):
         if path == "/market/arbiter":  # [ESC-19]
             return {"id": did_key(self.key), "key": self.point, "within": 600, "mints": [self.mint]}
         if path == "/market/disputes":

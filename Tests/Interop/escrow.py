@@ -8,9 +8,7 @@ import json
 import os
 import secrets
 import sqlite3
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import rfc8785
 from cryptography.exceptions import InvalidTag
@@ -268,34 +266,7 @@ class Seller:
     def __init__(self, world, wallet, conduct):
         self.key, self.wallet, self.conduct, self.loop = Ed25519PrivateKey.generate(), wallet, conduct, asyncio.get_running_loop()
         self.jobs, self.claims = {}, []
-        seller = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def do_GET(self):
-                self.answer(None)
-
-            def answer(self, body):
-                try:
-                    status, told = seller.answer(self.path, body)
-                except Exception as error:  # told to the buyer, and so to the check
-                    status, told = 400, {"code": "invalid", "title": "refused by the seller", "detail": repr(error)}
-                text = json.dumps(told).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        world.servers.append(server)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = world.serve_json(self.answer)
 
     def answer(self, path, body):
         if path == "/market/quotes":

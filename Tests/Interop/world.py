@@ -187,6 +187,37 @@ class World:
         self.servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
 
+    def serve_json(self, answer):
+        """A peer's HTTP server: `answer` gives status and object for a path and the body's object, which is None for a GET. What it
+        throws is told to whoever asks, and so to the check. Returns its address."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.tell(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def do_GET(self):
+                self.tell(None)
+
+            def tell(self, body):
+                try:
+                    status, told = answer(self.path, body)
+                except Exception as error:
+                    status, told = 400, {"code": "invalid", "title": "refused by the peer", "detail": repr(error)}
+                text = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
 
 def own_environment():
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MINTMARK_")}

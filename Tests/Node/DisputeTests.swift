@@ -200,4 +200,28 @@ struct DisputeTests {
             #expect(world.upstream.total == 2)
         }
     }
+
+    @Test(
+        "[JOB-8] [JOB-10] A lock that finds its way only when the acceptance is over half a minute old is taken all the same"
+    )
+    func lateLock() async throws {
+        try await Self.with { world, judge in
+            let way = LossyWay(to: world.seller.port, http: world.http)
+            let port = try await FreePorts.some(1)[0]
+            try await way.whileServing(port: port) {
+                way.block("/market/jobs", after: 1)
+                let pending = try await Program.run(
+                    ["market", "buy", "http://127.0.0.1:\(port)/s/weather/now/1", "--budget", "20sat", "--json"]
+                        + ["--arbiter", judge.url, "--timeout", "3", "--data", world.buyer.directory]
+                )
+                #expect(pending.status == 4 && pending.json["locked"] == "5", "\(pending)")
+                // By the clocks of processes: an acceptance that nobody took is refused from here on.
+                try await Task.sleep(for: .seconds(33))
+                way.block(nil)
+                try await Self.until("claimed", world)
+                #expect(try await Self.balance(world.buyer) == 295)
+                #expect(try await Self.balance(world.seller) == 5)
+            }
+        }
+    }
 }

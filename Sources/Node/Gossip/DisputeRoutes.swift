@@ -42,6 +42,9 @@ struct ArbiterLookup: Sendable {
 /// Disputes over jobs (`Specs/job.md`): `/market/arbiter` and `/market/disputes` for the two sides, `/api/market/disputes` for whoever
 /// decides them here.
 struct DisputeRoutes: Sendable {
+    /// Request and answer of a job in base64url, 1 MiB each, and the documents around them.
+    private static let maximumEvidenceBytes = 4 << 20
+
     let desk: ArbiterDesk
     let arbiters: ArbiterLookup
 
@@ -55,7 +58,11 @@ struct DisputeRoutes: Sendable {
             await OperatorResponses.answering { .object(try await desk.statement()) }
         }
         group.post("disputes") { request, _ in
-            await OperatorResponses.answering { .object(try await desk.hear(OperatorResponses.object(request))) }
+            await OperatorResponses.answering {
+                .object(
+                    try await desk.hear(OperatorResponses.object(request, upTo: Self.maximumEvidenceBytes))
+                )
+            }
         }
         group.post("disputes/{id}") { _, context in
             await OperatorResponses.answering { .object(try await desk.told(context.parameters.require("id"))) }

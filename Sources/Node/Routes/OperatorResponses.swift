@@ -33,15 +33,17 @@ enum OperatorResponses {
     }
 
     /// The request's JSON object; an empty body is an empty object.
-    static func object(_ request: Request) async throws -> JSONObject {
+    ///
+    /// - Parameter limit: the longest body, in bytes.
+    static func object(_ request: Request, upTo limit: Int = maximumBodyBytes) async throws -> JSONObject {
         let buffer: ByteBuffer
         do {
-            buffer = try await request.body.collect(upTo: maximumBodyBytes)
+            buffer = try await request.body.collect(upTo: limit)
         } catch is NIOTooManyBytesError {
             throw ProblemDetails(code: "body-too-large", title: "The request is too large", status: 413)
         }
         guard buffer.readableBytes > 0 else { return JSONObject() }
-        let limits = JSONLimits(maximumBytes: maximumBodyBytes, acceptsUInt64: true)
+        let limits = JSONLimits(maximumBytes: limit, acceptsUInt64: true)
         let value = try JSONValue.parse([UInt8](buffer.readableBytesView), limits: limits)
         guard let object = value.objectValue else {
             throw ProblemDetails(code: "invalid-request", title: "The request must be a JSON object", status: 400)

@@ -12,6 +12,7 @@ final class LossyWay: Sendable {
     private struct State {
         var toLose = 0
         var blocked: String?
+        var toPass = 0
         var answers: [(path: String, status: Int, body: [UInt8])] = []
     }
 
@@ -30,8 +31,18 @@ final class LossyWay: Sendable {
     /// Loses the next answers.
     func lose(_ count: Int) { state.withLock { $0.toLose = count } }
 
-    /// Requests whose path ends so do not arrive; nil: all do.
-    func block(_ ending: String?) { state.withLock { $0.blocked = ending } }
+    /// Requests whose path ends so do not arrive, but for the next few; nil: all do.
+    func block(_ ending: String?, after count: Int = 0) {
+        state.withLock { ($0.blocked, $0.toPass) = (ending, count) }
+    }
+
+    private func isBlocked(_ path: String) -> Bool {
+        state.withLock { state in
+            guard let blocked = state.blocked, path.hasSuffix(blocked) else { return false }
+            state.toPass -= 1
+            return state.toPass < 0
+        }
+    }
 
     /// What the node answered to requests for a debit, also what was lost.
     var debits: [(status: Int, ticket: String?)] {
@@ -43,7 +54,7 @@ final class LossyWay: Sendable {
     }
 
     private func passOn(_ request: Request) async throws -> Response {
-        if let blocked = state.withLock({ $0.blocked }), request.uri.path.hasSuffix(blocked) { throw Lost() }
+        if isBlocked(request.uri.path) { throw Lost() }
         var onward = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(request.uri.string)")
         onward.method = HTTPMethod(rawValue: request.method.rawValue)
         for field in request.headers where field.name != .contentLength {

@@ -23,13 +23,6 @@ extension BuyerDesk {
         return false
     }
 
-    private static func body(_ stored: Bought) throws -> JSONObject {
-        [
-            "quote": .object(stored.quote.document), "acceptance": .object(stored.acceptance.document),
-            "request": try stored.requestJSON,
-        ]
-    }
-
     /// With the lock; the answer comes open, with where the seller wants the money.
     func askOpenDelivery(_ stored: Bought) async throws {
         guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
@@ -42,7 +35,7 @@ extension BuyerDesk {
             case 200: return try await take(answer.json, stored)
             default:
                 try await book.note(answer.error.message, stored.job)
-                if answer.code == JobError.Code.failed.rawValue { try await askRefund(stored, token) }
+                if answer.code == JobError.Code.failed.rawValue { try await askRefund(stored) }
             }
         } catch let error as JobError where error.code == .sellerFailed {
             try await book.note(error.message, stored.job)
@@ -76,24 +69,17 @@ extension BuyerDesk {
     }
 
     /// A seller that can't deliver signs the money back.
-    private func askRefund(_ stored: Bought, _ token: String) async throws {
-        let reference = Self.reference(stored.engine.terms)
-        let amount = try await wallet.worth(of: token)
-        let outputs = try await wallet.planShare(amount, of: token, reference: reference)
-        let planned = try Signed<PlannedOutputs>.sign(outputs, of: stored.job, by: signer, now: clock.now())
+    private func askRefund(_ stored: Bought) async throws {
+        let planned = try await joint.planned(stored)
         let answer = try await line.call(
             (stored.origin ?? "") + "/market/jobs/\(stored.engine.terms.job)/refund",
             ["outputs": .object(planned.document)]
         )
-        guard answer.status == 200, let signature = try? Hex.decode(answer.json["signature"]?.stringValue ?? ""),
-            try await wallet.isCosigned(
-                token,
-                to: outputs,
-                by: Hex.decode(stored.engine.terms.providerKey),
-                signature
-            )
-        else { return }
-        _ = try await wallet.takeShare(amount, reference: reference, outputs: outputs, signature: signature)
+        guard answer.status == 200, let signature = try? Hex.decode(answer.json["signature"]?.stringValue ?? "") else {
+            return
+        }
+        let (outputs, key) = (planned.content.outputs, stored.engine.terms.providerKey)
+        try await joint.take(stored, planned.content, to: outputs, signature, by: key)
         try await settle(stored.job)
     }
 
@@ -137,14 +123,8 @@ extension BuyerDesk {
 
     private func tellSeller(_ stored: Bought, _ why: String) async {
         // Where it does not hear of it, it goes to the arbiter by itself in time ([ESC-4]).
-        let said = Escalation(
-            party: signer.did,
-            job: stored.job,
-            delivery: stored.delivery?.digest,
-            reason: String(why.prefix(200)),
-            time: book.seconds()
-        )
-        guard let document = try? Signed<Escalation>.sign(said, by: signer, now: clock.now()).document else { return }
+        let said = try? Signed<Escalation>.sign(of: stored, reason: why, by: signer, now: clock.now())
+        guard let document = said?.document else { return }
         _ = try? await line.call(
             (stored.origin ?? "") + "/market/jobs/\(stored.engine.terms.job)/dispute",
             ["escalation": .object(document)]
@@ -153,24 +133,15 @@ extension BuyerDesk {
 
     /// Takes what the arbiter gave.
     func claimRuling(_ stored: Bought, _ amount: UInt64) async throws {
-        guard let token = stored.token, let origin = stored.arbiter else {
-            throw JobError(.corrupt, "a job's lock is gone")
-        }
         guard pace.isDue(stored.job, at: clock.now()) else { return }
+        pace.wait(stored.job, at: clock.now())
         let terms = stored.engine.terms
-        let reference = Self.reference(terms)
-        let outputs = try await wallet.planShare(amount, of: token, reference: reference)
-        let planned = try Signed<PlannedOutputs>.sign(outputs, of: stored.job, by: signer, now: clock.now())
-        guard let swap = try await arbiterLine.plan(planned, at: origin, job: terms.job).swap else {
-            return pace.wait(stored.job, at: clock.now())
+        guard let origin = stored.arbiter, let key = terms.arbiterKey else {
+            throw JobError(.corrupt, "a job's arbiter is gone")
         }
-        pace.restart(stored.job)
-        do {
-            try await wallet.takeShare(amount, reference: reference, outputs: swap.outputs, signature: swap.signature)
-        } catch let error as WalletError where error.code == .tokenSpent {
-            // The mint says by whom.
-            try await book.note(error.message, stored.job)
-        }
+        let planned = try await joint.planned(stored, amount)
+        guard let swap = try await arbiterLine.plan(planned, at: origin, job: terms.job).swap else { return }
+        try await joint.take(stored, planned.content, to: swap.outputs, swap.signature, by: key)
         try await settle(stored.job)
     }
 
@@ -203,6 +174,12 @@ extension BuyerDesk {
             throw JobError(.invalid, "A reason has 1 to 200 bytes.")
         }
         let stored = try await judgeable(name, in: [.judging, .funded])
+        // What the arbiter would not take is not said.
+        do {
+            _ = try Signed<Escalation>.sign(of: stored, reason: why, by: signer, now: clock.now())
+        } catch let error as TradeRefusal {
+            throw JobError(.invalid, "The reason: \(error.message).")
+        }
         pace.restart(stored.job)
         try await book.apply(.judged(isGood: false, reason: why), to: stored.job)
         do {

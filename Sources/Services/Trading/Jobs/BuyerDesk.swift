@@ -54,6 +54,7 @@ public actor BuyerDesk {
     let wallet: Wallet
     let line: JobLine
     let arbiterLine: JobLine
+    let joint: JointLock
     let signer: DocumentSigner
     let clock: WallClock
     let book: JobBook<EscrowBuyer>
@@ -80,6 +81,7 @@ public actor BuyerDesk {
         self.clock = clock
         line = JobLine(party: "seller", post: post)
         arbiterLine = JobLine(party: "arbiter", post: post)
+        joint = JointLock(wallet: wallet, signer: signer, clock: clock, reference: Self.reference)
     }
 
     // MARK: Buying
@@ -210,7 +212,7 @@ public actor BuyerDesk {
         }
     }
 
-    static func reference(_ terms: EscrowTerms) -> String { "job:\(terms.job):0" }
+    @Sendable static func reference(_ terms: EscrowTerms) -> String { "job:\(terms.job):0" }
 
     /// What this wallet has of a lock that was spent.
     func cameBack(_ stored: Bought) async throws -> UInt64 {
@@ -221,11 +223,7 @@ public actor BuyerDesk {
     }
 
     private func askDelivery(_ stored: Bought) async throws {
-        let body: JSONObject = [
-            "quote": .object(stored.quote.document), "acceptance": .object(stored.acceptance.document),
-            "request": try stored.requestJSON,
-        ]
-        let answer = try await line.call((stored.origin ?? "") + "/market/jobs", body)
+        let answer = try await line.call((stored.origin ?? "") + "/market/jobs", try Self.body(stored))
         switch answer.status {
         case 200:
             do {
@@ -248,8 +246,16 @@ public actor BuyerDesk {
         }
     }
 
+    /// What a seller is asked for a job with.
+    static func body(_ stored: Bought) throws -> JSONObject {
+        [
+            "quote": .object(stored.quote.document), "acceptance": .object(stored.acceptance.document),
+            "request": try stored.requestJSON,
+        ]
+    }
+
     /// Before any money was locked.
-    func giveUp(_ stored: Bought, _ why: String) async throws {
+    private func giveUp(_ stored: Bought, _ why: String) async throws {
         try await book.apply(.stop, to: stored.job) { $0.note = why }
     }
 

@@ -155,7 +155,6 @@ enum DisputeStore {
 
     private static func dispute(row: Row) throws -> Dispute {
         do {
-            let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
             return Dispute(
                 quote: try Signed(kept: Array(row.text(0).utf8)),
                 acceptance: try Signed(kept: Array(row.text(1).utf8)),
@@ -163,7 +162,7 @@ enum DisputeStore {
                 engine: try JSONDecoder().decode(EscrowArbiter.self, from: Data(row.text(3).utf8)),
                 delivery: try row.optionalText(4).map { try Signed(kept: Array($0.utf8)) },
                 request: try row.optionalText(5).flatMap {
-                    try JSONValue.parse(Array($0.utf8), limits: limits).objectValue
+                    try JSONValue.parse(Array($0.utf8), limits: JobWire.limits).objectValue
                 },
                 answer: try row.optionalBlob(6),
                 ruling: try row.optionalText(7).map { try Signed(kept: Array($0.utf8)) },

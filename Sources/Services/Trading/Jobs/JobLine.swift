@@ -7,14 +7,9 @@ internal import SignedDocuments
 
 /// Asks another party's node.
 struct JobLine: Sendable {
-    /// Sends a POST; the answer's status and body.
-    typealias Post = @Sendable (_ url: String, _ body: [UInt8]) async throws -> (status: Int, body: [UInt8])
-
-    private static let answerLimits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
-
     /// What it is to this node: `seller`, `arbiter`.
     let party: String
-    let post: Post
+    let post: BuyerDesk.Post
 
     struct Answer: Sendable {
         var status: Int
@@ -38,7 +33,7 @@ struct JobLine: Sendable {
         } catch {
             throw JobError(.sellerFailed, "The \(party) can't be reached at \(url): \(error)")
         }
-        let json = try? JSONValue.parse(answer.body, limits: Self.answerLimits)
+        let json = try? JSONValue.parse(answer.body, limits: JobWire.limits)
         return Answer(status: answer.status, json: json ?? .null, party: party)
     }
 }
@@ -72,18 +67,7 @@ extension JobLine {
         guard let origin = job.arbiter, let token = job.token else {
             throw JobError(.corrupt, "a job's arbiter or lock is gone")
         }
-        let now = clock.now()
-        let said = try Signed<Escalation>.sign(
-            Escalation(
-                party: signer.did,
-                job: job.job,
-                delivery: job.delivery?.digest,
-                reason: String(reason.prefix(200)),
-                time: UInt64(max(0, now.secondsSince1970))
-            ),
-            by: signer,
-            now: now
-        )
+        let said = try Signed<Escalation>.sign(of: job, reason: reason, by: signer, now: clock.now())
         var body: JSONObject = [
             "quote": .object(job.quote.document), "acceptance": .object(job.acceptance.document),
             "token": .string(token), "escalation": .object(said.document),
@@ -130,14 +114,22 @@ extension JobLine {
     }
 }
 
-extension Signed<PlannedOutputs> {
-    static func sign(
-        _ outputs: [BlindedMessage],
-        of job: [UInt8],
+extension Signed<Escalation> {
+    /// What a side says of a job to its arbiter.
+    /// - Throws: `TradeRefusal` where the reason is no line.
+    static func sign<Engine: JobEngine>(
+        of job: StoredJob<Engine>,
+        reason: String,
         by signer: DocumentSigner,
         now: Timestamp
     ) throws -> Self {
-        let time = UInt64(max(0, now.secondsSince1970))
-        return try sign(PlannedOutputs(party: signer.did, job: job, outputs: outputs, time: time), by: signer, now: now)
+        let said = Escalation(
+            party: signer.did,
+            job: job.job,
+            delivery: job.delivery?.digest,
+            reason: reason,
+            time: UInt64(max(0, now.secondsSince1970))
+        )
+        return try sign(said, by: signer, now: now)
     }
 }

@@ -107,10 +107,7 @@ struct StoredJob<Engine: JobEngine>: Sendable {
     var job: [UInt8] { acceptance.digest }
 
     var requestJSON: JSONValue {
-        get throws {
-            let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
-            return try JSONValue.parse(Array((request ?? "").utf8), limits: limits)
-        }
+        get throws { try JSONValue.parse(Array((request ?? "").utf8), limits: JobWire.limits) }
     }
 }
 

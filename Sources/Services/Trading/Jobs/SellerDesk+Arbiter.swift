@@ -6,23 +6,14 @@ internal import Wallet
 
 /// Selling in mode `arbiter` ([JOB-10] to [JOB-12]).
 extension SellerDesk {
-    static func reference(_ terms: EscrowTerms) -> String { "sold:\(terms.job):0" }
+    @Sendable static func reference(_ terms: EscrowTerms) -> String { "sold:\(terms.job):0" }
 
     /// The open answer, with where this node wants the money.
     func openAnswer(_ stored: Sold, _ delivery: Signed<Delivery>, _ answer: [UInt8]) async throws -> JSONObject {
         [
             "job": .string(stored.engine.terms.job), "delivery": .object(delivery.document),
-            "answer": .string(Base64URL.encode(answer)), "outputs": .object(try await planned(stored, nil).document),
+            "answer": .string(Base64URL.encode(answer)), "outputs": .object(try await joint.planned(stored).document),
         ]
-    }
-
-    /// - Parameter amount: nil for all.
-    private func planned(_ stored: Sold, _ amount: UInt64?) async throws -> Signed<PlannedOutputs> {
-        guard let token = stored.token else { throw JobError(.corrupt, "a job's lock is gone") }
-        let part = if let amount { amount } else { try await wallet.worth(of: token) }
-        let reference = Self.reference(stored.engine.terms)
-        let outputs = try await wallet.planShare(part, of: token, reference: reference)
-        return try .sign(outputs, of: stored.job, by: signer, now: clock.now())
     }
 
     /// Takes the buyer's signature ([JOB-11]): `{"signature"}` → `{"job", "phase", "ending"}`. The same again gives the same.
@@ -34,7 +25,7 @@ extension SellerDesk {
             guard let token = stored.token, let hex = body["signature"]?.stringValue, hex.utf8.count == 128,
                 let signature = try? Hex.decode(hex)
             else { throw JobError(.invalid, "`signature` has 128 hex digits.") }
-            let outputs = try await planned(stored, nil).content.outputs
+            let outputs = try await joint.planned(stored).content.outputs
             let key = try Hex.decode(stored.engine.terms.refundKey)
             guard try await wallet.isCosigned(token, to: outputs, by: key, signature) else {
                 throw JobError(.wrongSignature, "The signature is not the buyer's on the swap to the planned outputs.")
@@ -43,6 +34,7 @@ extension SellerDesk {
             try await book.apply(.released, to: stored.job) { job in
                 if job.engine.phase == .claiming { job.signature = signature }
             }
+            pace.restart(stored.job)
         case .claiming, .abandoned, .ended: break
         case .awaitingLock, .working: throw JobError(.notNow, "Nothing was delivered yet.")
         }
@@ -111,36 +103,27 @@ extension SellerDesk {
     /// - Parameter amount: what the arbiter gave; nil where the buyer released all.
     /// - Returns: whether it is known who has the money.
     func claimSigned(_ stored: Sold, _ amount: UInt64?) async throws -> Bool {
-        guard amount == nil || pace.isDue(stored.job, at: clock.now()) else { return false }
-        let planned = try await planned(stored, amount)
-        let part = planned.content.amount ?? 0
-        var (outputs, signature) = (planned.content.outputs, stored.signature)
+        guard pace.isDue(stored.job, at: clock.now()) else { return false }
+        pace.wait(stored.job, at: clock.now())
+        let terms = stored.engine.terms
+        let planned = try await joint.planned(stored, amount)
+        var (outputs, signature, key) = (planned.content.outputs, stored.signature, terms.refundKey)
         if amount != nil {
-            guard let origin = stored.arbiter else { throw JobError(.corrupt, "a job's arbiter is gone") }
-            let job = stored.engine.terms.job
-            guard let swap = try await arbiterLine.plan(planned, at: origin, job: job).swap else {
-                pace.wait(stored.job, at: clock.now())
-                return false
+            guard let origin = stored.arbiter, let arbiter = terms.arbiterKey else {
+                throw JobError(.corrupt, "a job's arbiter is gone")
             }
-            pace.restart(stored.job)
-            (outputs, signature) = (swap.outputs, swap.signature)
+            guard let swap = try await arbiterLine.plan(planned, at: origin, job: terms.job).swap else { return false }
+            (outputs, signature, key) = (swap.outputs, swap.signature, arbiter)
         }
         guard let signature else { throw JobError(.corrupt, "a job's signature is gone") }
         do {
-            try await wallet.takeShare(
-                part,
-                reference: Self.reference(stored.engine.terms),
-                outputs: outputs,
-                signature: signature
-            )
-        } catch let error as WalletError where error.code == .tokenSpent {
-            // By the other side, or by the swap that gives this side its part: the mint says which.
+            try await joint.take(stored, planned.content, to: outputs, signature, by: key)
         } catch let error as WalletError {
             throw JobError(.claimPending, "The lock is not claimed yet: \(error.message)")
         }
         try await askMint(stored.job)
         guard let asked = try await book.find(stored.job), asked.isOpen else { return true }
-        let now = try await book.mintSeconds(asked.engine.terms.mint)
+        let now = try await book.mintSeconds(terms.mint)
         for case .restore in asked.engine.actions(at: now) { try await restore(asked) }
         return true
     }

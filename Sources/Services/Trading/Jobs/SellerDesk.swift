@@ -33,6 +33,7 @@ public actor SellerDesk {
     private let services: any JobServices
     let signer: DocumentSigner
     let arbiterLine: JobLine
+    let joint: JointLock
     private let keySecret: [UInt8]
     private let acceptedMints: [MintURL]
     /// Whether a quote, by its digest, is of this node's whatever its service costs: a bid's ([QUO-14]).
@@ -65,6 +66,7 @@ public actor SellerDesk {
         post: @escaping BuyerDesk.Post
     ) {
         arbiterLine = JobLine(party: "arbiter", post: post)
+        joint = JointLock(wallet: wallet, signer: signer, clock: clock, reference: Self.reference)
         book = JobBook(
             side: "sold",
             database: database,
@@ -158,15 +160,17 @@ public actor SellerDesk {
             throw JobError(.invalid, "The request is another than was accepted.")
         }
         let job = acceptance.digest
-        if let stored = try await book.find(job), stored.engine.phase != .awaitingLock {
-            if stored.delivery == nil, stored.isOpen, serving[job] == nil, !locking.contains(job) {
+        if let stored = try await book.find(job) {
+            let isBegun = stored.engine.phase != .awaitingLock && !locking.contains(job)
+            if isBegun, stored.delivery == nil, stored.isOpen, serving[job] == nil {
                 try await withPlace { try await resume(stored, request) }
             }
-        } else if terms.mode == .arbiter {
-            try await begin(quote, acceptance, terms, request)
-            if let token = body["token"]?.stringValue { try await serve(job, lockedBy: token, request) }
         } else {
             try await withPlace { try await begin(quote, acceptance, terms, request) }
+        }
+        // The acceptance was taken in its time; the lock has until the delivery is due.
+        if terms.mode == .arbiter, let token = body["token"]?.stringValue {
+            try await serve(job, lockedBy: token, request)
         }
         try await serving[job]?.value
         return try await answer(job)
@@ -200,7 +204,6 @@ public actor SellerDesk {
         guard isAgreed else {
             throw JobError(.notSold, "This call costs something else than was quoted.")
         }
-        guard try await book.find(acceptance.digest) == nil else { return }
         var stored = Sold(
             quote: quote,
             acceptance: acceptance,
@@ -224,6 +227,7 @@ public actor SellerDesk {
 
     /// Mode `arbiter`: the money is locked before the service is called.
     private func serve(_ job: [UInt8], lockedBy token: String, _ request: JobRequest) async throws {
+        guard try await book.find(job)?.engine.phase == .awaitingLock else { return }
         guard locking.insert(job).inserted else {
             throw JobError(.running, "The lock is being looked at: ask again shortly.")
         }
