@@ -48,10 +48,11 @@ class Arbiter:
         equal((said["type"], signer(said), said["job"]), ("MintmarkEscalation", said["party"], named(digest(acceptance))), "who speaks")
         job = digest(acceptance).hex()
         if job not in self.cases:
-            self.cases[job] = {
+            # Both sides may come at once: the first one's case stays.
+            self.cases.setdefault(job, {
                 "quote": quote, "acceptance": acceptance, "token": body["token"], "net": self.checked(quote, acceptance, body["token"]),
                 "said": {}, "outputs": {}, "ruling": None,
-            }
+            })
         case = self.cases[job]
         case["said"][parties[said["party"]]] = said["reason"]
         if told := body.get("delivery"):
