@@ -170,6 +170,12 @@ extension Node {
                 await buyerDesk.advance()
                 await arbiterDesk.advance()
             },
+            Round("bonds", everySeconds: 2) { [bonds] in
+                guard fence.raised == nil else { return }
+                await bonds.keeper.advance()
+                await bonds.desk.advance()
+                await bonds.claims.advance()
+            },
             Round("notices") {
                 while fence.raised != nil, !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
                 await wallet.watch()

@@ -72,6 +72,8 @@ public final class Node: Sendable {
     /// Jobs of others that this node decides.
     let arbiterDesk: ArbiterDesk
     let arbiters: ArbiterLookup
+    /// Bonds that back promises: this node's, and those that it keeps for others.
+    let bonds: NodeBonds
     /// Calls for bids of this node's own, and bids on others'.
     let callDesk: CallDesk
     let bidDesk: BidDesk
@@ -129,6 +131,7 @@ public final class Node: Sendable {
         buyerDesk = services.buyerDesk
         arbiterDesk = services.arbiterDesk
         arbiters = services.arbiters
+        bonds = services.bonds
         bidDesk = services.bidDesk
         self.callDesk = callDesk
         self.gossip = gossip
@@ -166,7 +169,7 @@ public final class Node: Sendable {
             path: directory.file(NodeFiles.database),
             migrations: IdentitySchema.migrations + Mint.migrations + Wallet.migrations + GatewayTables.migrations
                 + SettlementTables.migrations + AuditLogTables.migrations + BudgetTables.migrations
-                + JobTables.migrations + CallTables.migrations + CallBook.migrations,
+                + JobTables.migrations + BondTables.migrations + CallTables.migrations + CallBook.migrations,
             logger: logger
         )
         let owner = try await database.keep(nodeKeys.node.did.string, forKey: "node.did")

@@ -43,6 +43,7 @@ struct NodeServices: Sendable {
     let buyerDesk: BuyerDesk
     let arbiterDesk: ArbiterDesk
     let arbiters: ArbiterLookup
+    let bonds: NodeBonds
 
     static func compose(
         configuration: NodeConfiguration,
@@ -161,6 +162,14 @@ struct NodeServices: Sendable {
             budgets: budgets,
             logger: logger
         )
+        let buyerDesk = BuyerDesk(
+            database: database,
+            wallet: wallet,
+            signer: nodeKeys.node,
+            clock: clock,
+            logger: logger,
+            post: jobPost(http)
+        )
         let bidDesk = try bidDesk(configuration, gateway, wallet, nodeKeys, database: database, logger: logger)
         return NodeServices(
             lightning: lightning,
@@ -194,14 +203,7 @@ struct NodeServices: Sendable {
                 post: jobPost(http)
             ),
             bidDesk: bidDesk,
-            buyerDesk: BuyerDesk(
-                database: database,
-                wallet: wallet,
-                signer: nodeKeys.node,
-                clock: clock,
-                logger: logger,
-                post: jobPost(http)
-            ),
+            buyerDesk: buyerDesk,
             arbiterDesk: ArbiterDesk(
                 database: database,
                 wallet: wallet,
@@ -211,7 +213,36 @@ struct NodeServices: Sendable {
                 clock: clock,
                 logger: logger
             ),
-            arbiters: ArbiterLookup(HTTPExchange(http))
+            arbiters: ArbiterLookup(HTTPExchange(http)),
+            bonds: NodeBonds(
+                keeper: BondKeeper(
+                    database: database,
+                    wallet: wallet,
+                    signer: nodeKeys.node,
+                    isOpen: configuration.arbiterSeconds != nil,
+                    mints: try configuration.allAcceptedMints.map { try MintURL($0) },
+                    clock: clock,
+                    logger: logger
+                ),
+                desk: BondDesk(
+                    database: database,
+                    wallet: wallet,
+                    signer: nodeKeys.node,
+                    clock: clock,
+                    logger: logger,
+                    post: jobPost(http),
+                    onBacking: { await gateway.back(with: $0) }
+                ),
+                claims: BondClaims(
+                    database: database,
+                    wallet: wallet,
+                    jobs: buyerDesk,
+                    signer: nodeKeys.node,
+                    clock: clock,
+                    logger: logger,
+                    post: jobPost(http)
+                )
+            )
         )
     }
 

@@ -37,7 +37,8 @@ struct Mintmark: AsyncParsableCommand {
             PassportCommand.self, DIDCommand.self, DelegateCommand.self, DelegationsCommand.self, ServiceCommand.self,
             PaywallCommand.self, WalletCommand.self, MintCommand.self,
             PayCommand.self, ProxyCommand.self, ReceiptCommand.self, PeersCommand.self, GossipCommand.self,
-            MarketCommand.self, JobCommand.self, DisputeCommand.self, ReputationCommand.self, SLACommand.self,
+            MarketCommand.self, JobCommand.self, DisputeCommand.self, BondCommand.self, ReputationCommand.self,
+            SLACommand.self,
             VerifyCommand.self, LogCommand.self, WitnessCommand.self, VaultCommand.self, LightningSimulatorCommand.self,
             DemoServiceCommand.self,
         ]

@@ -1,4 +1,5 @@
 public import CanonicalJSON
+internal import Encodings
 public import Records
 internal import SignedDocuments
 
@@ -37,7 +38,7 @@ extension Listing {
             each: Escrow.allCases.map(\.rawValue).joined(separator: ", "),
             where: { Escrow(rawValue: $0) != nil }
         ).compactMap { Escrow(rawValue: $0) }
-        if let entry = try fields.object("bond", known: ["amount", "unit", "mint"]) { bond = try Self.bond(entry) }
+        if let entry = try fields.object("bond", known: Bond.members) { bond = try Self.bond(entry) }
         arbiters = try fields.dids("arbiters", atMost: 16)
     }
 
@@ -115,8 +116,22 @@ extension Listing {
         return Bond(
             amount: try fields.required(try fields.amount("amount", least: 1), "amount"),
             unit: try unit(fields),
-            mint: mint
+            mint: mint,
+            keeper: try keeper(fields)
         )
+    }
+
+    /// All of it, or nothing.
+    private static func keeper(_ fields: ListingFields) throws(RecordRefusal) -> Bond.Keeper? {
+        let texts = ["keeper", "at", "name"].map { fields.object[$0] }
+        guard texts.contains(where: { $0 != nil }) else { return nil }
+        guard let keeper = texts[0]?.stringValue, let did = try? DIDKey(parsing: keeper), did.string == keeper,
+            let at = texts[1]?.stringValue.flatMap({ ListingURL($0) }), at.isOrigin, let name = texts[2]?.stringValue,
+            name.utf8.count == 64, let bond = try? Hex.decode(name), Hex.encode(bond) == name
+        else {
+            throw ListingFields.refuse("bond.keeper", "is a did:key, with the origin `at` and the `name` of its bond")
+        }
+        return Bond.Keeper(did: did, at: at, bond: bond)
     }
 
     // MARK: Writing
@@ -140,9 +155,7 @@ extension Listing {
         }
         if isIdempotent { body["idempotent"] = true }
         body["escrow"] = Self.list(escrow.map(\.rawValue))
-        body["bond"] = bond.map {
-            ["amount": .string(String($0.amount)), "unit": .string($0.unit), "mint": .string($0.mint.text)]
-        }
+        body["bond"] = bond.map { .object($0.json) }
         body["arbiters"] = Self.list(arbiters.map(\.string))
         return body
     }
@@ -164,6 +177,22 @@ extension Listing.Price {
         json["from"] = from.map { .string(String($0)) }
         json["unit"] = .string(unit)
         json["per"] = .string(per)
+        return json
+    }
+}
+
+extension Listing.Bond {
+    static let members: Set<String> = ["amount", "unit", "mint", "keeper", "at", "name"]
+
+    public var json: JSONObject {
+        var json: JSONObject = [
+            "amount": .string(String(amount)), "unit": .string(unit), "mint": .string(mint.text),
+        ]
+        if let keeper {
+            json["keeper"] = .string(keeper.did.string)
+            json["at"] = .string(keeper.at.text)
+            json["name"] = .string(Hex.encode(keeper.bond))
+        }
         return json
     }
 }

@@ -70,16 +70,34 @@ public struct Listing: Sendable, Equatable {
         }
     }
 
-    /// What backs the promise.
+    /// What backs the promise ([BND-8]).
     public struct Bond: Sendable, Equatable {
         public var amount: UInt64
         public var unit: String
         public var mint: ListingURL
+        /// Who has the money and pays out of it; nil where that is not said.
+        public var keeper: Keeper?
 
-        public init(amount: UInt64, unit: String, mint: ListingURL) {
+        /// Whoever keeps a bond, and under which name.
+        public struct Keeper: Sendable, Equatable {
+            public var did: DIDKey
+            /// Scheme, host and port of its node.
+            public var at: ListingURL
+            /// ``BondTerms/name(of:)``, 32 bytes.
+            public var bond: [UInt8]
+
+            public init(did: DIDKey, at: ListingURL, bond: [UInt8]) {
+                self.did = did
+                self.at = at
+                self.bond = bond
+            }
+        }
+
+        public init(amount: UInt64, unit: String, mint: ListingURL, keeper: Keeper? = nil) {
             self.amount = amount
             self.unit = unit
             self.mint = mint
+            self.keeper = keeper
         }
     }
 

@@ -5,7 +5,7 @@ internal import Market
 internal import Trading
 internal import WebClient
 
-/// Finds out who an arbiter is: its node tells it ([ESC-19]).
+/// Finds out who an arbiter is, or a keeper of bonds: its node tells it ([ESC-19]).
 struct ArbiterLookup: Sendable {
     private let exchange: HTTPExchange
 
@@ -16,13 +16,28 @@ struct ArbiterLookup: Sendable {
     /// - Parameter url: of the arbiter's node, `https` (`http` on the machine itself), without a path.
     /// - Throws: ``JobError``.
     func named(_ url: String) async throws -> NamedArbiter {
+        let (origin, object) = try await told(url, "/market/arbiter")
+        do {
+            return try NamedArbiter(json: object, origin: origin)
+        } catch {
+            throw JobError(.sellerFailed, "What \(origin) tells of itself can't be read: \(error.message).")
+        }
+    }
+
+    /// The same of one that keeps bonds ([BND-1]).
+    func keeper(_ url: String) async throws -> NamedKeeper {
+        let (origin, object) = try await told(url, "/market/bonds")
+        return try NamedKeeper(json: object, origin: origin)
+    }
+
+    private func told(_ url: String, _ path: String) async throws -> (origin: String, object: JSONObject) {
         let origin = url.hasSuffix("/") ? String(url.dropLast()) : url
         guard ListingURL(origin) != nil, origin.split(separator: "/").count == 2 else {
             throw JobError(.invalid, "An arbiter is named by its node's URL, such as https://judge.example.")
         }
         let answer: (status: Int, body: [UInt8])
         do {
-            answer = try await exchange.send(origin + "/market/arbiter", limit: 65_536)
+            answer = try await exchange.send(origin + path, limit: 65_536)
         } catch {
             throw JobError(.sellerFailed, "The arbiter can't be reached at \(origin): \(error)")
         }
@@ -31,11 +46,7 @@ struct ArbiterLookup: Sendable {
             let said = json?["detail"]?.stringValue ?? "it answered \(answer.status)"
             throw JobError(.sellerFailed, "\(origin) is no arbiter: \(said)")
         }
-        do {
-            return try NamedArbiter(json: object, origin: origin)
-        } catch {
-            throw JobError(.sellerFailed, "What \(origin) tells of itself can't be read: \(error.message).")
-        }
+        return (origin, object)
     }
 }
 

@@ -134,9 +134,9 @@ enum OperatorProblem {
         switch code {
         case .overBudget: 402
         case .untrusted: 403
-        case .notSold, .unknownJob, .unknownDispute, .noArbiter: 404
+        case .notSold, .unknownJob, .unknownDispute, .unknownBond, .noArbiter: 404
         case .running, .notNow: 409
-        case .noOffer: 422
+        case .noOffer, .unproven: 422
         case .failed, .sellerFailed: 502
         case .tooMany, .claimPending: 503
         case .corrupt: 500

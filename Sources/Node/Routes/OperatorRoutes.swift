@@ -81,6 +81,7 @@ struct OperatorRoutes: Sendable {
             .addOperator(to: api.group("market"))
         JobRoutes(node).addOperator(to: api.group("market"))
         DisputeRoutes(node).addOperator(to: api.group("market"))
+        BondRoutes(node).addOperator(to: api.group("market"))
         CallRoutes(node).addOperator(to: api.group("market"))
         node.reputationRoutes.addOperator(to: api.group("market"))
         if let records = node.market?.records {

@@ -55,6 +55,7 @@ struct PublicResponder: HTTPResponder {
             .addPublic(to: router.group("market"))
         JobRoutes(node).addPublic(to: router.group("market"))
         DisputeRoutes(node).addPublic(to: router.group("market"))
+        BondRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
             node.reputationRoutes.addPublic(to: router.group("market"))
         }

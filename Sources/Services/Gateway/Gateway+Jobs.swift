@@ -21,7 +21,8 @@ extension Gateway {
             seconds: service.timeouts.totalSeconds,
             isIdempotent: service.isIdempotent,
             modes: listing.escrow,
-            arbiters: listing.arbiters
+            arbiters: listing.arbiters,
+            promise: try? self.listing(of: service).body
         )
     }
 

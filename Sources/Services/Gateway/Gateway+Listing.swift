@@ -3,6 +3,7 @@ public import Market
 internal import Paywall
 public import Records
 internal import SignedDocuments
+internal import Synchronization
 
 /// What other nodes are told of what is sold here ([LST-7]).
 extension Gateway {
@@ -15,7 +16,7 @@ extension Gateway {
         return listings
     }
 
-    private func listing(of service: ServiceDefinition) throws(RecordRefusal) -> Listing {
+    func listing(of service: ServiceDefinition) throws(RecordRefusal) -> Listing {
         let address = (configuration.publicOrigins.first ?? "") + Self.mountPath + service.name
         guard let url = ListingURL(address) else {
             throw RecordRefusal(
@@ -39,6 +40,7 @@ extension Gateway {
             )
         }
         listing.isIdempotent = service.isIdempotent
+        listing.bond = backing.withLock { $0 }
         // Read again, so that nothing is told that others would refuse.
         return try Listing(listing.body)
     }

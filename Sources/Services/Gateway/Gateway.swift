@@ -5,6 +5,7 @@ internal import HTTPTypes
 public import Hummingbird
 public import Lightning
 public import Logging
+public import Market
 public import NIOCore
 public import Paywall
 public import SignedDocuments
@@ -72,6 +73,8 @@ public final class Gateway: Sendable {
     /// The same for sessions.
     let depositDesk: DepositDesk?
     let registry: ServiceRegistry
+    /// What backs the promises of all services; nil: nothing.
+    let backing = Mutex<Listing.Bond?>(nil)
     private let serviceWatchers = Mutex<[@Sendable () async -> Void]>([])
     let purse: any SellerPurse
     let house: any HouseMint
@@ -215,6 +218,15 @@ public final class Gateway: Sendable {
     /// Calls `body` after each change of ``services``, before whoever made it is answered.
     public func onServicesChange(_ body: @escaping @Sendable () async -> Void) {
         serviceWatchers.withLock { $0.append(body) }
+    }
+
+    /// Says with every service what backs its promise from now on.
+    public func back(with bond: Listing.Bond?) async {
+        let isNew = backing.withLock { backing in
+            defer { backing = bond }
+            return backing != bond
+        }
+        if isNew { await tellWatchers() }
     }
 
     private func tellWatchers() async {

@@ -41,7 +41,7 @@ struct Exchange: Sendable {
                 outputs: outputs
             )
             return try await meltAnswer(requirePaid(client.melt(request)))
-        case .swap, .lock, .receive, .share, .redeem, .refund:
+        case .swap, .lock, .receive, .share, .bond, .redeem, .refund:
             var inputs = operation.inputs
             let (before, after) = (operation.plan.othersBefore, operation.plan.othersAfter)
             let all = before + outputs + after

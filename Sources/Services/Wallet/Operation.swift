@@ -15,6 +15,8 @@ struct Operation: Sendable {
         case receive
         /// This wallet's part of coins that several keys spend together.
         case share
+        /// A part of coins that are kept for another goes out, and the rest is locked as it was.
+        case bond
         /// Coins locked to a key of this node's seller side.
         case redeem
         /// Locked coins that were never given out, after their locktime.
@@ -80,7 +82,7 @@ extension Operation {
         switch kind {
         case .mint: quote.map { [$0] } ?? []
         case .batch: batch
-        case .swap, .lock, .receive, .share, .redeem, .refund, .melt: []
+        case .swap, .lock, .receive, .share, .bond, .redeem, .refund, .melt: []
         }
     }
 

@@ -130,6 +130,8 @@ struct OperationBooking: Sendable {
             }
         case .share:
             try note(.received, change: Int64(operation.inputSum), fee: 0, in: connection)
+        // It was never this wallet's.
+        case .bond: break
         case .redeem:
             try connection.execute(
                 "UPDATE wallet_redemptions SET state = 'redeemed' WHERE operation = ?",

@@ -201,6 +201,7 @@ final class OperationRunner: Sendable {
     private func signingKeys(for operation: Operation) async throws -> Exchange.Keys {
         switch operation.kind {
         case .receive, .share: return Exchange.Keys(inputs: [try keys.receiving()])
+        case .bond: return Exchange.Keys(inputs: [try keys.bond()])
         case .mint, .batch:
             let quotes = operation.mintQuotes
             let mint = operation.mint
@@ -221,7 +222,7 @@ final class OperationRunner: Sendable {
             switch operation.kind {
             case .mint, .batch: return try await settleMint(exchange, refusal: refusal)
             case .melt: return try await settleMelt(exchange, refusal: refusal)
-            case .swap, .lock, .receive, .share, .redeem, .refund:
+            case .swap, .lock, .receive, .share, .bond, .redeem, .refund:
                 return try await settleSwap(exchange, refusal: refusal)
             }
         } catch let error as MintAPIError {

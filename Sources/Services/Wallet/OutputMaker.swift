@@ -138,6 +138,11 @@ struct WalletKeys: Sendable {
         try key("mintmark/wallet/arbiter-key/1")
     }
 
+    /// The key that bonds of others are locked to for this node.
+    func bond() throws -> Secp256k1.Scalar {
+        try key("mintmark/wallet/bond-key/1")
+    }
+
     /// The key that gets leftovers back from a seller's pool. One a seller, so that two sellers can't tell that they
     /// have the same customer.
     func refund(seller: [UInt8]) throws -> Secp256k1.Scalar {

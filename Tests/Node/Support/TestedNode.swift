@@ -203,8 +203,9 @@ struct World: Sendable {
     }
 
     /// Buys ecash of the seller's mint.
-    func fund(_ amount: UInt64) async throws -> TestedNode.Reply {
-        try await buyer.call(
+    /// - Parameter node: whose wallet it is for; nil: the buyer's.
+    func fund(_ amount: UInt64, _ node: TestedNode? = nil) async throws -> TestedNode.Reply {
+        try await (node ?? buyer).call(
             .POST,
             "/api/wallet/fund",
             ["amount": .string(String(amount)), "mint": .string(seller.url + "/mint")]

@@ -43,6 +43,11 @@ extension BuyerDesk: CallMarket {
         return quote
     }
 
+    /// A bid names no promise.
+    public func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
+        try await begin(order, quote, promise: nil)
+    }
+
     public func job(of quote: Signed<Quote>) async throws -> String? {
         try await book.made(of: quote.digest).map { Hex.encode($0) }
     }

@@ -37,7 +37,8 @@ extension BuyerDesk {
         var refusal: (any Error)?
         for place in tried.indices {
             do {
-                let job = try await begin(tried[place].offer.order, tried[place].offer.outcome.get())
+                let offer = tried[place].offer
+                let job = try await begin(offer.order, offer.outcome.get(), promise: offer.promise)
                 tried[place].job = job
                 last = job
                 try await pursue(job, milliseconds: max(0, until.milliseconds(since: clock.now())))

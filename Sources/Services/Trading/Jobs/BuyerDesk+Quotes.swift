@@ -1,5 +1,5 @@
 internal import AsyncHTTPClient
-internal import CanonicalJSON
+public import CanonicalJSON
 public import Cashu
 internal import Cryptography
 internal import Encodings
@@ -12,6 +12,8 @@ internal import WebClient
 public struct QuoteOffer: Sendable {
     public var order: JobOrder
     public var outcome: Result<Signed<Quote>, JobError>
+    /// The listing's body that the quote names.
+    public var promise: JSONObject?
     /// How long it took, in milliseconds.
     public var milliseconds: Int64
     /// By what the price is divided ([QUO-10]).
@@ -78,7 +80,7 @@ extension BuyerDesk {
 
     private func offer(_ order: JobOrder, _ mints: [MintURL], isAlone: Bool) async -> QuoteOffer {
         let began = clock.now()
-        let outcome: Result<Signed<Quote>, JobError>
+        let outcome: Result<(quote: Signed<Quote>, promise: JSONObject?), JobError>
         do {
             outcome = .success(
                 isAlone
@@ -95,10 +97,18 @@ extension BuyerDesk {
         } catch {
             outcome = .failure(JobError(.sellerFailed, "\(error)"))
         }
-        return QuoteOffer(order: order, outcome: outcome, milliseconds: max(0, clock.now().milliseconds(since: began)))
+        return QuoteOffer(
+            order: order,
+            outcome: outcome.map(\.quote),
+            promise: (try? outcome.get())?.promise,
+            milliseconds: max(0, clock.now().milliseconds(since: began))
+        )
     }
 
-    private func quote(_ order: JobOrder, _ mints: [MintURL]) async throws -> Signed<Quote> {
+    private func quote(
+        _ order: JobOrder,
+        _ mints: [MintURL]
+    ) async throws -> (quote: Signed<Quote>, promise: JSONObject?) {
         let now = book.seconds()
         let wanted = Wanted(
             buyer: signer.did,
@@ -135,6 +145,10 @@ extension BuyerDesk {
             let names = quote.content.arbiters.map(\.did.string).joined(separator: ", ")
             throw JobError(.noOffer, "The seller takes other arbiters: \(names).")
         }
-        return quote
+        guard let named = quote.content.sla else { return (quote, nil) }
+        guard let promise = answer.json["promise"]?.objectValue, (try? JobEvidence.digest(of: promise)) == named else {
+            throw JobError(.sellerFailed, "The seller's quote names a promise that it does not show.")
+        }
+        return (quote, promise)
     }
 }

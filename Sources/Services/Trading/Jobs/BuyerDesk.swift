@@ -1,4 +1,4 @@
-internal import CanonicalJSON
+public import CanonicalJSON
 public import Cashu
 internal import Cryptography
 public import Encodings
@@ -88,10 +88,16 @@ public actor BuyerDesk {
 
     /// Takes a quote; the job is on disk then, and ``pursue(_:milliseconds:)`` goes on with it.
     ///
-    /// - Parameter quote: one that ``quotes(for:trustPPM:)`` got for this very order.
+    /// - Parameters:
+    ///   - quote: one that ``quotes(for:trustPPM:)`` got for this very order.
+    ///   - promise: the listing's body that it names; nil: none that is kept.
     /// - Returns: the job's name.
     /// - Throws: ``JobError``, `WalletError`; nothing was paid.
-    public func begin(_ order: JobOrder, _ quote: Signed<Quote>) async throws -> String {
+    public func begin(
+        _ order: JobOrder,
+        _ quote: Signed<Quote>,
+        promise: JSONObject?
+    ) async throws -> String {
         let mint = quote.content.mint
         let rate = try await wallet.inputFeePPK(ofNewCoinsAt: mint, unit: order.unit)
         let locked = try Fees.grossedUp(price: quote.content.price, feePPK: rate)
@@ -125,6 +131,7 @@ public actor BuyerDesk {
         stored.origin = order.origin
         stored.arbiter = arbiter?.origin
         stored.isReviewed = order.isReviewed
+        stored.promise = promise.map { String(decoding: $0.serialized(), as: UTF8.self) }
         stored.request = String(decoding: JobWire.json(order.request).serialized(), as: UTF8.self)
         guard try await book.insert(stored) else {
             throw JobError(.invalid, "The quote was accepted already.")

@@ -52,8 +52,12 @@ extension BuyerDesk {
         guard let sealed = job.sealed, let bytes = job.engine.answer(sealed),
             let answer = try? JobResponse(bytes: bytes), (200...299).contains(answer.status)
         else { return { _ in nil } }
+        // What was promised for this very job, before what is promised now.
+        let promised = job.promisedListing
         return { listing in
-            guard let output = listing?.output, let schema = try? JSONSchema(.object(output)) else { return nil }
+            guard let output = (promised ?? listing)?.output, let schema = try? JSONSchema(.object(output)) else {
+                return nil
+            }
             return SLARules.breaks(answer.body, schema) ? .schema : nil
         }
     }

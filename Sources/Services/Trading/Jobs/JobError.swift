@@ -26,6 +26,9 @@ public struct JobError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let notNow = Code(rawValue: "job-not-open-for-that")
         /// The arbiter knows no such dispute.
         public static let unknownDispute = Code(rawValue: "unknown-dispute")
+        public static let unknownBond = Code(rawValue: "unknown-bond")
+        /// What is shown proves no breach that the bond pays for.
+        public static let unproven = Code(rawValue: "breach-unproven")
         /// This node decides no disputes.
         public static let noArbiter = Code(rawValue: "no-arbiter")
         /// It would cost more than the budget.

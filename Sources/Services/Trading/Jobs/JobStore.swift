@@ -76,6 +76,8 @@ public enum JobTables {
                 """
         ),
         Migration(id: "disputes-1", sql: DisputeStore.tables),
+        // Of a job that was bought: the listing's body that its quote names.
+        Migration(id: "jobs-4", sql: "ALTER TABLE jobs ADD COLUMN promise TEXT;"),
     ]
 }
 
@@ -103,8 +105,17 @@ struct StoredJob<Engine: JobEngine>: Sendable {
     var ruling: Signed<Ruling>?
     /// A person says whether the answer is good.
     var isReviewed = false
+    /// The listing's body that the quote names, as JSON; of a job that was bought.
+    var promise: String?
 
     var job: [UInt8] { acceptance.digest }
+
+    var promiseJSON: JSONObject? {
+        promise.flatMap { try? JSONValue.parse(Array($0.utf8), limits: JobWire.limits).objectValue }
+    }
+
+    /// What was promised for this very job.
+    var promisedListing: Listing? { promiseJSON.flatMap { try? Listing($0) } }
 
     var requestJSON: JSONValue {
         get throws { try JSONValue.parse(Array((request ?? "").utf8), limits: JobWire.limits) }
@@ -115,7 +126,7 @@ struct StoredJob<Engine: JobEngine>: Sendable {
 struct JobStore<Engine: JobEngine>: Sendable {
     let side: String
     private let columns =
-        "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at, arbiter, outputs, signature, ruling, is_reviewed"
+        "quote, acceptance, delivery, sealed, token, state, is_open, origin, request, note, created_at, arbiter, outputs, signature, ruling, is_reviewed, promise"
 
     init(side: String) { self.side = side }
 
@@ -124,8 +135,8 @@ struct JobStore<Engine: JobEngine>: Sendable {
         try connection.execute(
             """
             INSERT INTO jobs (job, side, quote_digest, sequence, quote, acceptance, state, is_open, origin, request, created_at, changed_at,
-                arbiter, is_reviewed)
-            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?10, ?10, ?11, ?12) ON CONFLICT DO NOTHING
+                arbiter, is_reviewed, promise)
+            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?10, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING
             """,
             .blob(job.job),
             .text(side),
@@ -138,7 +149,8 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .optional(job.request),
             .integer(job.createdAt.millisecondsSince1970),
             .optional(job.arbiter),
-            .bool(job.isReviewed)
+            .bool(job.isReviewed),
+            .optional(job.promise)
         )
         return connection.changes == 1
     }
@@ -200,7 +212,7 @@ struct JobStore<Engine: JobEngine>: Sendable {
             .text(side),
             .integer(sequence),
             .int(limit)
-        ).map { (try $0.int64(16), try Self.job(row: $0)) }
+        ).map { (try $0.int64(17), try Self.job(row: $0)) }
     }
 
     /// Those that are over and were begun before.
@@ -238,7 +250,8 @@ struct JobStore<Engine: JobEngine>: Sendable {
                 outputs: try row.optionalText(12).map { try Signed(kept: Array($0.utf8)) },
                 signature: try row.optionalBlob(13),
                 ruling: try row.optionalText(14).map { try Signed(kept: Array($0.utf8)) },
-                isReviewed: try row.bool(15)
+                isReviewed: try row.bool(15),
+                promise: try row.optionalText(16)
             )
         } catch {
             throw JobError(.corrupt, "a stored job can't be read: \(error)")

@@ -5,7 +5,7 @@ internal import Market
 /// What travels between buyer and seller over HTTP ([JOB-2]), and how a request is kept.
 enum JobWire {
     /// Of answers of other nodes, and of what is kept of requests.
-    static let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 4_096)
+    static let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 24, maximumValues: 16_384)
 
     static func json(_ request: JobRequest) -> JSONObject {
         var json: JSONObject = ["method": .string(request.method), "target": .string(request.target)]

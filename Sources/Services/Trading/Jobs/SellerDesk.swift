@@ -87,7 +87,7 @@ public actor SellerDesk {
 
     // MARK: Quotes
 
-    /// Answers a request for a quote ([JOB-3]): `{"ask": QuoteRequest, "method", "target"}` → `{"quote": Quote}`.
+    /// Answers a request for a quote ([JOB-3]): `{"ask": QuoteRequest, "method", "target"}` → `{"quote": Quote, "promise"}`, what it names as `sla`.
     /// - Throws: ``JobError``.
     public func quote(_ body: JSONObject) async throws -> JSONObject {
         let ask: Signed<QuoteRequest> = try JobWire.signed(body["ask"], "ask")
@@ -134,8 +134,11 @@ public actor SellerDesk {
         )
         quote.request = asked.request
         if mode == .arbiter { quote.arbiters = arbiters }
+        quote.sla = try offer.promise.map { try JobEvidence.digest(of: $0) }
         let signed = try Signed<Quote>.sign(quote, by: signer, now: clock.now())
-        return ["quote": .object(signed.document)]
+        var answer: JSONObject = ["quote": .object(signed.document)]
+        answer["promise"] = offer.promise.map { .object($0) }
+        return answer
     }
 
     // MARK: Jobs
