@@ -23,7 +23,8 @@ func tests(of name: String, on floor: Floor, _ dependencies: [Target.Dependency]
         name: "\(name)Tests",
         dependencies: [.target(name: name), "TestSupport"] + dependencies,
         path: folder,
-        swiftSettings: house
+        // In a release build too the tests themselves are made fast, not to be fast.
+        swiftSettings: house + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
     )
 }
 

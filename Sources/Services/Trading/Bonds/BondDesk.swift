@@ -209,17 +209,18 @@ public actor BondDesk {
         bond.statement = String(decoding: state.statement.bytes, as: UTF8.self)
         (bond.state, bond.remaining, bond.note) = (.held, state.remaining, nil)
         bond.rulings = String(decoding: JSONValue.array(state.rulings).serialized(), as: UTF8.self)
-        if let token = state.token, token != bond.token {
-            // What the keeper locked again: the way back must be this node's.
-            let key = try Secp256k1.Point(compressed: wallet.receivingKey())
-            for coin in try await wallet.coins(of: token) {
-                guard let lock = SpendingCondition(ofSecret: coin.secret), lock.refundKeys == [key],
-                    lock.locktime == UInt64(bond.locktime)
-                else { throw JobError(.sellerFailed, "The keeper locked what is left in another way.") }
+        if let known = bond.token, state.token != known {
+            // What this node can take back is not given up for what a keeper says.
+            let ys = try await wallet.coins(of: known).map { try $0.hashedSecret().compressed }
+            guard try await wallet.coinStates(ys, at: bond.mint).allSatisfy({ $0.state == .spent }) else {
+                throw JobError(
+                    .sellerFailed,
+                    "The keeper says that it paid out of the bond, and the mint that it did not."
+                )
             }
-            bond.token = token
+            bond.token = state.token ?? known
+            if state.token == nil { bond.state = .spent }
         }
-        if state.token == nil { bond.state = .spent }
         try await save(bond)
     }
 

@@ -89,7 +89,13 @@ public actor BondKeeper {
             by: signer,
             now: clock.now()
         )
-        let kept = KeptBond(statement: statement, token: text, locktime: coins.locktime, createdAt: clock.now())
+        let kept = KeptBond(
+            statement: statement,
+            token: text,
+            remaining: coins.worth,
+            locktime: coins.locktime,
+            createdAt: clock.now()
+        )
         let stored = try await database.write { connection in
             if let known = try KeptBonds.find(said.bond, in: connection) { return known }
             guard try KeptBonds.count(in: connection) < Self.maximumBonds else {
@@ -154,10 +160,8 @@ public actor BondKeeper {
         let rulings = try await database.read { connection in
             try KeptBonds.rulings(kept.bond, limit: 64, in: connection)
         }
-        var remaining: UInt64 = 0
-        if let token = kept.token { remaining = try await wallet.bondCoins(token).worth }
         var json: JSONObject = [
-            "bond": .object(kept.statement.document), "remaining": .string(String(remaining)),
+            "bond": .object(kept.statement.document), "remaining": .string(String(kept.remaining)),
             "locktime": .integer(kept.locktime),
             "rulings": .array(rulings.map { .object($0.ruling.document) }),
         ]
@@ -219,15 +223,14 @@ public actor BondKeeper {
             _ = try await pay(open)
         }
         if let known = try await ruled(bond, breach.subject) { return try answer(known) }
-        guard let kept = try await find(bond), let token = kept.token else {
+        guard let kept = try await find(bond), kept.remaining > 0 else {
             throw JobError(.notNow, "All of the bond is paid out.")
         }
-        let worth = try await wallet.bondCoins(token).worth
         let ruling = BondRuling(
             keeper: signer.did,
             bond: bond,
             of: breach,
-            paid: min(breach.owed, worth),
+            paid: min(breach.owed, kept.remaining),
             time: now
         )
         let new = KeptRuling(ruling: try .sign(ruling, by: signer, now: clock.now()), key: key)
@@ -255,8 +258,17 @@ public actor BondKeeper {
             to: ruling.key,
             reference: "bond:\(Hex.encode(content.bond)):\(Hex.encode(content.subject))"
         )
+        var left: (token: String, worth: UInt64)?
+        if let rest {
+            do {
+                left = (rest, try await wallet.bondCoins(rest).worth)
+            } catch let error as WalletError where error.code == .belowFee {
+                left = (rest, 0)
+            }
+        }
+        let stored = left
         try await database.write { connection in
-            try KeptBonds.paid(ruling, token: paid, rest: rest, in: connection)
+            try KeptBonds.paid(ruling, token: paid, rest: stored, in: connection)
         }
         return KeptRuling(ruling: ruling.ruling, key: ruling.key, token: paid)
     }

@@ -15,8 +15,9 @@ public enum BondTables {
                     bond BLOB PRIMARY KEY CHECK (length(bond) = 32),
                     -- The signed statement of it.
                     statement TEXT NOT NULL,
-                    -- Its coins now; NULL where all is paid out.
+                    -- Its coins now, NULL where all is paid out, and what they are worth.
                     token TEXT,
+                    remaining INTEGER NOT NULL CHECK (remaining >= 0),
                     locktime INTEGER NOT NULL,
                     created_at INTEGER NOT NULL
                 ) WITHOUT ROWID, STRICT;
@@ -85,6 +86,8 @@ public enum BondTables {
 struct KeptBond: Sendable {
     var statement: Signed<Bond>
     var token: String?
+    /// What the coins are worth after the mint's fee.
+    var remaining: UInt64
     var locktime: Int64
     var createdAt: Timestamp
 
@@ -100,12 +103,15 @@ struct KeptRuling: Sendable {
 
 /// The tables `bonds_kept` and `bond_rulings`.
 enum KeptBonds {
+    private static let bondColumns = "statement, token, remaining, locktime, created_at"
+
     static func insert(_ bond: KeptBond, in connection: Connection) throws {
         try connection.execute(
-            "INSERT INTO bonds_kept (bond, statement, token, locktime, created_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO bonds_kept (bond, statement, token, remaining, locktime, created_at) VALUES (?, ?, ?, ?, ?, ?)",
             .blob(bond.bond),
             .text(String(decoding: bond.statement.bytes, as: UTF8.self)),
             .optional(bond.token),
+            try .amount(bond.remaining),
             .integer(bond.locktime),
             .integer(bond.createdAt.millisecondsSince1970)
         )
@@ -113,7 +119,7 @@ enum KeptBonds {
 
     static func find(_ bond: [UInt8], in connection: Connection) throws -> KeptBond? {
         try connection.first(
-            "SELECT statement, token, locktime, created_at FROM bonds_kept WHERE bond = ?",
+            "SELECT \(bondColumns) FROM bonds_kept WHERE bond = ?",
             .blob(bond)
         ).map(bond(row:))
     }
@@ -121,7 +127,7 @@ enum KeptBonds {
     /// Newest first.
     static func recent(limit: Int, in connection: Connection) throws -> [KeptBond] {
         try connection.rows(
-            "SELECT statement, token, locktime, created_at FROM bonds_kept ORDER BY created_at DESC LIMIT ?",
+            "SELECT \(bondColumns) FROM bonds_kept ORDER BY created_at DESC LIMIT ?",
             .int(limit)
         ).map(bond(row:))
     }
@@ -148,7 +154,12 @@ enum KeptBonds {
     }
 
     /// The part has gone out: what is left is the bond now.
-    static func paid(_ ruling: KeptRuling, token: String, rest: String?, in connection: Connection) throws {
+    static func paid(
+        _ ruling: KeptRuling,
+        token: String,
+        rest: (token: String, worth: UInt64)?,
+        in connection: Connection
+    ) throws {
         let content = ruling.ruling.content
         try connection.execute(
             "UPDATE bond_rulings SET token = ? WHERE bond = ? AND subject = ? AND token IS NULL",
@@ -158,8 +169,9 @@ enum KeptBonds {
         )
         guard connection.changes == 1 else { return }
         try connection.execute(
-            "UPDATE bonds_kept SET token = ? WHERE bond = ?",
-            .optional(rest),
+            "UPDATE bonds_kept SET token = ?, remaining = ? WHERE bond = ?",
+            .optional(rest?.token),
+            try .amount(rest?.worth ?? 0),
             .blob(content.bond)
         )
     }
@@ -197,8 +209,9 @@ enum KeptBonds {
         KeptBond(
             statement: try Signed(kept: Array(row.text(0).utf8)),
             token: try row.optionalText(1),
-            locktime: try row.int64(2),
-            createdAt: Timestamp(millisecondsSince1970: try row.int64(3))
+            remaining: try row.uint64(2),
+            locktime: try row.int64(3),
+            createdAt: Timestamp(millisecondsSince1970: try row.int64(4))
         )
     }
 
