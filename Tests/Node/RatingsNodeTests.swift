@@ -1,5 +1,6 @@
 import CanonicalJSON
 import Foundation
+import Node
 import TestSupport
 import Testing
 
@@ -76,6 +77,17 @@ struct RatingsNodeTests {
                 throw error
             }
             await listener.kill()
+        }
+    }
+
+    @Test("[RCPT-14] What is to be published without gossip is refused at the start")
+    func noGossip() {
+        #expect(throws: ConfigurationError.self) {
+            try NodeConfiguration.load(
+                dataDirectory: "/nowhere",
+                flags: ["reputation.publish": "true", "gossip.enabled": "false"],
+                environment: [:]
+            )
         }
     }
 

@@ -87,6 +87,8 @@ final class RatingsPart: GossipPart {
                 while (try? await Task.sleep(for: Self.round)) != nil {
                     do {
                         try await gatherer.round()
+                    } catch is CancellationError {
+                        return
                     } catch {
                         logger.warning("ratings are gathered later", metadata: ["why": "\(error)"])
                     }

@@ -96,14 +96,13 @@ public actor RatingGatherer {
     @discardableResult
     public func round() async throws -> [Visit] {
         let places = try await store.places()
-        var due: [(judge: DIDKey, told: PublishedReceipts, place: RatingStore.Place)] = []
-        let told = try await told()
-        // Without news nobody is asked who counts: that may take a while.
-        guard !told.isEmpty else { return [] }
         let now = clock.now()
-        for judge in try await calls.judges(most: Self.maximumJudges) where judge != calls.viewer {
-            guard let told = told[judge], Self.isDue(told, places[judge], now: now) else { continue }
-            due.append((judge, told, places[judge] ?? .init()))
+        let told = try await told().filter { Self.isDue($0.value, places[$0.key], now: now) }
+        // Without news it is not looked who counts: that may take a while.
+        guard !told.isEmpty else { return [] }
+        var due: [(judge: DIDKey, told: PublishedReceipts, place: RatingStore.Place)] = []
+        for judge in try await calls.judges(most: Self.maximumJudges) {
+            if let told = told[judge] { due.append((judge, told, places[judge] ?? .init())) }
         }
         let first = Timestamp(millisecondsSince1970: 0)
         due.sort { ($0.place.visitedAt ?? first, $0.judge.string) < ($1.place.visitedAt ?? first, $1.judge.string) }
@@ -152,27 +151,23 @@ public actor RatingGatherer {
         do {
             // After a while whoever contradicted itself begins anew.
             let known = place.contradictedAt == nil ? place.edge : MerkleFrontier()
-            let (edge, rows) = try await read(told, after: known)
-            let now = clock.now()
-            var shown: [RatingStore.Shown] = []
-            for row in rows {
-                do throws(ReputationRefusal) {
-                    let document = try row.document.get()
-                    let call = try document.call(publishedBy: judge, now: now)
-                    shown.append(.init(receipt: document.receipt.id, call: call))
-                } catch {
-                    visit.refused[error.code.rawValue, default: 0] += 1
-                }
-            }
-            let (kept, refused, store) = (shown, visit.refused, store)
+            let reading = try await read(told, of: judge, after: known)
+            visit.refused = reading.refused
+            let (now, store) = (clock.now(), store)
             let counted = Count()
             try await calls.hear {
-                let new = try await store.keep(kept, refused: refused, of: judge, edge: edge, at: now)
+                let new = try await store.keep(
+                    reading.shown,
+                    refused: reading.refused,
+                    of: judge,
+                    edge: reading.edge,
+                    at: now
+                )
                 counted.set(new.count)
                 return new
             }
             visit.counted = counted.value
-            let repeated = kept.count - visit.counted
+            let repeated = reading.shown.count - visit.counted
             if repeated > 0 { visit.refused[ReputationRefusal.Code.repeated.rawValue] = repeated }
             logger.debug(
                 "ratings were gathered",
@@ -192,7 +187,7 @@ public actor RatingGatherer {
             )
             try await store.fail(
                 judge,
-                why: failure.description,
+                why: String(failure.description.prefix(500)),
                 contradicted: isContradiction,
                 at: clock.now()
             )
@@ -201,13 +196,33 @@ public actor RatingGatherer {
         return visit
     }
 
+    /// What was read, all of it proved.
+    private struct Reading: Sendable {
+        /// Of the tree over all that was shown so far.
+        var edge = MerkleFrontier()
+        var shown: [RatingStore.Shown] = []
+        /// By code.
+        var refused: [String: Int] = [:]
+
+        mutating func take(_ document: Result<RatedReceipt, ReputationRefusal>, of judge: DIDKey, at now: Timestamp) {
+            do throws(ReputationRefusal) {
+                let document = try document.get()
+                let call = try document.call(publishedBy: judge, now: now)
+                shown.append(.init(receipt: document.receipt.id, call: call))
+            } catch {
+                refused[error.code.rawValue, default: 0] += 1
+            }
+        }
+    }
+
     /// Reads all that is new and holds it against the root that was signed.
     ///
-    /// - Returns: the edge of the tree over all of it, and the rows that are new.
+    /// - Parameter known: the edge of the tree over what it showed before.
     private func read(
         _ told: PublishedReceipts,
+        of judge: DIDKey,
         after known: MerkleFrontier
-    ) async throws -> (edge: MerkleFrontier, rows: [ReceiptsPage.Row]) {
+    ) async throws -> Reading {
         guard told.count >= known.size else {
             throw GatheringFailure(.contradicted, "It tells of fewer receipts than it showed before.")
         }
@@ -218,17 +233,18 @@ public actor RatingGatherer {
             edge = nil
             position = told.count - maximumRows
         }
-        var rows: [ReceiptsPage.Row] = []
+        var reading = Reading()
         var (pages, bytes, start) = (0, 0, clock.now())
         while position < told.count {
             guard pages < Self.maximumPages, bytes <= Self.maximumBytes,
                 clock.now().milliseconds(since: start) < Self.maximumMilliseconds
             else { throw GatheringFailure(.tooMuch, "A visit has \(Self.maximumPages) pages and a minute at most.") }
-            try Task.checkCancellation()
             let answer: [UInt8]
             do {
                 answer = try await fetch("\(told.url)?from=\(position)", ReceiptsPage.maximumBytes)
             } catch {
+                // What was cut short says nothing of whom it asked.
+                try Task.checkCancellation()
                 throw GatheringFailure(.unreachable, "\(told.url) can't be had: \(error)")
             }
             pages += 1
@@ -238,14 +254,15 @@ public actor RatingGatherer {
             // It may have grown past what the record tells.
             for row in page.rows.prefix(Int(clamping: told.count - position)) {
                 grown.append(leaf: MerkleTree.leaf(row.entry))
-                rows.append(row)
+                reading.take(row.document, of: judge, at: clock.now())
             }
             (edge, position) = (grown, grown.size)
         }
         guard let edge, edge.root == told.root else {
             throw GatheringFailure(.contradicted, "What it showed is not what the root stands for that it signed.")
         }
-        return (edge, rows)
+        reading.edge = edge
+        return reading
     }
 }
 
