@@ -135,7 +135,10 @@ let package = Package(
         room(
             "Market",
             on: .domain,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu"]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Receipts",
+                "Cashu",
+            ]
         ),
         room("Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         room(
@@ -159,7 +162,8 @@ let package = Package(
             "Trading",
             on: .services,
             [
-                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "TransparencyLog", "Records",
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "TransparencyLog",
+                "Records",
                 "Receipts", "Cashu", "Market", "Gossip", "Wallet", "Storage", "WebClient", httpClient, nioCore, logging,
             ]
         ),
@@ -366,7 +370,10 @@ let package = Package(
         tests(
             of: "Market",
             on: .domain,
-            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Records", "Receipts", "Cashu"]
+            [
+                "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "Records", "Receipts",
+                "Cashu",
+            ]
         ),
         tests(of: "Liabilities", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
         tests(of: "Lightning", on: .domain, ["Encodings", "Cryptography"]),

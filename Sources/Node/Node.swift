@@ -66,6 +66,8 @@ public final class Node: Sendable {
     let market: MarketPart?
     /// Whether what is sold elsewhere is there; nil where gossip is turned off.
     let liveness: LivenessPart?
+    /// What is published of own calls and gathered of others'; nil where gossip is turned off.
+    let ratings: RatingsPart?
     /// Jobs by escrow, sold and bought.
     let sellerDesk: SellerDesk
     let buyerDesk: BuyerDesk
@@ -95,6 +97,7 @@ public final class Node: Sendable {
         gossip: GossipNode?,
         market: MarketPart?,
         liveness: LivenessPart?,
+        ratings: RatingsPart?,
         calls: CallBook,
         callDesk: CallDesk,
         promises: @escaping @Sendable (DIDKey, String) async -> Listing?,
@@ -137,6 +140,7 @@ public final class Node: Sendable {
         self.gossip = gossip
         self.market = market
         self.liveness = liveness
+        self.ratings = ratings
         self.calls = calls
         self.promises = promises
         self.logger = logger
@@ -217,7 +221,8 @@ public final class Node: Sendable {
                 throw error
             }
             let promises = Self.promises(services, market)
-            let calls = Self.callBook(database, services, configuration, listing: promises)
+            let ratings = gossip.map { RatingStore(database: $0.cache) }
+            let calls = Self.callBook(database, services, configuration, ratings, listing: promises, logger: logger)
             let callDesk = Self.callDesk(database, services, configuration, calls, logger: logger)
             Self.join(callDesk, gossip, market, services, calls, fence: fence, logger: logger)
             return Node(
@@ -232,6 +237,17 @@ public final class Node: Sendable {
                 gossip: gossip,
                 market: market,
                 liveness: Self.liveness(gossip, market, services, configuration, calls: calls, logger: logger),
+                ratings: Self.ratings(
+                    gossip,
+                    market,
+                    ratings,
+                    database,
+                    services,
+                    configuration,
+                    calls,
+                    fence: fence,
+                    logger: logger
+                ),
                 calls: calls,
                 callDesk: callDesk,
                 promises: promises,
@@ -256,7 +272,7 @@ public final class Node: Sendable {
         logger: Logger
     ) -> MarketPart {
         let (gateway, own) = (services.gateway, services.identity.office.issuer)
-        let named = settings.trustedIssuers
+        let named = settings.trustedIssuers.union(configuration.reputationSeeds)
         let records = RecordsPart(
             cache: gossip.cache,
             identity: services.identity,

@@ -156,6 +156,14 @@ struct ListingFields {
         return number
     }
 
+    /// In its one notation.
+    func second(_ name: String) throws(RecordRefusal) -> Timestamp {
+        guard let text = object[name]?.stringValue, let time = try? Timestamp(rfc3339: text), time.rfc3339 == text,
+            time.millisecondsSince1970 % 1_000 == 0
+        else { throw refuse(name, "is a date and time in UTC in whole seconds") }
+        return time
+    }
+
     func flag(_ name: String) throws(RecordRefusal) -> Bool? {
         guard let value = object[name] else { return nil }
         guard let flag = value.boolValue else { throw refuse(name, "is true or false") }

@@ -129,6 +129,20 @@ public struct MerkleFrontier: Sendable, Hashable {
 
     public init() {}
 
+    /// Goes on from where a tree of so many leaves ended.
+    /// - Parameter subtrees: as ``subtrees`` told them.
+    /// - Returns: nil where such a tree has another number of them, or one is no hash.
+    public init?(size: UInt64, subtrees: [[UInt8]]) {
+        guard size >> 63 == 0, subtrees.count == size.nonzeroBitCount,
+            subtrees.allSatisfy({ $0.count == MerkleTree.hashLength })
+        else { return nil }
+        self.size = size
+        roots = subtrees
+    }
+
+    /// All that it takes to go on: at most 63 hashes, from the largest subtree to the smallest.
+    public var subtrees: [[UInt8]] { roots }
+
     /// - Parameter leaf: the hash of the next entry, ``MerkleTree/leaf(_:)``.
     public mutating func append(leaf: [UInt8]) {
         var hash = leaf

@@ -86,6 +86,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case marketArbiterSeconds = "market.arbiterSeconds"
     case reputationSeeds = "reputation.seeds"
     case reputationPublic = "reputation.public"
+    case reputationPublish = "reputation.publish"
     case vault = "keys.vault"
     case logWitnesses = "log.witnesses"
     case logLevel = "log.level"

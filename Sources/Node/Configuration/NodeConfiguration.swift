@@ -98,6 +98,8 @@ public struct NodeConfiguration: Sendable {
     var reputationSeeds: Set<DIDKey>
     /// Whether this node tells everybody what it has sold.
     var isReputationPublic: Bool
+    /// Whether this node publishes the receipts of what it buys, with what it says of them.
+    var publishesReceipts: Bool
     /// The socket of the vault that has the issuer's and the mint's keys; nil: where the key file says.
     var vaultSocket: String?
     /// Who is asked to cosign the transparency log's checkpoints.
@@ -205,6 +207,7 @@ public struct NodeConfiguration: Sendable {
         arbiterSeconds = try values.number(.marketArbiterSeconds, in: 60...604_800).map(UInt64.init)
         reputationSeeds = try values.nodes(.reputationSeeds, atMost: 64)
         isReputationPublic = try values.flag(.reputationPublic) ?? false
+        publishesReceipts = try values.flag(.reputationPublish) ?? false
         vaultSocket = values.text(.vault)
         logWitnesses = try Self.witnesses(values.list(.logWitnesses))
         logLevel = values.text(.logLevel) ?? "info"
@@ -236,6 +239,12 @@ public struct NodeConfiguration: Sendable {
             throw ConfigurationError(
                 "lightning.backend is simulated, which is TEST MONEY, but network is mainnet: set network to"
                     + " simulated, or lightning.backend to none"
+            )
+        }
+        if publishesReceipts, gossip == nil {
+            throw ConfigurationError(
+                "reputation.publish tells others by gossip, which is turned off: set gossip.enabled=true, or"
+                    + " reputation.publish=false"
             )
         }
         guard publicURL.hasPrefix("http://") || publicURL.hasPrefix("https://"), publicURL.utf8.count <= 256 else {

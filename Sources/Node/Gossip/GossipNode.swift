@@ -24,6 +24,7 @@ final class GossipNode: Sendable {
     /// Of everything that is kept in `cache.sqlite`; each part's own list is added here.
     private static let migrations =
         PeerStore.migrations + RecordStore.migrations + ListingIndex.migrations + Prober.migrations
+        + RatingStore.migrations
 
     private init(cache: Database, peering: Peering) {
         self.cache = cache

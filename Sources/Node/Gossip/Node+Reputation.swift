@@ -3,6 +3,7 @@ internal import Gateway
 internal import Identity
 internal import Logging
 internal import Market
+internal import Passports
 internal import Receipts
 internal import SignedDocuments
 internal import Storage
@@ -15,7 +16,9 @@ extension Node {
         _ database: Database,
         _ services: NodeServices,
         _ configuration: NodeConfiguration,
-        listing: @escaping @Sendable (DIDKey, String) async -> Listing?
+        _ ratings: RatingStore?,
+        listing: @escaping @Sendable (DIDKey, String) async -> Listing?,
+        logger: Logger
     ) -> CallBook {
         let (buyer, gateway, identity) = (services.buyer, services.gateway, services.identity)
         let jobs = services.buyerDesk
@@ -32,14 +35,26 @@ extension Node {
                     }
                 },
                 listing: listing,
-                isOwn: { try await isOwn($0, identity) }
+                isOwn: { try await isOwn($0, identity) },
+                gathered: {
+                    do {
+                        return try await ratings?.calls() ?? []
+                    } catch {
+                        // What is thought by own calls does not hang on the cache.
+                        logger.warning(
+                            "ratings of others are left out until a restart",
+                            metadata: ["error": "\(error)"]
+                        )
+                        return []
+                    }
+                }
             ),
             clock: .system
         )
     }
 
     var reputationRoutes: ReputationRoutes {
-        ReputationRoutes(calls: calls, signer: identity.nodeKeys.node, listing: promises)
+        ReputationRoutes(calls: calls, ratings: ratings, signer: identity.nodeKeys.node, listing: promises)
     }
 
     /// What a service of this node's or another's promises, as far as is known here.
@@ -77,6 +92,62 @@ extension Node {
         )
         gossip.join(part)
         return part
+    }
+
+    /// - Returns: nil where gossip is turned off.
+    static func ratings(
+        _ gossip: GossipNode?,
+        _ market: MarketPart?,
+        _ store: RatingStore?,
+        _ database: Database,
+        _ services: NodeServices,
+        _ configuration: NodeConfiguration,
+        _ calls: CallBook,
+        fence: EpochFence,
+        logger: Logger
+    ) -> RatingsPart? {
+        guard let gossip, let market, let store else { return nil }
+        let identity = services.identity
+        let fetch = GuardedDocument(allowsLocal: configuration.isLoopback)
+        let part = RatingsPart(
+            shelf: ReceiptShelf(
+                database: database,
+                calls: calls,
+                countersigner: { try await countersigner(of: $0, at: $1, identity) },
+                clock: .system
+            ),
+            store: store,
+            calls: calls,
+            records: market.records,
+            signer: identity.nodeKeys.node,
+            publishes: configuration.publishesReceipts,
+            publicURL: configuration.publicURL,
+            isOpen: { fence.raised == nil },
+            clock: .system,
+            logger: logger
+        ) { url, bytes in try await fetch.get(url, maximumBytes: bytes) }
+        gossip.join(part)
+        return part
+    }
+
+    /// The key that a receipt names as its buyer, where this node keeps it, and the passport that it had then.
+    private static func countersigner(
+        of buyer: ReceiptParty,
+        at requested: Timestamp,
+        _ identity: IdentityService
+    ) async throws -> (signer: DocumentSigner, passport: Passport)? {
+        do {
+            let credentials = try await identity.registry.credentials(buyer.did.string)
+            let passports = try await identity.office.passports(agent: credentials.agentID).map(\.passport)
+            let shown = passports.first { passport in
+                passport.subject == buyer.did && (buyer.passportID ?? passport.id) == passport.id
+                    && passport.validFrom <= requested.adding(seconds: PassportVerifier.clockSkewSeconds)
+                    && requested < passport.validUntil
+            }
+            return shown.map { (credentials.signer, $0) }
+        } catch let error as IdentityError where error.code != .keyUnavailable {
+            return nil
+        }
     }
 
     private static func bought(_ buyer: Buyer, _ sequence: Int64, _ count: Int) async throws -> [TradedCall] {

@@ -15,7 +15,7 @@ internal import Synchronization
 /// node's own and others' (`Specs/revocation.md`). What else of the node publishes records does it by ``publish(_:)``.
 final class RecordsPart: GossipPart {
     static let kinds = RecordKinds([
-        StatusEvent.kind, Listing.kind, LivenessReport.kind, OpenCall.kind, BidNews.kind,
+        StatusEvent.kind, Listing.kind, LivenessReport.kind, OpenCall.kind, BidNews.kind, PublishedReceipts.kind,
     ])
     /// News that are worked on at once; each may wait for an issuer's server.
     private static let hearing = 64

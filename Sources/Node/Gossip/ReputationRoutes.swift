@@ -8,9 +8,12 @@ internal import SignedDocuments
 internal import Trading
 
 /// What this node thinks of others and how promises are kept: `/api/market/reputation`, `/api/market/statement` and
-/// `/api/market/sla` for the operator; what it says of itself at `/market/reputation`, where the operator wants that.
+/// `/api/market/sla` for the operator, with `/api/market/ratings` of others; what it says of itself at `/market/reputation`, and what
+/// it bought at `/market/receipts`, where the operator wants that.
 struct ReputationRoutes: Sendable {
     let calls: CallBook
+    /// nil where gossip is turned off.
+    let ratings: RatingsPart?
     let signer: DocumentSigner
     /// What a service of this node's or another's promises; nil where that is not known.
     let listing: @Sendable (DIDKey, String) async -> Listing?
@@ -36,6 +39,9 @@ struct ReputationRoutes: Sendable {
                 return .object(try await shown(did, Self.role(request)))
             }
         }
+        group.get("ratings") { _, _ in
+            await OperatorResponses.answering { .object(try await told()) }
+        }
         group.get("statement") { _, _ in
             await OperatorResponses.answering { .object(try await calls.statement(by: signer)) }
         }
@@ -46,21 +52,40 @@ struct ReputationRoutes: Sendable {
         }
     }
 
-    func addPublic<Context: RequestContext>(to group: RouterGroup<Context>) {
+    /// What this node sold, as a statement.
+    func addStatement<Context: RequestContext>(to group: RouterGroup<Context>) {
         group.get("reputation") { _, _ in
-            do {
-                let bytes = try await calls.statement(by: signer).serialized()
-                return Response(
-                    status: .ok,
-                    headers: [
-                        .contentType: "application/json", .cacheControl: "public, max-age=\(Self.maximumAgeSeconds)",
-                        .accessControlAllowOrigin: "*",
-                    ],
-                    body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
-                )
-            } catch {
-                return OperatorResponses.problem(OperatorProblem.of(error))
+            await Self.answering("public, max-age=\(Self.maximumAgeSeconds)") { try await calls.statement(by: signer) }
+        }
+    }
+
+    /// What this node bought, page by page ([RCPT-16]).
+    func addReceipts<Context: RequestContext>(to group: RouterGroup<Context>) {
+        group.get("receipts") { request, _ in
+            // A page that is not full is another soon.
+            await Self.answering("no-cache") {
+                guard let ratings else { throw MarketError(.notRunning, "Gossip is turned off here.") }
+                let text = request.uri.queryParameters["from"].map(String.init) ?? "0"
+                guard let from = UInt64(text), String(from) == text, from <= PublishedReceipts.maximumCount else {
+                    throw MarketError(.invalidQuery, "\"from\" is a whole number.")
+                }
+                return try await ratings.shelf.page(from: from)
             }
+        }
+    }
+
+    private static func answering(_ cache: String, _ work: () async throws -> JSONObject) async -> Response {
+        do {
+            let bytes = try await work().serialized()
+            return Response(
+                status: .ok,
+                headers: [
+                    .contentType: "application/json", .cacheControl: cache, .accessControlAllowOrigin: "*",
+                ],
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
+            )
+        } catch {
+            return OperatorResponses.problem(OperatorProblem.of(error))
         }
     }
 
@@ -100,6 +125,40 @@ struct ReputationRoutes: Sendable {
             "good": .double(standing.score.good), "bad": .double(standing.score.bad),
             "ownMean": .double(standing.score.ownMean),
         ]
+    }
+
+    // MARK: Ratings
+
+    /// How many ratings are published, and gathered of whom.
+    private func told() async throws -> JSONObject {
+        guard let ratings else {
+            throw MarketError(.notRunning, "Gossip is turned off here, so nothing is published or gathered.")
+        }
+        var published: JSONObject = ["on": .bool(ratings.publishes), "count": 0]
+        if let state = try await ratings.shelf.state() {
+            published["count"] = JSONValue(state.count)
+            published["root"] = .string(Hex.encode(state.root))
+            published["from"] = .string(state.from.rfc3339)
+            published["until"] = .string(state.until.rfc3339)
+        }
+        return [
+            "published": .object(published),
+            "gathered": .array(try await ratings.store.gathered().map { .object(Self.json($0)) }),
+        ]
+    }
+
+    private static func json(_ gathered: GatheredRatings) -> JSONObject {
+        var json: JSONObject = [
+            "judge": .string(gathered.judge.string), "receipts": JSONValue(gathered.receipts),
+            "counted": JSONValue(gathered.counted),
+            "refused": .object(
+                JSONObject(gathered.refused.sorted { $0.key < $1.key }.map { ($0.key, JSONValue($0.value)) })
+            ),
+            "visited": .string(gathered.visitedAt.rfc3339),
+        ]
+        json["why"] = gathered.why.map { .string($0) }
+        json["contradicted"] = gathered.contradictedAt.map { .string($0.rfc3339) }
+        return json
     }
 
     // MARK: Promises

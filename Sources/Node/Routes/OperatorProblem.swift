@@ -125,6 +125,7 @@ enum OperatorProblem {
     private static func marketStatus(_ code: MarketError.Code) -> Int {
         switch code {
         case .unknownListing: 404
+        case .noLongerKept: 410
         case .notRunning: 503
         default: 400
         }

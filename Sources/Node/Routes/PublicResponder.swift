@@ -57,7 +57,10 @@ struct PublicResponder: HTTPResponder {
         DisputeRoutes(node).addPublic(to: router.group("market"))
         BondRoutes(node).addPublic(to: router.group("market"))
         if node.configuration.isReputationPublic {
-            node.reputationRoutes.addPublic(to: router.group("market"))
+            node.reputationRoutes.addStatement(to: router.group("market"))
+        }
+        if node.configuration.publishesReceipts {
+            node.reputationRoutes.addReceipts(to: router.group("market"))
         }
         if let records = node.market?.records {
             PostageRoutes(records: records, publicURL: node.configuration.publicURL).addPublic(to: router)

@@ -15,15 +15,19 @@ public actor CallBook {
         public var listing: @Sendable (DIDKey, String) async -> Listing?
         /// Whether a key is one of this node's operator's: the node's own, or an agent's of its.
         public var isOwn: @Sendable (DIDKey) async throws -> Bool
+        /// Calls of others that were gathered, as they judge them ([REP-18]).
+        public var gathered: @Sendable () async throws -> [SettledCall]
 
         public init(
             calls: @escaping @Sendable (TradedCall.Side, TradedCall.Kind, Int64, Int) async throws -> [TradedCall],
             listing: @escaping @Sendable (DIDKey, String) async -> Listing?,
-            isOwn: @escaping @Sendable (DIDKey) async throws -> Bool
+            isOwn: @escaping @Sendable (DIDKey) async throws -> Bool,
+            gathered: @escaping @Sendable () async throws -> [SettledCall] = { [] }
         ) {
             self.calls = calls
             self.listing = listing
             self.isOwn = isOwn
+            self.gathered = gathered
         }
     }
 
@@ -114,6 +118,7 @@ public actor CallBook {
                 """
         ),
         withheldMigration,
+        ReceiptShelf.migration,
     ]
 
     // MARK: Following
@@ -142,6 +147,7 @@ public actor CallBook {
         var built = Reputation(viewers: [viewer], seeds: seeds)
         built.record(try await counted())
         built.record(try await withheldBids())
+        built.record(try await sources.gathered())
         reputation = built
     }
 

@@ -84,6 +84,8 @@ public struct MarketError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let invalidQuery = Code(rawValue: "invalid-query")
         /// No listing is known by that name that counts.
         public static let unknownListing = Code(rawValue: "unknown-listing")
+        /// It was told once, and is no longer kept.
+        public static let noLongerKept = Code(rawValue: "no-longer-kept")
         /// The node has no gossip, so nothing is listed.
         public static let notRunning = Code(rawValue: "not-running")
     }

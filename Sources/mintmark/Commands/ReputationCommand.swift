@@ -5,15 +5,17 @@ import Foundation
 struct ReputationCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reputation",
-        abstract: "What this node thinks of others, by the calls that it paid for and served.",
+        abstract: "What this node thinks of others, by the calls that it paid for and served, and by others' ratings.",
         discussion: """
               mintmark reputation show
               mintmark reputation show did:key:z6Mk… --why
+              mintmark reputation ratings
               mintmark reputation export > sold.json
             Only paid calls with a receipt count, and none between keys of this node's own. A call weighs 0.8 of itself \
-            a week later. reputation.seeds names nodes that you trust beforehand.
+            a week later. reputation.seeds names nodes that you trust beforehand: what they and those whom they trust \
+            published of their own calls counts too. With reputation.publish=true this node publishes its own.
             """,
-        subcommands: [Show.self, Export.self]
+        subcommands: [Show.self, Ratings.self, Export.self]
     )
 
     struct Show: NodeCommand {
@@ -88,6 +90,42 @@ struct ReputationCommand: AsyncParsableCommand {
 
         private static func decimal(_ value: JSONValue?, _ places: Int = 4) -> String {
             String(format: "%.\(places)f", value?.doubleValue ?? 0)
+        }
+    }
+
+    struct Ratings: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "How many ratings this node publishes, and has gathered from whom.",
+            discussion: """
+                A rating is a receipt that its buyer countersigned with how the call went. COUNTED are those that hold \
+                and are kept; REFUSED tells why others count for nothing.
+                  mintmark reputation ratings
+                """
+        )
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let answer = try await node.call(.get, "/api/market/ratings")
+            if options.json { return Output.json(answer) }
+            let published = answer["published"]
+            Output.line(
+                published?["on"] == true
+                    ? "Published: \(published?.shown("count") ?? "0"), root \(published?.shown("root") ?? "-")."
+                    : "Nothing is published: reputation.publish is off."
+            )
+            let gathered = try answer.array("gathered")
+            if gathered.isEmpty { return Output.line("Nothing was gathered of others yet.") }
+            Output.table(
+                ["RECEIPTS", "COUNTED", "REFUSED", "VISITED", "WHO", "LAST VISIT"],
+                gathered.map { entry in
+                    let refused = entry["refused"]?.objectValue?.map { "\($0.key) \($0.value.int64Value ?? 0)" } ?? []
+                    return [
+                        entry.shown("receipts"), entry.shown("counted"),
+                        refused.isEmpty ? "-" : refused.joined(separator: ", "), entry.shown("visited"),
+                        entry.shown("judge"), entry["why"]?.stringValue ?? "went well",
+                    ]
+                }
+            )
         }
     }
 

@@ -91,6 +91,26 @@ struct TileShelf {
         }
     }
 
+    @Test(
+        "[RCPT-16] From the edge of a tree of any size one goes on as from its leaves; no other count of hashes is an edge"
+    )
+    func goingOn() throws {
+        let leaves = Self.leaves(40)
+        var whole = MerkleFrontier()
+        for leaf in leaves { whole.append(leaf: leaf) }
+        var start = MerkleFrontier()
+        for size in 0...leaves.count {
+            var edge = try #require(MerkleFrontier(size: UInt64(size), subtrees: start.subtrees))
+            #expect(edge == start)
+            for leaf in leaves[size...] { edge.append(leaf: leaf) }
+            #expect(edge == whole && edge.root == whole.root)
+            #expect(MerkleFrontier(size: UInt64(size), subtrees: start.subtrees + [leaves[0]]) == nil)
+            if size < leaves.count { start.append(leaf: leaves[size]) }
+        }
+        #expect(MerkleFrontier(size: 1, subtrees: [[1]]) == nil)
+        #expect(MerkleFrontier(size: 1 << 63, subtrees: [leaves[0]]) == nil)
+    }
+
     @Test("Every proof of every tree of up to 40 entries is the RFC's and holds; none holds for another place")
     func small() throws {
         let leaves = Self.leaves(40)

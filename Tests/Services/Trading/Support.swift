@@ -103,7 +103,8 @@ final class Shelf: Sendable {
         self.folder = folder
         database = try Database(
             path: folder.path + "/cache.sqlite",
-            migrations: RecordStore.migrations + ListingIndex.migrations + Prober.migrations,
+            migrations: RecordStore.migrations + ListingIndex.migrations + Prober.migrations
+                + RatingStore.migrations,
             logger: Sample.logger,
             readers: 2,
             isRebuildable: true

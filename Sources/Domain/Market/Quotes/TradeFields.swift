@@ -150,6 +150,13 @@ public struct TradeFields {
         return mints
     }
 
+    func outcome(_ name: String) throws(TradeRefusal) -> CallOutcome {
+        guard let outcome = CallOutcome(rawValue: try string(name)) else {
+            throw Self.refuse(name, "is `ok`, `failed`, `late` or `wrong`")
+        }
+        return outcome
+    }
+
     func mode(_ name: String) throws(TradeRefusal) -> Listing.Escrow {
         guard let mode = Listing.Escrow(rawValue: try string(name)) else {
             throw Self.refuse(name, "is `key`, `arbiter` or `stream`")

@@ -40,6 +40,14 @@ public struct ReputationRefusal: Error, Hashable, Sendable, CustomStringConverti
         public static let notPaid = Code(rawValue: "not-paid")
         /// Both sides are of one operator.
         public static let sameOperator = Code(rawValue: "same-operator")
+        /// It can't be told who stands behind a side.
+        public static let unknownOperator = Code(rawValue: "unknown-operator")
+        /// A rating is malformed, signed by another than the buyer, or of another receipt or passport ([RCPT-13]).
+        public static let badRating = Code(rawValue: "bad-rating")
+        /// The passport does not hold for the buyer at the time of the call, or is not of the one who publishes.
+        public static let badPassport = Code(rawValue: "bad-passport")
+        /// The receipt was counted before.
+        public static let repeated = Code(rawValue: "repeated")
         /// It is from further ahead than clocks may differ.
         public static let fromFuture = Code(rawValue: "from-future")
         /// As many nodes or pairs are known as may be, and some trust reaches each.
