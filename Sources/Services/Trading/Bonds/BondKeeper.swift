@@ -121,7 +121,12 @@ public actor BondKeeper {
         guard [7, 10, 11, 12].allSatisfy(snapshot.info.supports) else {
             throw JobError(.wrongLock, "The mint does not say that it keeps to locks.")
         }
-        let coins = try await wallet.bondCoins(text)
+        let coins: BondCoins
+        do {
+            coins = try await wallet.bondCoins(text)
+        } catch let error as WalletError where [.invalidArgument, .invalidToken, .belowFee].contains(error.code) {
+            throw JobError(.wrongLock, "The lock is not the agreed one: \(error.message).")
+        }
         guard said.until > now, BondTerms.backedSeconds.contains(said.until - now),
             coins.locktime == Int64(said.until + BondTerms.claimSeconds)
         else { throw JobError(.wrongLock, "A bond backs an hour to a year, and is locked for a day longer.") }
