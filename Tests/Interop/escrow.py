@@ -35,7 +35,7 @@ def now():
 # The protocol, out of Specs/
 
 
-def signed(key, **members):
+def signed(key, /, **members):
     return sign(members, key, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), with_context=False)
 
 

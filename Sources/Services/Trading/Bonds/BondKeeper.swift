@@ -203,8 +203,9 @@ public actor BondKeeper {
         else {
             throw JobError(.unproven, "The evidence is of another provider, buyer, job, unit or bond than the claim.")
         }
-        guard breach.agreedAt >= bond.time, breach.agreedAt < bond.until else {
-            throw JobError(.unproven, "The job was not agreed on while the bond backed it.")
+        // What it backs from when on, the provider says itself: its quote names the bond.
+        guard breach.agreedAt < bond.until else {
+            throw JobError(.unproven, "The job was agreed on when the bond backed nothing any more.")
         }
         let now = try await clocks.seconds(bond.mint.string)
         guard now + BondTerms.marginSeconds < UInt64(kept.locktime) else {
