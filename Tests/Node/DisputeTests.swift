@@ -106,7 +106,7 @@ struct DisputeTests {
     }
 
     @Test(
-        "[JOB-12] [ESC-13] [ESC-14] [ESC-17] The buyer judges: what it accepts is paid, what it disputes is divided by the arbiter, once"
+        "[JOB-12] [ESC-13] [ESC-14] [ESC-17] [REP-15] The buyer judges: what it accepts is paid, what it disputes is divided by the arbiter, once"
     )
     func ruled() async throws {
         try await Self.with { world, judge in
@@ -153,6 +153,10 @@ struct DisputeTests {
             }
             #expect(try await Self.balance(world.buyer) == 288)
             #expect(try await Self.balance(world.seller) == 12)
+            // The two of four that were ruled against the seller count against it.
+            let seller = try #require(try await world.seller.command("status", "--json").json["did"]?.stringValue)
+            let standing = try await world.buyer.command("reputation", "show", seller, "--json").json
+            #expect(standing["good"]?.doubleValue == 2 && standing["bad"]?.doubleValue == 2, "\(standing)")
         }
     }
 
