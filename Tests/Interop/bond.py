@@ -3,9 +3,13 @@ one that a seller of another make leaves, written here from the specifications o
 locks it. Our buyer is paid out of both. TEST MONEY throughout."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import secrets
+import subprocess
+import threading
 import time
 
 import rfc8785
@@ -14,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from data_integrity import base64url, did_key, signer
 from escrow import BUDGET, Library, Seller, command, digest, named, now, owed, proofs_of, sha256, signed
 from nutshell import PPK, nutshell_mint
-from world import PATIENCE_SECONDS, check, equal, fee, http_call, run
+from world import PATIENCE_SECONDS, CheckFailed, check, equal, fee, free_port, http_call, run, until
 
 DAY = 86_400
 
@@ -106,7 +110,7 @@ async def all_checks(world, mint, buyer, seller, keeper):
     key, wallet = Ed25519PrivateKey.generate(), await Library.opened(world, mint, "provider")
     with world.step("our keeper takes a bond that nutshell's library locked, as often as it is shown, and none of another lock"):
         await wallet.fund(60, lambda _: None)  # nutshell's FakeWallet pays by itself
-        until = now() + 30 * DAY
+        backed_until = now() + 30 * DAY
 
         async def deposit(locktime, *tags, status=200):
             from cashu.core.secret import Tags
@@ -114,18 +118,18 @@ async def all_checks(world, mint, buyer, seller, keeper):
             more = [["locktime", str(locktime)], *tags]
             proofs, token = await wallet.lock(await wallet.wallet.create_p2pk_lock(terms["key"], tags=Tags(more)), 9)
             said = signed(
-                key, type="MintmarkBondDeposit", provider=did_key(key), keeper=terms["id"], bond=named(bond_name(proofs)), until=until, time=now(),
+                key, type="MintmarkBondDeposit", provider=did_key(key), keeper=terms["id"], bond=named(bond_name(proofs)), until=backed_until, time=now(),
             )
             body = {"deposit": said, "token": token}
             return bond_name(proofs).hex(), body, post(keeper.url + "/market/bonds", body, status)
 
-        for locktime, *tags in ((until, ["refund", wallet.key]), (until + DAY,), (until + DAY, ["refund", wallet.key], ["pubkeys", wallet.key])):
+        for locktime, *tags in ((backed_until, ["refund", wallet.key]), (backed_until + DAY,), (backed_until + DAY, ["refund", wallet.key], ["pubkeys", wallet.key])):
             _, _, told = await deposit(locktime, *tags, status=400)
             equal(told["code"], "wrong-lock", "the refusal")
-        name, body, told = await deposit(until + DAY, ["refund", wallet.key])
+        name, body, told = await deposit(backed_until + DAY, ["refund", wallet.key])
         equal(post(keeper.url + "/market/bonds", body), told, "the same deposit again")
         bond = told["bond"]
-        equal((signer(bond), bond["provider"], bond["amount"], bond["until"]), (terms["id"], did_key(key), str(9 - fee(2, PPK)), until), "the bond")
+        equal((signer(bond), bond["provider"], bond["amount"], bond["until"]), (terms["id"], did_key(key), str(9 - fee(2, PPK)), backed_until), "the bond")
     with world.step("its seller sells garbage: convicted by its own signature, our buyer has the price back within seconds"):
         promise = {
             "urls": ["https://node.example/s/weather"], "prices": [{"path": "/*", "amount": "5", "unit": "sat", "per": "call"}],
@@ -138,7 +142,7 @@ async def all_checks(world, mint, buyer, seller, keeper):
         equal(claim["ruling"]["subject"], named(bytes.fromhex(job["job"])), "what was ruled on")
         check(seconds < 10, f"paid after {seconds:.1f} s")
         rest = post(f"{keeper.url}/market/bonds/{name}", {})
-        check_lock(rest["token"], terms["key"], wallet.key, until + DAY)
+        check_lock(rest["token"], terms["key"], wallet.key, backed_until + DAY)
         equal([signer(ruling) for ruling in rest["rulings"]], [terms["id"]], "the rulings")
         await wallet.refused(proofs_of(rest["token"]), what="the provider took its bond back before its time")
     with world.step("an honest seller of that make loses nothing of it, whatever a buyer shows"):
@@ -162,6 +166,76 @@ async def all_checks(world, mint, buyer, seller, keeper):
         node.audit()
 
 
+def soak(world, jobs=100):
+    """SOAK=1: jobs that all break their promise, while a random node of the three is killed (-9) again and again. All is paid, once."""
+    network = f"lightning.simulatedURL={world.simulator().url}"
+    seller = world.node("soak-seller", network, port=free_port())
+    mint = seller.mint
+    settings = (network, "mint.enabled=false", f"ecash.acceptedMints={mint}")
+    buyer = world.node("soak-buyer", *settings, port=free_port())
+    keeper = world.node("soak-keeper", *settings, "market.arbiterSeconds=600", port=free_port())
+    nodes = (seller, buyer, keeper)
+    for node, sat in ((buyer, 9 * jobs), (seller, 7 * jobs)):
+        equal(node.run("wallet", "fund", f"{sat}sat", "--mint", mint)["state"], "issued", "the funding")
+    put_on_sale(world, seller, "--idempotent")
+    equal(seller.run("bond", "leave", f"{6 * jobs}sat", "--at", keeper.url)["state"], "held", "the bond")
+    chance, is_over, kills = random.Random(11), threading.Event(), []
+
+    def kill():
+        while not is_over.wait(chance.uniform(0.3, 1.5)):
+            node = chance.choice(nodes)
+            node.process.kill()
+            node.process.wait()
+            kills.append(node.name)
+            for _ in range(120):
+                # A command that found no node has the folder for a moment.
+                with contextlib.suppress(CheckFailed):
+                    node.start(world)
+                    break
+                time.sleep(0.5)
+
+    killer = threading.Thread(target=kill)
+    with world.step(f"soak: {jobs} broken jobs under kill -9 of all three: each is paid for out of the bond once, and all sums hold"):
+        killer.start()
+        try:
+            while (known := len(tried(buyer, "job", "list", "--limit", "1000").get("jobs", []))) < jobs:
+                tried(buyer, "market", "buy", f"{seller.url}/s/weather/{known}", "--budget", BUDGET, "--timeout", "8")
+        finally:
+            is_over.set()
+            killer.join()
+
+        def settled():
+            claims = buyer.run("bond", "claims", "--limit", "1000")["claims"]
+            ended = [job["ending"] for job in buyer.run("job", "list", "--limit", "1000")["jobs"] if job.get("ending")]
+            return len(ended) >= jobs and len(claims) == ended.count("claimed") and all(claim["state"] == "paid" for claim in claims) and claims
+
+        claims = until(settled, "all claims paid")
+        equal({claim["received"] for claim in claims}, {"5"}, "what was received for each")
+        remaining = int(keeper.run("bond", "kept")["bonds"][0]["remaining"])
+        equal(remaining, 6 * jobs - 5 * len(claims), "what is left of the bond")
+        equal(sum(node.balance(mint) for node in nodes) + remaining, 16 * jobs, "all the money")
+        for node in nodes:
+            node.audit()
+        print(f"     {len(claims)} claims, {len(kills)} kills")
+    world.processes = [entry for entry in world.processes if entry[0].poll() is None]
+
+
+def tried(node, *arguments):
+    """What a command says that a killed node may have cut short."""
+    with contextlib.suppress(CheckFailed, subprocess.TimeoutExpired):
+        return node.run(*arguments)
+    return {}
+
+
+def put_on_sale(world, seller, *flags):
+    """What the upstream never answers as the schema says."""
+    schema = world.path("schema.json")
+    with open(schema, "w") as file:
+        json.dump({"output": {"type": "object", "required": ["temperature"]}}, file)
+    upstream, _ = world.upstream()
+    seller.run("service", "add", "weather", "--upstream", upstream, "--price", "5sat", "--escrow", "key", "--schema", schema, *flags)
+
+
 def checks(world):
     mint = nutshell_mint(world)
     os.environ.update(CASHU_DIR=world.path("nutshell-library"), MINT_URL=mint, TOR="FALSE")
@@ -171,13 +245,11 @@ def checks(world):
     keeper = world.node("keeper", *settings, "market.arbiterSeconds=600")
     for node, sat in ((buyer, "300sat"), (seller, "80sat")):
         equal(node.run("wallet", "fund", sat, "--mint", mint, "--invoice")["state"], "issued", "the funding")
-    schema = world.path("schema.json")
-    with open(schema, "w") as file:
-        # What the upstream never answers.
-        json.dump({"output": {"type": "object", "required": ["temperature"]}}, file)
-    seller.run("service", "add", "weather", "--upstream", world.upstream()[0], "--price", "5sat", "--escrow", "key", "--schema", schema)
+    put_on_sale(world, seller)
     asyncio.run(all_checks(world, mint, buyer, seller, keeper))
+    if os.environ.get("SOAK") == "1":
+        soak(world)
 
 
 if __name__ == "__main__":
-    run(checks)
+    run(checks, limit_seconds=900 if os.environ.get("SOAK") == "1" else 290)
