@@ -166,9 +166,9 @@ async def all_checks(world, mint, buyer, seller, keeper):
         node.audit()
 
 
-def soak(world, jobs=100):
+def soak(world, lightning, jobs=100):
     """SOAK=1: jobs that all break their promise, while a random node of the three is killed (-9) again and again. All is paid, once."""
-    network = f"lightning.simulatedURL={world.simulator().url}"
+    network = f"lightning.simulatedURL={lightning.url}"
     seller = world.node("soak-seller", network, port=free_port())
     mint = seller.mint
     settings = (network, "mint.enabled=false", f"ecash.acceptedMints={mint}")
@@ -248,7 +248,7 @@ def checks(world):
     put_on_sale(world, seller)
     asyncio.run(all_checks(world, mint, buyer, seller, keeper))
     if os.environ.get("SOAK") == "1":
-        soak(world)
+        soak(world, network)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,8 @@ public actor BuyerDesk {
             let after = try await book.named(name)
             if !after.isOpen { break }
             if after.engine.key != nil {
-                // So that the end is known at once, where the mint says it.
+                // So that the end is known at once, where the mint says it; a round may be at the job just now.
+                while busy.contains(after.job), clock.now() < until { try await Task.sleep(for: .milliseconds(5)) }
                 try await step(after.job)
                 break
             }
