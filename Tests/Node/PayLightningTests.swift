@@ -78,7 +78,7 @@ struct PayLightningTests {
                 #expect(resumed.status == 0, "\(resumed)")
                 var again = try await world.buyer.pay(url + "/data/1", key: "call-1", maximum: 30)
                 // The node goes on by itself too: while it is at it, whoever asks is to ask again.
-                for _ in 0..<100 where again.json["code"] == "outcome-unknown" {
+                for _ in 0..<100 where again.code == "outcome-unknown" {
                     try await Task.sleep(for: .milliseconds(100))
                     again = try await world.buyer.pay(url + "/data/1", key: "call-1", maximum: 30)
                 }
