@@ -204,6 +204,7 @@ public final class Node: Sendable {
             let gossip: GossipNode?
             let market: MarketPart?
             do {
+                try await services.bonds.desk.announce()
                 fence = try await Self.fence(
                     in: directory,
                     database: database,

@@ -207,8 +207,7 @@ def soak(world, lightning, jobs=100):
         def settled():
             claims = buyer.run("bond", "claims", "--limit", "1000")["claims"]
             ended = [job["ending"] for job in buyer.run("job", "list", "--limit", "1000")["jobs"] if job.get("ending")]
-            # A seller that was killed names its bond again a round after its start: what is agreed on before is not backed.
-            return len(ended) >= jobs and 2 * len(claims) > ended.count("claimed") and all(claim["state"] == "paid" for claim in claims) and claims
+            return len(ended) >= jobs and len(claims) == ended.count("claimed") and all(claim["state"] == "paid" for claim in claims) and claims
 
         # A claim that found its keeper away again and again is asked for ever more seldom.
         deadline = time.monotonic() + 5 * PATIENCE_SECONDS

@@ -122,13 +122,19 @@ public actor BondDesk {
                     try await note("\(error)", bond)
                 }
             }
-            let now = UInt64(max(0, clock.now().secondsSince1970))
-            let held = try await database.read { connection in try LeftBonds.open(in: connection) }
-                .filter { $0.state == .held && $0.until > now && $0.remaining > 0 }
-            await onBacking(held.max { $0.remaining < $1.remaining }?.backing)
+            try await announce()
         } catch {
             logger.warning("bonds go on later", metadata: ["why": "\(error)"])
         }
+    }
+
+    /// Says what backs this node's promises, from what is on disk: to be called before anything is sold.
+    /// - Throws: `StorageError`.
+    public func announce() async throws {
+        let now = UInt64(max(0, clock.now().secondsSince1970))
+        let held = try await database.read { connection in try LeftBonds.open(in: connection) }
+            .filter { $0.state == .held && $0.until > now && $0.remaining > 0 }
+        await onBacking(held.max { $0.remaining < $1.remaining }?.backing)
     }
 
     private func step(_ stored: LeftBond) async throws {
