@@ -16,6 +16,8 @@ struct GatewayJobs: JobServices {
         gateway.jobOffer(service, method: method, target: target)
     }
 
+    func promise(of service: String) async -> JSONObject? { gateway.promise(of: service) }
+
     func perform(_ request: JobRequest, of service: String) async throws -> JobResponse {
         try await gateway.perform(request, of: service)
     }

@@ -1,3 +1,4 @@
+public import CanonicalJSON
 internal import Cashu
 internal import Cryptography
 internal import HTTPTypes
@@ -21,10 +22,12 @@ extension Gateway {
             seconds: service.timeouts.totalSeconds,
             isIdempotent: service.isIdempotent,
             modes: listing.escrow,
-            arbiters: listing.arbiters,
-            promise: try? self.listing(of: service).body
+            arbiters: listing.arbiters
         )
     }
+
+    /// The service's listing as it would be told now, which quotes name; nil where it can't be told.
+    public func promise(of name: String) -> JSONObject? { service(name).flatMap { try? listing(of: $0).body } }
 
     /// Calls the service for a job.
     /// - Throws: ``GatewayError`` `service-unknown`, `job-failed` where there is no answer, or one of 500 and above.

@@ -1,5 +1,3 @@
-public import CanonicalJSON
-
 /// What a job of this service costs, and how long it may take.
 public struct JobOffer: Sendable {
     /// In whole parts of `unit`.
@@ -13,8 +11,6 @@ public struct JobOffer: Sendable {
     public let modes: [Listing.Escrow]
     /// Of mode `arbiter`: whom the seller takes.
     public let arbiters: [NamedArbiter]
-    /// The service's listing as it would be told now, which a quote names; nil where it can't be told.
-    public let promise: JSONObject?
 
     public init(
         amount: UInt64,
@@ -22,10 +18,8 @@ public struct JobOffer: Sendable {
         seconds: Int64,
         isIdempotent: Bool,
         modes: [Listing.Escrow],
-        arbiters: [NamedArbiter],
-        promise: JSONObject? = nil
+        arbiters: [NamedArbiter]
     ) {
-        self.promise = promise
         self.modes = modes
         self.arbiters = arbiters
         self.amount = amount

@@ -12,6 +12,8 @@ public import Wallet
 public protocol JobServices: Sendable {
     /// nil where that call of the service is not sold so.
     func offer(_ service: String, method: String, target: String) async -> JobOffer?
+    /// The service's listing as it would be told now; nil where it can't be told.
+    func promise(of service: String) async -> JSONObject?
     /// Calls the service.
     func perform(_ request: JobRequest, of service: String) async throws -> JobResponse
 }
@@ -134,10 +136,11 @@ public actor SellerDesk {
         )
         quote.request = asked.request
         if mode == .arbiter { quote.arbiters = arbiters }
-        quote.sla = try offer.promise.map { try JobEvidence.digest(of: $0) }
+        let promise = await services.promise(of: asked.service)
+        quote.sla = try promise.map { try JobEvidence.digest(of: $0) }
         let signed = try Signed<Quote>.sign(quote, by: signer, now: clock.now())
         var answer: JSONObject = ["quote": .object(signed.document)]
-        answer["promise"] = offer.promise.map { .object($0) }
+        answer["promise"] = promise.map { .object($0) }
         return answer
     }
 
