@@ -53,17 +53,14 @@ public struct JobEvidence: Sendable {
     public init(json: JSONObject) throws(TradeRefusal) {
         guard json.keys.allSatisfy(Self.members.contains), let quote = json["quote"]?.objectValue,
             let acceptance = json["acceptance"]?.objectValue, let delivery = json["delivery"]?.objectValue,
-            let text = json["sealed"]?.stringValue, text.utf8.count <= DeliverySeal.maximumBytes * 4 / 3 + 4,
-            let sealed = try? Base64URL.decode(text), let hex = json["key"]?.stringValue, hex.utf8.count == 64,
-            let key = try? Hex.decode(hex),
-            let promise = json["promise"]?.objectValue
+            let shown = Delivery.shown(in: json), let promise = json["promise"]?.objectValue
         else { throw TradeRefusal(.malformed, "the evidence is no job's") }
         self.init(
             quote: try Signed(document: quote),
             acceptance: try Signed(document: acceptance),
             delivery: try Signed(document: delivery),
-            sealed: sealed,
-            key: key,
+            sealed: shown.sealed,
+            key: shown.key,
             promise: promise
         )
     }

@@ -88,6 +88,16 @@ public struct Delivery: TradeContent {
         }
     }
 
+    /// The sealed answer and the key that a stranger shows beside a delivery, as `sealed` (base64url) and `key` (hex); nil where they are
+    /// none, or too large.
+    static func shown(in json: JSONObject) -> (sealed: [UInt8], key: [UInt8])? {
+        guard let text = json["sealed"]?.stringValue, text.utf8.count <= DeliverySeal.maximumBytes * 4 / 3 + 4,
+            let sealed = try? Base64URL.decode(text), let hex = json["key"]?.stringValue, hex.utf8.count == 64,
+            let key = try? Hex.decode(hex)
+        else { return nil }
+        return (sealed, key)
+    }
+
     /// Opens the answer.
     /// - Throws: `TradeRefusal` with `.mismatch` for a key that is not the one of the lock; `.wrongDelivery` where the seal does not open
     ///   with it, or holds another answer than was signed: that is fraud, see ``FraudProof``.
@@ -147,15 +157,13 @@ public struct FraudProof: Sendable, Equatable {
     public init(document: JSONObject) throws(TradeRefusal) {
         guard document["type"]?.stringValue == Self.type, document.count == 5,
             let acceptance = document["acceptance"]?.objectValue, let delivery = document["delivery"]?.objectValue,
-            let sealed = document["sealed"]?.stringValue, sealed.utf8.count <= DeliverySeal.maximumBytes * 4 / 3 + 4,
-            let box = try? Base64URL.decode(sealed), let hex = document["key"]?.stringValue, hex.utf8.count == 64,
-            let key = try? Hex.decode(hex)
+            let shown = Delivery.shown(in: document)
         else { throw TradeRefusal(.malformed, "the document is no fraud proof") }
         try self.init(
             acceptance: Signed(document: acceptance),
             delivery: Signed(document: delivery),
-            sealed: box,
-            key: key
+            sealed: shown.sealed,
+            key: shown.key
         )
     }
 }
