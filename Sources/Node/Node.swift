@@ -298,7 +298,7 @@ public final class Node: Sendable {
         let market = MarketPart(
             index: ListingIndex(database: gossip.cache, clock: .system, allowsLocal: configuration.isLoopback),
             records: records,
-            signer: services.identity.nodeKeys.node,
+            author: services.identity.nodeKeys.node.did,
             // Behind the fence nothing is sold, and what was sold may be another list.
             listings: { fence.raised == nil ? gateway.listings() : nil },
             clock: .system,

@@ -15,11 +15,9 @@ final class CallsPart: GossipPart {
     private let calls: CallDesk
     private let bids: BidDesk
     private let records: RecordsPart
-    private let signer: DocumentSigner
     private let standing: @Sendable (DIDKey) async throws -> Int
     /// Whether money may move.
     private let isOpen: @Sendable () -> Bool
-    private let clock: WallClock
     private let logger: Logger
     private let tasks = PartTasks()
 
@@ -27,26 +25,21 @@ final class CallsPart: GossipPart {
     private static let round = Duration.milliseconds(250)
 
     /// - Parameters:
-    ///   - signer: the node's issuer key.
     ///   - standing: what this node thinks of a buyer, 0 to 100.
     ///   - isOpen: whether money may move; where not, nothing is heard or done.
     init(
         calls: CallDesk,
         bids: BidDesk,
         records: RecordsPart,
-        signer: DocumentSigner,
         standing: @escaping @Sendable (DIDKey) async throws -> Int,
         isOpen: @escaping @Sendable () -> Bool,
-        clock: WallClock,
         logger: Logger
     ) {
         self.calls = calls
         self.bids = bids
         self.records = records
-        self.signer = signer
         self.standing = standing
         self.isOpen = isOpen
-        self.clock = clock
         self.logger = logger
     }
 
@@ -116,27 +109,11 @@ final class CallsPart: GossipPart {
     }
 
     private func publish(_ news: CallNews) async throws {
-        let (signer, now) = (signer, clock.now())
-        let key = RecordKey(author: signer.did, kind: news.kind.name, name: news.name)
-        _ = try await records.publish(key) { sequence in
-            guard let body = news.body else {
-                return try Record.tombstone(
-                    of: news.kind,
-                    name: news.name,
-                    sequence: sequence,
-                    created: now,
-                    by: signer
-                )
-            }
-            return try Record.sign(
-                body,
-                of: news.kind,
-                name: news.name,
-                sequence: sequence,
-                created: now,
-                lifetimeSeconds: news.lifetimeSeconds,
-                by: signer
-            )
-        }
+        try await records.publish(
+            news.body,
+            of: news.kind,
+            name: news.name,
+            lifetimeSeconds: news.lifetimeSeconds
+        )
     }
 }

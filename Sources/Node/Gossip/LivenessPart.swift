@@ -16,7 +16,6 @@ final class LivenessPart: GossipPart {
     let book: LivenessBook
     let prober: Prober
     private let records: RecordsPart
-    private let signer: DocumentSigner
     private let shares: Bool
     private let clock: WallClock
     private let logger: Logger
@@ -35,7 +34,7 @@ final class LivenessPart: GossipPart {
     init(
         cache: Database,
         market: MarketPart,
-        signer: DocumentSigner,
+        author: DIDKey,
         line: ProbeLine,
         perHour: Int,
         shares: Bool,
@@ -44,18 +43,17 @@ final class LivenessPart: GossipPart {
         logger: Logger
     ) {
         records = market.records
-        self.signer = signer
         self.shares = shares
         self.clock = clock
         self.logger = logger
-        book = LivenessBook(cache: cache, records: market.records.intake.store, own: signer.did, clock: clock) {
+        book = LivenessBook(cache: cache, records: market.records.intake.store, own: author, clock: clock) {
             try await calls.liveness(of: $0, since: $1)
         }
         prober = Prober(
             cache: cache,
             index: market.index,
             perHour: perHour,
-            own: signer.did,
+            own: author,
             clock: clock,
             logger: logger,
             onProbe: { probed in
@@ -116,18 +114,7 @@ final class LivenessPart: GossipPart {
             {
                 return
             }
-            let signer = signer
-            let key = RecordKey(author: signer.did, kind: LivenessReport.kind.name, name: LivenessReport.name)
-            _ = try await records.publish(key) { sequence in
-                try Record.sign(
-                    report.body,
-                    of: LivenessReport.kind,
-                    name: LivenessReport.name,
-                    sequence: sequence,
-                    created: now,
-                    by: signer
-                )
-            }
+            try await records.publish(report.body, of: LivenessReport.kind, name: LivenessReport.name)
             told = (report, now)
         } catch {
             logger.warning("what probes showed is not told yet", metadata: ["why": "\(error)"])

@@ -34,7 +34,7 @@ final class MarketPart: GossipPart {
 
     let index: ListingIndex
     let records: RecordsPart
-    private let signer: DocumentSigner
+    private let author: DIDKey
     private let listings: @Sendable () -> [String: Result<Listing, RecordRefusal>]?
     private let clock: WallClock
     private let logger: Logger
@@ -50,18 +50,18 @@ final class MarketPart: GossipPart {
 
     /// - Parameters:
     ///   - listings: what is for sale, by name; nil where nothing is to be told or taken back now.
-    ///   - signer: the node's issuer key.
+    ///   - author: this node, which signs what is told.
     init(
         index: ListingIndex,
         records: RecordsPart,
-        signer: DocumentSigner,
+        author: DIDKey,
         listings: @escaping @Sendable () -> [String: Result<Listing, RecordRefusal>]?,
         clock: WallClock,
         logger: Logger
     ) {
         self.index = index
         self.records = records
-        self.signer = signer
+        self.author = author
         self.listings = listings
         self.clock = clock
         self.logger = logger
@@ -139,24 +139,17 @@ final class MarketPart: GossipPart {
     }
 
     private func carry(_ action: ListingSchedule.Action, _ name: String) async throws {
-        let (signer, now) = (signer, clock.now())
-        let key = RecordKey(author: signer.did, kind: Listing.kind.name, name: name)
-        let (record, peers) = try await records.publish(key) { sequence in
+        let body: JSONObject? =
             switch action {
-            case .publish(_, let body):
-                try Record.sign(
-                    body,
-                    of: Listing.kind,
-                    name: name,
-                    sequence: sequence,
-                    created: now,
-                    lifetimeSeconds: ListingSchedule.lifetimeSeconds,
-                    by: signer
-                )
-            case .withdraw:
-                try Record.tombstone(of: Listing.kind, name: name, sequence: sequence, created: now, by: signer)
+            case .publish(_, let body): body
+            case .withdraw: nil
             }
-        }
+        let (record, peers) = try await records.publish(
+            body,
+            of: Listing.kind,
+            name: name,
+            lifetimeSeconds: ListingSchedule.lifetimeSeconds
+        )
         logger.info(
             record.isTombstone ? "a listing was taken back" : "a listing was published",
             metadata: ["service": "\(name)", "peers": "\(peers)"]
@@ -165,7 +158,7 @@ final class MarketPart: GossipPart {
 
     /// This node's own listings and tombstones that are in the store.
     private func standing() async throws -> [Record] {
-        var query = RecordQuery(kind: Listing.kind.name, author: signer.did)
+        var query = RecordQuery(kind: Listing.kind.name, author: author)
         query.includesTombstones = true
         query.count = RecordQuery.maximumCount
         var records: [Record] = []

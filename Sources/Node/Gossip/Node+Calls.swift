@@ -45,10 +45,8 @@ extension Node {
                 calls: callDesk,
                 bids: services.bidDesk,
                 records: market.records,
-                signer: services.identity.nodeKeys.node,
                 standing: { buyer in try await calls.standings(of: [buyer], as: .buying).first?.percent ?? 0 },
                 isOpen: { fence.raised == nil },
-                clock: .system,
                 logger: logger
             )
         )

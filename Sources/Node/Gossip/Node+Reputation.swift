@@ -82,7 +82,7 @@ extension Node {
         let part = LivenessPart(
             cache: gossip.cache,
             market: market,
-            signer: services.identity.nodeKeys.node,
+            author: services.identity.nodeKeys.node.did,
             line: ProbeLine(buyer: services.buyer, allowsLocal: configuration.isLoopback),
             perHour: configuration.probesPerHour,
             shares: configuration.sharesProbes,
@@ -119,7 +119,7 @@ extension Node {
             store: store,
             calls: calls,
             records: market.records,
-            signer: identity.nodeKeys.node,
+            author: identity.nodeKeys.node.did,
             publishes: configuration.publishesReceipts,
             publicURL: configuration.publicURL,
             isOpen: { fence.raised == nil },

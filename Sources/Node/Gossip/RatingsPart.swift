@@ -20,7 +20,7 @@ final class RatingsPart: GossipPart {
     let publishes: Bool
     private let gatherer: RatingGatherer
     private let records: RecordsPart
-    private let signer: DocumentSigner
+    private let author: DIDKey
     private let publicURL: String
     private let isOpen: @Sendable () -> Bool
     private let clock: WallClock
@@ -43,7 +43,7 @@ final class RatingsPart: GossipPart {
         store: RatingStore,
         calls: CallBook,
         records: RecordsPart,
-        signer: DocumentSigner,
+        author: DIDKey,
         publishes: Bool,
         publicURL: String,
         isOpen: @escaping @Sendable () -> Bool,
@@ -54,7 +54,7 @@ final class RatingsPart: GossipPart {
         self.shelf = shelf
         self.store = store
         self.records = records
-        self.signer = signer
+        self.author = author
         self.publishes = publishes
         self.publicURL = publicURL
         self.isOpen = isOpen
@@ -108,7 +108,7 @@ final class RatingsPart: GossipPart {
     func stop() async { await tasks.stop() }
 
     private var key: RecordKey {
-        RecordKey(author: signer.did, kind: PublishedReceipts.kind.name, name: PublishedReceipts.name)
+        RecordKey(author: author, kind: PublishedReceipts.kind.name, name: PublishedReceipts.name)
     }
 
     /// Countersigns what was bought and tells of it, where that is due.
@@ -136,17 +136,7 @@ final class RatingsPart: GossipPart {
                 url: url
             )
             if told?.what == what, isWithin(Self.renewalSeconds) { return }
-            let signer = signer
-            _ = try await records.publish(key) { sequence in
-                try Record.sign(
-                    what.body,
-                    of: PublishedReceipts.kind,
-                    name: PublishedReceipts.name,
-                    sequence: sequence,
-                    created: now,
-                    by: signer
-                )
-            }
+            try await records.publish(what.body, of: PublishedReceipts.kind, name: PublishedReceipts.name)
             told = (what, now)
         } catch {
             logger.warning("what was bought is not published yet", metadata: ["why": "\(error)"])
@@ -160,16 +150,7 @@ final class RatingsPart: GossipPart {
         do {
             try await shelf.pause()
             guard try await records.intake.store.record(key) != nil else { return true }
-            let (signer, now) = (signer, clock.now())
-            _ = try await records.publish(key) { sequence in
-                try Record.tombstone(
-                    of: PublishedReceipts.kind,
-                    name: PublishedReceipts.name,
-                    sequence: sequence,
-                    created: now,
-                    by: signer
-                )
-            }
+            try await records.publish(nil, of: PublishedReceipts.kind, name: PublishedReceipts.name)
             return true
         } catch {
             logger.warning("what was published is not taken back yet", metadata: ["why": "\(error)"])

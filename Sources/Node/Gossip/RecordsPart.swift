@@ -1,3 +1,4 @@
+internal import CanonicalJSON
 internal import Encodings
 internal import Gossip
 internal import Identity
@@ -12,7 +13,7 @@ internal import Storage
 internal import Synchronization
 
 /// Records on the gossip network: kept in the cache, told, taken and repaired; and by them the news of status lists, this
-/// node's own and others' (`Specs/revocation.md`). What else of the node publishes records does it by ``publish(_:)``.
+/// node's own and others' (`Specs/revocation.md`). What else of the node publishes records does it by ``publish(_:of:name:lifetimeSeconds:)``.
 final class RecordsPart: GossipPart {
     static let kinds = RecordKinds([
         StatusEvent.kind, Listing.kind, LivenessReport.kind, OpenCall.kind, BidNews.kind, PublishedReceipts.kind,
@@ -125,18 +126,43 @@ final class RecordsPart: GossipPart {
 
     // MARK: Publishing
 
-    /// Signs and tells a record of this node's own: of the key that the name makes, after all that stood there.
+    /// Signs and tells a record of this node's own: of the key that kind and name make, after all that stood there.
     ///
-    /// - Parameter make: makes the record of the sequence that it is given.
+    /// - Parameters:
+    ///   - body: nil: what stood there is taken back.
+    ///   - lifetimeSeconds: nil: the kind's longest.
     /// - Returns: the record, and how many peers it was sent to; 0 where there are none, and repair brings it to those that come.
-    /// - Throws: `RecordRefusal` where it would not be taken here either, `.unavailable` where the host does not run; what
-    ///   `make` throws.
-    func publish(_ key: RecordKey, _ make: @Sendable (UInt64) throws -> Record) async throws -> (Record, peers: Int) {
+    /// - Throws: `RecordRefusal` where it would not be taken here either, `.unavailable` where the host does not run;
+    ///   `DocumentError` where signing fails.
+    @discardableResult
+    func publish(
+        _ body: JSONObject?,
+        of kind: RecordKind,
+        name: String,
+        lifetimeSeconds: Int64? = nil
+    ) async throws -> (Record, peers: Int) {
         guard let exchange = current.withLock({ $0 }) else {
             throw RecordRefusal(.unavailable, "the node is not on the gossip network")
         }
-        let (record, stamp) = await stamped(try make(try await exchange.nextSequence(key)))
-        let peers = try await telling(key.kind) { try await exchange.publish(record, stamp: stamp) }
+        let (signer, now) = (identity.nodeKeys.node, clock.now())
+        let key = RecordKey(author: signer.did, kind: kind.name, name: name)
+        let sequence = try await exchange.nextSequence(key)
+        let signed =
+            if let body {
+                try Record.sign(
+                    body,
+                    of: kind,
+                    name: name,
+                    sequence: sequence,
+                    created: now,
+                    lifetimeSeconds: lifetimeSeconds,
+                    by: signer
+                )
+            } else {
+                try Record.tombstone(of: kind, name: name, sequence: sequence, created: now, by: signer)
+            }
+        let (record, stamp) = await stamped(signed)
+        let peers = try await telling(kind.name) { try await exchange.publish(record, stamp: stamp) }
         unsent.withLock { $0[key] = nil }
         return (record, peers)
     }
