@@ -23,6 +23,11 @@ public enum MerkleTree {
         return Hashing.sha256(message)
     }
 
+    /// The hash of each two of the hashes, which come one after the other.
+    static func nodes(_ hashes: [UInt8]) -> [UInt8] {
+        Hashing.sha256OfPairs(hashes, prefix: 1)
+    }
+
     // MARK: Verifying
 
     /// Checks that the leaf at `index` of the tree of `size` leads to `root` (RFC 9162 §2.1.3.2).

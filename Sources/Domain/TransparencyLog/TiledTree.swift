@@ -33,7 +33,7 @@ public struct TiledTree: Sendable {
             // Each tile that is whole now is one hash of the level above.
             start >>= UInt64(height)
             hashes = tiles.filter { $0.hashes.count == TilePath.fullWidth * MerkleTree.hashLength }
-                .map { root(of: $0.hashes[...]) }
+                .map { TileTree($0.hashes).root(at: 0, width: TilePath.fullWidth) }
             level += 1
         }
         return (changed, size + UInt64(leaves.count))
@@ -51,7 +51,8 @@ public struct TiledTree: Sendable {
             let (number, offset) = (index >> UInt64(height), Int(index & 255))
             if tiles.last?.number != number {
                 let before = offset == 0 ? [] : try bytes(level, number, count: offset, source: source)
-                tiles.append(ChangedTile(level: level, number: number, hashes: Array(before)))
+                let kept = Array(before.prefix(offset * MerkleTree.hashLength))
+                tiles.append(ChangedTile(level: level, number: number, hashes: kept))
             }
             tiles[tiles.count - 1].hashes.append(contentsOf: hash)
             index += 1
@@ -64,46 +65,69 @@ public struct TiledTree: Sendable {
     /// The root of the tree's first `size` entries.
     public static func root(size: UInt64, source: Source) throws -> [UInt8] {
         guard size > 0 else { return MerkleTree.emptyRoot }
-        return try hash(0..<size, source: source)
+        return try withoutActuallyEscaping(source) { source in
+            var reading = Reading(known: nil, source: source)
+            return try reading.hash(0..<size)
+        }
     }
 
     /// The proof that the tree of `size` holds its entry `index` (RFC 6962 §2.1.1), from the leaf's sibling upwards.
-    public static func inclusionProof(of index: UInt64, size: UInt64, source: Source) throws -> [[UInt8]] {
+    ///
+    /// - Parameter known: upper tiles that earlier proofs of the same log read, and where this one leaves its own.
+    public static func inclusionProof(
+        of index: UInt64,
+        size: UInt64,
+        known: TileCache? = nil,
+        source: Source
+    ) throws -> [[UInt8]] {
         guard index < size else { throw LogError(.outOfRange, "a tree of \(size) entries has none at \(index)") }
-        var proof: [[UInt8]] = []
-        var range = 0..<size
-        while range.count > 1 {
-            let middle = range.lowerBound + split(UInt64(range.count))
-            let (left, right) = (range.lowerBound..<middle, middle..<range.upperBound)
-            proof.append(try hash(index < middle ? right : left, source: source))
-            range = index < middle ? left : right
+        return try withoutActuallyEscaping(source) { source in
+            var reading = Reading(known: known, source: source)
+            var proof: [[UInt8]] = []
+            var range = 0..<size
+            while range.count > 1 {
+                let middle = range.lowerBound + split(UInt64(range.count))
+                let (left, right) = (range.lowerBound..<middle, middle..<range.upperBound)
+                proof.append(try reading.hash(index < middle ? right : left))
+                range = index < middle ? left : right
+            }
+            return proof.reversed()
         }
-        return proof.reversed()
     }
 
     /// The proof that the tree of `size` begins with the one of `oldSize` (RFC 6962 §2.1.2).
-    public static func consistencyProof(from oldSize: UInt64, to size: UInt64, source: Source) throws -> [[UInt8]] {
+    ///
+    /// - Parameter known: as for ``inclusionProof(of:size:known:source:)``.
+    public static func consistencyProof(
+        from oldSize: UInt64,
+        to size: UInt64,
+        known: TileCache? = nil,
+        source: Source
+    ) throws -> [[UInt8]] {
         guard oldSize <= size else {
             throw LogError(.outOfRange, "a tree of \(size) entries does not begin with one of \(oldSize)")
         }
         guard oldSize > 0, oldSize < size else { return [] }
-        var proof: [[UInt8]] = []
-        var range = 0..<size
-        // Whether all of the old tree within the range is one whole subtree that began at the old tree's own start.
-        var isWholeFromStart = true
-        while oldSize < range.upperBound {
-            let middle = range.lowerBound + split(UInt64(range.count))
-            if oldSize <= middle {
-                proof.append(try hash(middle..<range.upperBound, source: source))
-                range = range.lowerBound..<middle
-            } else {
-                proof.append(try hash(range.lowerBound..<middle, source: source))
-                range = middle..<range.upperBound
-                isWholeFromStart = false
+        return try withoutActuallyEscaping(source) { source in
+            var reading = Reading(known: known, source: source)
+            var proof: [[UInt8]] = []
+            var range = 0..<size
+            // Whether all of the old tree within the range is one whole subtree that began at the old tree's own start.
+            var isWholeFromStart = true
+            while oldSize < range.upperBound {
+                let middle = range.lowerBound + split(UInt64(range.count))
+                if oldSize <= middle {
+                    proof.append(try reading.hash(middle..<range.upperBound))
+                    range = range.lowerBound..<middle
+                } else {
+                    proof.append(try reading.hash(range.lowerBound..<middle))
+                    range = middle..<range.upperBound
+                    isWholeFromStart = false
+                }
             }
+            if !isWholeFromStart { proof.append(try reading.hash(range)) }
+            return proof.reversed()
         }
-        if !isWholeFromStart { proof.append(try hash(range, source: source)) }
-        return proof.reversed()
     }
 
     /// The largest power of two below `count`, which is above 1.
@@ -111,59 +135,62 @@ public struct TiledTree: Sendable {
         1 << UInt64(63 - (count - 1).leadingZeroBitCount)
     }
 
-    /// The hash over a range of entries that begins at a multiple of its own (rounded up) power of two.
-    private static func hash(_ range: Range<UInt64>, source: Source) throws -> [UInt8] {
-        let count = UInt64(range.count)
-        if count & (count - 1) == 0 { return try whole(range.lowerBound, count: count, source: source) }
-        let middle = range.lowerBound + split(count)
-        return MerkleTree.node(
-            try hash(range.lowerBound..<middle, source: source),
-            try hash(middle..<range.upperBound, source: source)
-        )
+    /// One look into the tree: what it read last, and what was known before.
+    private struct Reading {
+        let known: TileCache?
+        let source: Source
+        /// Most of a proof's siblings lie in one tile after the other.
+        private var latest: (level: Int, number: UInt64, tile: TileTree)?
+
+        init(known: TileCache?, source: @escaping Source) {
+            self.known = known
+            self.source = source
+        }
+
+        /// The hash over a range of entries that begins at a multiple of its own (rounded up) power of two.
+        mutating func hash(_ range: Range<UInt64>) throws -> [UInt8] {
+            let count = UInt64(range.count)
+            if count & (count - 1) == 0 { return try whole(range.lowerBound, count: count) }
+            let middle = range.lowerBound + split(count)
+            return MerkleTree.node(try hash(range.lowerBound..<middle), try hash(middle..<range.upperBound))
+        }
+
+        /// The root of a whole subtree of a power of two of entries: some of the hashes of one tile.
+        private mutating func whole(_ start: UInt64, count: UInt64) throws -> [UInt8] {
+            let treeHeight = count.trailingZeroBitCount
+            let level = treeHeight / height
+            let width = 1 << (treeHeight % height)
+            let index = start >> UInt64(level * height)
+            let offset = Int(index & 255)
+            return try tile(level, index >> UInt64(height), width: offset + width).root(at: offset, width: width)
+        }
+
+        /// A tile of at least `width` hashes.
+        private mutating func tile(_ level: Int, _ number: UInt64, width: Int) throws -> TileTree {
+            if let latest, latest.level == level, latest.number == number, latest.tile.width >= width {
+                return latest.tile
+            }
+            if let tile = known?[level, number], tile.width >= width { return tile }
+            let tile = TileTree(try bytes(level, number, count: width, source: source))
+            known?[level, number] = tile
+            latest = (level, number, tile)
+            return tile
+        }
     }
 
-    /// The root of a whole subtree of a power of two of entries: some of the hashes of one tile.
-    private static func whole(_ start: UInt64, count: UInt64, source: Source) throws -> [UInt8] {
-        let treeHeight = count.trailingZeroBitCount
-        let level = treeHeight / height
-        let width = 1 << (treeHeight % height)
-        let index = start >> UInt64(level * height)
-        let (number, offset) = (index >> UInt64(height), Int(index & 255))
-        let tile = try bytes(level, number, count: offset + width, source: source)
-        return root(of: tile.dropFirst(offset * MerkleTree.hashLength))
-    }
-
-    /// The first `count` hashes of a tile.
+    /// A tile of at least `count` hashes.
     private static func bytes(
         _ level: Int,
         _ number: UInt64,
         count: Int,
         source: Source
-    ) throws -> ArraySlice<UInt8> {
-        let length = count * MerkleTree.hashLength
-        guard let found = try source(level, number), found.count >= length else {
+    ) throws -> [UInt8] {
+        guard let found = try source(level, number), found.count >= count * MerkleTree.hashLength else {
             throw LogError(
                 .missingTile,
                 "\(TilePath(.hashes(level: level), number: number)) is not there, or shorter than its tree says"
             )
         }
-        return found.prefix(length)
-    }
-
-    /// The root over a power of two of hashes.
-    private static func root(of hashes: ArraySlice<UInt8>) -> [UInt8] {
-        var level = Array(hashes)
-        while level.count > MerkleTree.hashLength {
-            var above: [UInt8] = []
-            above.reserveCapacity(level.count / 2)
-            for start in stride(from: 0, to: level.count, by: 2 * MerkleTree.hashLength) {
-                let middle = start + MerkleTree.hashLength
-                above.append(
-                    contentsOf: MerkleTree.node(level[start..<middle], level[middle..<middle + MerkleTree.hashLength])
-                )
-            }
-            level = above
-        }
-        return level
+        return found
     }
 }

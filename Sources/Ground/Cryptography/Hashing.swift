@@ -18,6 +18,26 @@ public enum Hashing {
         sha256(Array(message))
     }
 
+    /// The level above one of a hash tree: SHA-256(prefix ‖ left ‖ right) of each two hashes of 32 bytes, one after the other.
+    ///
+    /// A last hash without a second is left out.
+    public static func sha256OfPairs(_ hashes: [UInt8], prefix: UInt8) -> [UInt8] {
+        let length = SHA256.byteCount
+        let pairs = hashes.count / (2 * length)
+        return [UInt8](unsafeUninitializedCapacity: pairs * length) { above, count in
+            hashes.withUnsafeBytes { hashes in
+                for pair in 0..<pairs {
+                    var hasher = SHA256()
+                    withUnsafeBytes(of: prefix) { hasher.update(bufferPointer: $0) }
+                    let start = pair * 2 * length
+                    hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: hashes[start..<start + 2 * length]))
+                    _ = above[(pair * length)...].initialize(from: hasher.finalize())
+                }
+            }
+            count = pairs * length
+        }
+    }
+
     /// SHA-512 (FIPS 180-4): 64 bytes.
     public static func sha512(_ message: [UInt8]) -> [UInt8] {
         bytes(of: SHA512.hash(data: message))

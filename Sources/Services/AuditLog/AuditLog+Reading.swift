@@ -100,19 +100,31 @@ extension AuditLog {
     /// The proof that the tree as it was last signed holds an entry; the salt is its extra data ([LOG-4]).
     public func proof(of entry: LoggedEntry) async throws -> LogProof {
         let head = current
-        let hashes = try await database.read { connection in
-            try TiledTree.inclusionProof(of: entry.index, size: head.checkpoint.size) { level, number in
+        let hashes = try await inclusionProof(of: entry.index, size: head.checkpoint.size)
+        return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: head.note)
+    }
+
+    /// The proof that the tree of `size` holds its entry `index`.
+    func inclusionProof(of index: UInt64, size: UInt64) async throws -> [[UInt8]] {
+        // Taken before the tiles are: another log's are never put among them.
+        let known = current.tiles
+        return try await database.read { connection in
+            try TiledTree.inclusionProof(of: index, size: size, known: known) { level, number in
                 try AuditLogRows.tile(level, number, in: connection)
             }
         }
-        return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: head.note)
     }
 
     /// The proof that the tree as it was last signed begins with the one of `oldSize`.
     public func consistencyProof(from oldSize: UInt64) async throws -> [[UInt8]] {
-        let size = current.checkpoint.size
+        try await consistencyProof(from: oldSize, to: current.checkpoint.size)
+    }
+
+    /// The proof that the tree of `size` begins with the one of `oldSize`.
+    func consistencyProof(from oldSize: UInt64, to size: UInt64) async throws -> [[UInt8]] {
+        let known = current.tiles
         return try await database.read { connection in
-            try TiledTree.consistencyProof(from: oldSize, to: size) { level, number in
+            try TiledTree.consistencyProof(from: oldSize, to: size, known: known) { level, number in
                 try AuditLogRows.tile(level, number, in: connection)
             }
         }

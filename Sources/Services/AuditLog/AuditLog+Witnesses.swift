@@ -49,21 +49,8 @@ extension AuditLog {
         guard let note = witnessedCheckpoint else { return nil }
         let size = try Checkpoint(text: note.text).size
         guard entry.index < size else { return nil }
-        let hashes = try await database.read { connection in
-            try TiledTree.inclusionProof(of: entry.index, size: size) { level, number in
-                try AuditLogRows.tile(level, number, in: connection)
-            }
-        }
+        let hashes = try await inclusionProof(of: entry.index, size: size)
         return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: note)
-    }
-
-    /// The proof that the tree of `size` begins with the one of `oldSize`.
-    func consistencyProof(from oldSize: UInt64, to size: UInt64) async throws -> [[UInt8]] {
-        try await database.read { connection in
-            try TiledTree.consistencyProof(from: oldSize, to: size) { level, number in
-                try AuditLogRows.tile(level, number, in: connection)
-            }
-        }
     }
 
     /// Puts a witness's signatures under the checkpoint that they are of.

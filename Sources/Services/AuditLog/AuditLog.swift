@@ -33,6 +33,8 @@ public final class AuditLog: Sendable {
         var checkpoint: Checkpoint
         var note: SignedNote
         var at: Timestamp
+        /// Tiles that proofs of this log share; another log begins with none.
+        var tiles = TileCache()
     }
 
     /// Opens the log, or begins an empty one.
@@ -157,7 +159,12 @@ public final class AuditLog: Sendable {
         for tile in change.tiles { last[tile.level] = tile.hashes }
         let root = try TiledTree.root(size: change.size) { level, _ in last[level] }
         let checkpoint = Checkpoint(origin: old.checkpoint.origin, size: change.size, root: root)
-        let fresh = Head(checkpoint: checkpoint, note: try checkpoint.signed(by: key), at: clock.now())
+        let fresh = Head(
+            checkpoint: checkpoint,
+            note: try checkpoint.signed(by: key),
+            at: clock.now(),
+            tiles: old.tiles
+        )
         if let halted { throw LogError(.halted, "the log takes no more entries: \(halted.reason)") }
         try await database.write { connection in
             try source.remove(entries, in: connection)

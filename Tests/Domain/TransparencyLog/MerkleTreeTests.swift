@@ -186,6 +186,8 @@ struct TileShelf {
         #expect(shelf.source(0, 258)?.count == 188 * 32)
         #expect(shelf.source(1, 1)?.count == 2 * 32)
         #expect(shelf.source(2, 0)?.count == 32)
+        // What proofs of one size leave for those of another; the few go again and again.
+        let (all, few) = (TileCache(), TileCache(limit: 1))
         for size in [255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, count] {
             let root = PlainTree.root(leaves[..<size])
             #expect(try TiledTree.root(size: UInt64(size), source: shelf.source) == root)
@@ -198,6 +200,17 @@ struct TileShelf {
                     proof: proof,
                     root: root
                 )
+                for known in [all, few] {
+                    #expect(
+                        try proof
+                            == TiledTree.inclusionProof(
+                                of: UInt64(index),
+                                size: UInt64(size),
+                                known: known,
+                                source: shelf.source
+                            )
+                    )
+                }
             }
             for old in [1, 128, 255, size / 3, size - 1] where old > 0 && old <= size {
                 try MerkleTree.verifyConsistency(
@@ -205,10 +218,22 @@ struct TileShelf {
                     oldRoot: PlainTree.root(leaves[..<old]),
                     size: UInt64(size),
                     root: root,
-                    proof: TiledTree.consistencyProof(from: UInt64(old), to: UInt64(size), source: shelf.source)
+                    proof: TiledTree.consistencyProof(
+                        from: UInt64(old),
+                        to: UInt64(size),
+                        known: all,
+                        source: shelf.source
+                    )
                 )
             }
         }
+        // With the upper tiles at hand, a proof reads the one that its entry lies in.
+        var read: [Int] = []
+        _ = try TiledTree.inclusionProof(of: 127, size: UInt64(count), known: all) { level, number in
+            read.append(level)
+            return shelf.source(level, number)
+        }
+        #expect(Set(read) == [0])
     }
 
     @Test("A log without the tiles that its size asks for says so")

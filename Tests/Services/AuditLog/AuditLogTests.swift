@@ -50,6 +50,12 @@ struct LogSetting: Sendable {
     /// Not in canonical order, as documents come.
     static func document(_ index: Int) -> JSONValue { ["z": .integer(Int64(index)), "a": "b"] }
 
+    /// A document's proof holds against the latest checkpoint.
+    func prove(_ index: Int) async throws {
+        let entry = try #require(try await log.entries(of: "id-\(index)").first)
+        try await log.proof(of: entry).verify(entry: entry.entry, log: log.verifierKey)
+    }
+
     /// All entries as a stranger reads them, and the root they give.
     func readAll() async throws -> (entries: [[UInt8]], root: [UInt8]) {
         let size = try Checkpoint(text: log.checkpoint.text).size

@@ -140,7 +140,7 @@ struct WitnessTests {
         let setting = try await LogSetting(folder)
         let witness = try await WitnessSetting(other)
         try await witness.witness.follow(setting.log.verifierKey, url: nil)
-        try await setting.post(10)
+        try await setting.post(300)
         try await setting.log.drain()
         await witness.cosigning(setting.log).collect()
         await setting.database.close()
@@ -148,7 +148,7 @@ struct WitnessTests {
         let copy = try Data(contentsOf: URL(filePath: path))
 
         let later = try await LogSetting(folder)
-        try await later.post(5, from: 10)
+        try await later.post(5, from: 300)
         try await later.log.drain()
         await witness.cosigning(later.log).collect()
         await later.database.close()
@@ -156,7 +156,7 @@ struct WitnessTests {
         for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
         try copy.write(to: URL(filePath: path))
         let rewound = try await LogSetting(folder)
-        try await rewound.post(7, from: 20)
+        try await rewound.post(270, from: 400)
         struct Refusal: Error {}
         let isStopped = Mutex(false)
         await witness.cosigning(rewound.log).collect {
@@ -169,25 +169,27 @@ struct WitnessTests {
         #expect(halt.evidence.map { (try? SignedNote($0)) != nil } == true)
         await #expect(throws: LogError.self) { _ = try await rewound.log.drain() }
         let status = try await rewound.log.status()
-        #expect(status.waiting == 7 && status.size == 10)
+        #expect(status.waiting == 270 && status.size == 300)
         await rewound.database.close()
         // Over a restart too, though no witness is asked.
         let again = try await LogSetting(folder)
         #expect(again.log.halted?.reason == halt.reason)
         await #expect(throws: LogError.self) { _ = try await again.log.drain() }
         // [LOG-10]: begun anew it has another name, and takes what waited.
+        try await again.prove(290)
         #expect(try await again.log.beginAnew() == LogSetting.origin + "/2")
         await #expect(throws: LogError.self) { try await again.log.beginAnew() }
-        #expect(try await again.log.drain() == 7)
+        #expect(try await again.log.drain() == 270)
+        try await again.prove(664)
         try await witness.witness.follow(again.log.verifierKey, url: nil)
         await witness.cosigning(again.log).collect()
         #expect(again.log.halted == nil && again.log.witnessedCheckpoint != nil)
-        #expect(try Checkpoint(text: again.log.checkpoint.text).size == 7)
+        #expect(try Checkpoint(text: again.log.checkpoint.text).size == 270)
         await again.database.close()
         let third = try await LogSetting(folder)
         #expect(third.log.origin == LogSetting.origin + "/2" && third.log.halted == nil)
         let kept = try await third.database.read { try $0.first("SELECT count(*) FROM audit_past_entries")?.int(0) }
-        #expect(kept == 10)
+        #expect(kept == 300)
         await third.database.close()
         await witness.database.close()
     }
