@@ -136,6 +136,15 @@ enum Main {
             try await ListingBenchmark(listings: Options.number("--listings") ?? 100_000).run()
         },
         Benchmark(
+            "listing-spread",
+            "20 `mintmark serve` processes (--nodes N): how soon the last finds a listing that is new at the first, and how soon a"
+                + " node that joins then finds it."
+        ) {
+            var benchmark = SpreadBenchmark()
+            if let nodes = Options.number("--nodes") { benchmark.nodes = nodes }
+            return try await benchmark.run()
+        },
+        Benchmark(
             "reputation",
             "What a node thinks of 1,000 others by 100,000 receipts (--receipts N): one more counted, and all worked out from nothing."
         ) {

@@ -11,6 +11,7 @@ internal import NIOHTTP1
 internal import NIOPosix
 internal import Node
 internal import Storage
+internal import Synchronization
 
 /// A `mintmark serve` process on the gossip network, which sells one service; spoken to over its socket and its port.
 struct TradingNode: Sendable {
@@ -38,6 +39,15 @@ struct TradingNode: Sendable {
             throw BenchmarkError("\(name): \(path): \(String(decoding: bytes.prefix(300), as: UTF8.self))")
         }
         return try JSONValue.parse(bytes)
+    }
+
+    /// Where other nodes dial it.
+    func gossipAddress() async throws -> String {
+        guard let address = try await call(.GET, "/api/node").object("gossip").array("addresses").first?.stringValue
+        else {
+            throw BenchmarkError("\(name) is not on the gossip network")
+        }
+        return address
     }
 
     /// Calls the service that it sells.
@@ -73,15 +83,23 @@ struct TradingNode: Sendable {
 final class TradingNodes: Sendable {
     let nodes: [TradingNode]
     let payer: SimulatedBackend
-    private let mintmark: URL
-    private let folder: URL
+    private let http: HTTPClient
+    private let lightning: String
+    private let processes: ChildProcesses
     var issuer: TradingNode { nodes[0] }
 
-    private init(_ nodes: [TradingNode], _ payer: SimulatedBackend, _ mintmark: URL, _ folder: URL) {
+    private init(
+        _ nodes: [TradingNode],
+        _ payer: SimulatedBackend,
+        _ http: HTTPClient,
+        _ lightning: String,
+        _ processes: ChildProcesses
+    ) {
         self.nodes = nodes
         self.payer = payer
-        self.mintmark = mintmark
-        self.folder = folder
+        self.http = http
+        self.lightning = lightning
+        self.processes = processes
     }
 
     /// Starts so many, runs `work`, and ends them.
@@ -92,15 +110,10 @@ final class TradingNodes: Sendable {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let http = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-        var processes: [ChildProcess] = []
-        defer { for process in processes.reversed() { process.stop() } }
-        func started(_ arguments: [String]) async throws -> JSONValue {
-            let process = ChildProcess(mintmark, arguments, folder: folder)
-            processes.append(process)
-            return try await process.start().line
-        }
+        let processes = ChildProcesses(mintmark, folder)
+        defer { processes.stop() }
         do {
-            let lightning = try await started([
+            let lightning = try await processes.start([
                 "lightning-simulator", "--port", "0", "--json", "--data", folder.appending(path: "l").path,
             ]).string("url")
             let payer = try SimulatedBackend(
@@ -113,23 +126,9 @@ final class TradingNodes: Sendable {
             try await payer.openAccount(name: "benchmark")
             var nodes: [TradingNode] = []
             for number in 0..<count {
-                let home = folder.appending(path: "n\(number)").path
-                try ChildProcess(mintmark, ["init", "--json", "--data", home], folder: folder).finish()
-                let facts = try await started([
-                    "serve", "--port", "0", "--json", "--data", home, "--set", "lightning.simulatedURL=\(lightning)",
-                    "--set", "gossip.listen=/ip4/127.0.0.1/tcp/0", "--set", "ecash.offlineCap=10000000",
-                ])
-                nodes.append(
-                    TradingNode(
-                        name: "node \(number)",
-                        home: home,
-                        url: try facts.string("publicURL"),
-                        did: try facts.string("did"),
-                        http: http
-                    )
-                )
+                nodes.append(try await start("node \(number)", processes, lightning, http))
             }
-            let market = TradingNodes(nodes, payer, mintmark, folder)
+            let market = TradingNodes(nodes, payer, http, lightning, processes)
             let result = try await LocalServers.withUpstream(#"{"celsius":21}"#) { upstream in
                 try await market.open(upstream: upstream)
                 return try await work(market)
@@ -140,6 +139,44 @@ final class TradingNodes: Sendable {
             try? await http.shutdown()
             throw error
         }
+    }
+
+    private static func start(
+        _ name: String,
+        _ processes: ChildProcesses,
+        _ lightning: String,
+        _ http: HTTPClient,
+        settings: [String] = []
+    ) async throws -> TradingNode {
+        let home = processes.folder.appending(path: name.replacing(" ", with: "-")).path
+        try processes.finish(["init", "--json", "--data", home])
+        let all = [
+            "lightning.simulatedURL=\(lightning)", "gossip.listen=/ip4/127.0.0.1/tcp/0", "ecash.offlineCap=10000000",
+            // All are on this machine.
+            "gossip.connectionsPerAddress=64",
+        ]
+        let facts = try await processes.start(
+            ["serve", "--port", "0", "--json", "--data", home] + (all + settings).flatMap { ["--set", $0] }
+        )
+        return TradingNode(
+            name: name,
+            home: home,
+            url: try facts.string("publicURL"),
+            did: try facts.string("did"),
+            http: http
+        )
+    }
+
+    /// Starts one more, which trusts the first node's issuer and begins with one of the others as its only peer.
+    func join(_ name: String, at peer: TradingNode) async throws -> TradingNode {
+        let address = try await peer.gossipAddress()
+        return try await Self.start(
+            name,
+            processes,
+            lightning,
+            http,
+            settings: ["gossip.trustedIssuers=\(issuer.did)", "gossip.bootstrap=\(address)"]
+        )
     }
 
     /// Puts the service on sale at each, and waits until all hear the first.
@@ -155,11 +192,9 @@ final class TradingNodes: Sendable {
                 ]
             )
         }
-        guard let address = try await issuer.call(.GET, "/api/node").object("gossip").array("addresses").first else {
-            throw BenchmarkError("the first node is not on the gossip network")
-        }
+        let address = try await issuer.gossipAddress()
         for node in nodes.dropFirst() {
-            _ = try await node.call(.POST, "/api/peers", ["address": address])
+            _ = try await node.call(.POST, "/api/peers", ["address": .string(address)])
             for attempt in 1... {
                 let meshes = try await node.call(.GET, "/api/node").object("gossip").object("meshes")
                 if try meshes.int64("mintmark/records/1/status") > 0 { break }
@@ -171,9 +206,45 @@ final class TradingNodes: Sendable {
 
     /// Runs `mintmark …` on the first node, as a person would, and waits for its end on a thread of its own.
     func command(_ arguments: [String]) async throws {
-        let (mintmark, folder, home) = (mintmark, folder, issuer.home)
+        let (processes, home) = (processes, issuer.home)
         try await NIOThreadPool.singleton.runIfActive {
-            _ = try ChildProcess(mintmark, arguments + ["--json", "--data", home], folder: folder).finish()
+            try processes.finish(arguments + ["--json", "--data", home])
         }
+    }
+}
+
+/// `mintmark` processes, ended together.
+private final class ChildProcesses: Sendable {
+    let mintmark: URL
+    let folder: URL
+    private let running = Mutex<[Child]>([])
+
+    /// Handed on, but used by nobody else.
+    private struct Child: @unchecked Sendable {
+        var process: ChildProcess
+    }
+
+    init(_ mintmark: URL, _ folder: URL) {
+        self.mintmark = mintmark
+        self.folder = folder
+    }
+
+    /// Starts one that goes on running.
+    /// - Returns: its first line.
+    func start(_ arguments: [String]) async throws -> JSONValue {
+        let process = ChildProcess(mintmark, arguments, folder: folder)
+        let child = Child(process: process)
+        running.withLock { $0.append(child) }
+        return try await process.start().line
+    }
+
+    /// Runs one to its end.
+    func finish(_ arguments: [String]) throws {
+        _ = try ChildProcess(mintmark, arguments, folder: folder).finish()
+    }
+
+    /// Ends those that were started, the last one first.
+    func stop() {
+        for child in running.withLock({ $0 }).reversed() { child.process.stop() }
     }
 }

@@ -75,6 +75,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case gossipMDNS = "gossip.mdns"
     case gossipOutbound = "gossip.outbound"
     case gossipConnections = "gossip.connections"
+    case gossipConnectionsPerAddress = "gossip.connectionsPerAddress"
     case gossipCacheMegabytes = "gossip.cacheMegabytes"
     case gossipTrustedIssuers = "gossip.trustedIssuers"
     case gossipEntryNodes = "gossip.entryNodes"

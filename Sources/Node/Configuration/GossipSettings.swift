@@ -55,6 +55,9 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
+        peering.limits.connectionsPerAddress = Int(
+            try values.number(.gossipConnectionsPerAddress, in: 2...4_096) ?? 16
+        )
         cacheMaximumBytes = Int64(try values.number(.gossipCacheMegabytes, in: 64...65_536) ?? 1_024) << 20
         trustedIssuers = try values.nodes(.gossipTrustedIssuers, atMost: Self.maximumIssuers)
         postage = try PostageSettings(values)

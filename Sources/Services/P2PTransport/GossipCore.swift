@@ -45,7 +45,10 @@ final class GossipCore {
         self.host = host
         self.parameters = parameters
         var generator = SystemRandomNumberGenerator()
-        engine = GossipSub(peerID: host.key.peerID, parameters: parameters, seed: generator.next())
+        var scoring = GossipScoreParameters()
+        // Who lets more peers be at one address expects them there.
+        scoring.colocationThreshold = max(scoring.colocationThreshold, host.limits.connectionsPerAddress / 4)
+        engine = GossipSub(peerID: host.key.peerID, parameters: parameters, scoring: scoring, seed: generator.next())
         let interval = TimeAmount.milliseconds(parameters.heartbeatMilliseconds)
         let bound = NIOLoopBound(self, eventLoop: host.loop)
         beating = host.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in bound.value.beat() }

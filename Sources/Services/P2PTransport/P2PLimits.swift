@@ -6,7 +6,8 @@ public struct P2PLimits: Sendable {
     public var connections = 256
     /// Connections that peers dialed: fewer than all, so that however many come, this side can still choose some itself.
     public var inboundConnections = 192
-    /// Connections with one IP address (of IPv6, one /64).
+    /// Connections with one IP address (of IPv6, one /64). Where more than a quarter of that many peers of GossipSub are at
+    /// one, save on this machine, they are scored lower for it (P6).
     public var connectionsPerAddress = 16
     /// Connections with one peer; two, since both may dial at the same moment.
     public var connectionsPerPeer = 2
