@@ -24,10 +24,13 @@ final class JobBook<Engine: JobEngine>: Sendable {
 
     /// The most jobs that are open at a time.
     static var maximumOpen: Int { 1_000 }
+    /// The longest answer that is kept in memory while its job is at work, in bytes.
+    private static var maximumRemembered: Int { 64 * 1024 }
     /// How long a job that is over is kept.
     private static var keepSeconds: Int64 { 30 * 86_400 }
 
     private let store: JobStore<Engine>
+    private let known = Committed<[UInt8], Job>(64)
     private let database: Database
     private let clocks: MintClocks
     private let clock: WallClock
@@ -55,16 +58,26 @@ final class JobBook<Engine: JobEngine>: Sendable {
     /// - Returns: false where the job, or another one of its place, is there.
     /// - Throws: ``JobError`` `too-many-jobs`.
     func insert(_ job: Job) async throws -> Bool {
-        let store = store
-        return try await database.write { connection in
+        let (store, known) = (store, known)
+        let write: Committed<[UInt8], Job>.Write? = try await database.write { connection in
             guard try store.countOpen(in: connection) < Self.maximumOpen else {
                 throw JobError(.tooMany, "\(Self.maximumOpen) jobs are open, which is the most: try again later.")
             }
-            return try store.insert(job, in: connection)
+            let write = known.begin(job.job)
+            return try store.insert(job, in: connection) ? write : nil
         }
+        guard let write else { return false }
+        remember(job, of: write)
+        return true
+    }
+
+    private func remember(_ job: Job, of write: Committed<[UInt8], Job>.Write) {
+        guard job.sealed?.count ?? 0 <= Self.maximumRemembered else { return }
+        known.end(write, job.job, job)
     }
 
     func find(_ job: [UInt8]) async throws -> Job? {
+        if let stored = known[job] { return stored }
         let store = store
         return try await database.read { connection in try store.find(job, in: connection) }
     }
@@ -113,27 +126,31 @@ final class JobBook<Engine: JobEngine>: Sendable {
         now: UInt64? = nil,
         _ change: @escaping @Sendable (inout Job) -> Void = { _ in }
     ) async throws -> (stored: Job, actions: [Engine.Action]) {
-        guard let known = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
-        let seconds = if let now { now } else { try await mintSeconds(known.engine.terms.mint) }
-        let (store, at) = (store, clock.now())
-        return try await database.write { connection in
-            guard var stored = try store.find(job, in: connection) else {
+        guard let found = try await find(job) else { throw JobError(.unknownJob, "There is no such job.") }
+        let seconds = if let now { now } else { try await mintSeconds(found.engine.terms.mint) }
+        let (store, known, at) = (store, known, clock.now())
+        let (write, stored, actions) = try await database.write { connection in
+            guard var stored = try known[job] ?? store.find(job, in: connection) else {
                 throw JobError(.unknownJob, "There is no such job.")
             }
             let actions = try stored.engine.take(event, at: seconds)
             change(&stored)
             stored.isOpen = stored.engine.ending == nil
+            let write = known.begin(job)
             try store.update(stored, at: at, in: connection)
-            return (stored, actions)
+            return (write, stored, actions)
         }
+        remember(stored, of: write)
+        return (stored, actions)
     }
 
     /// Says what went wrong last, for the operator.
     func note(_ what: String, _ job: [UInt8]) async throws {
-        let (store, at) = (store, clock.now())
+        let (store, known, at) = (store, known, clock.now())
         try await database.write { connection in
             guard var stored = try store.find(job, in: connection), stored.note != what else { return }
             stored.note = what
+            _ = known.begin(job)
             try store.update(stored, at: at, in: connection)
         }
     }
@@ -155,7 +172,8 @@ final class JobBook<Engine: JobEngine>: Sendable {
                     )
                 }
             }
-            try await database.write { connection in try store.forget(before: before, in: connection) }
+            let forgotten = try await database.write { connection in try store.forget(before: before, in: connection) }
+            if forgotten > 0 { known.removeAll() }
         } catch {
             logger.warning("jobs go on later", metadata: ["side": "\(store.side)", "why": "\(error)"])
         }

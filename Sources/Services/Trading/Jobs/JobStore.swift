@@ -216,12 +216,14 @@ struct JobStore<Engine: JobEngine>: Sendable {
     }
 
     /// Those that are over and were begun before.
-    func forget(before: Timestamp, in connection: Connection) throws {
+    /// - Returns: how many there were.
+    func forget(before: Timestamp, in connection: Connection) throws -> Int {
         try connection.execute(
             "DELETE FROM jobs WHERE side = ? AND is_open = 0 AND created_at < ?",
             .text(side),
             .integer(before.millisecondsSince1970)
         )
+        return connection.changes
     }
 
     func countOpen(in connection: Connection) throws -> Int {
