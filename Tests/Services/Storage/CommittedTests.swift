@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 
@@ -25,8 +24,7 @@ private struct Refused: Error {}
             for key in 0..<keys { try connection.execute("INSERT INTO counts VALUES (?, 0)", .integer(key)) }
         }
         let known = Committed<Int64, Int64>(2)
-        let hits = Mutex(0)
-        let added = await withTaskGroup(of: Int64?.self) { group in
+        let added = await withTaskGroup(of: (key: Int64, isHit: Bool)?.self) { group in
             for number in 0..<Int64(600) {
                 group.addTask {
                     let key = number % keys
@@ -36,7 +34,6 @@ private struct Refused: Error {}
                         let row = try connection.first("SELECT count FROM counts WHERE id = ?", .integer(key))?.int64(0)
                         let here = known[key]
                         #expect(here == nil || here == row)
-                        if here != nil { hits.withLock { $0 += 1 } }
                         let next = try #require(here ?? row) + 1
                         let write = known.begin(key)
                         try connection.execute(
@@ -45,26 +42,28 @@ private struct Refused: Error {}
                             .integer(key)
                         )
                         if number % 5 == 0 { throw Refused() }
-                        return (write, next)
+                        return (write, next, here != nil)
                     }
-                    guard let (write, value) = outcome else { return nil }
+                    guard let (write, value, isHit) = outcome else { return nil }
                     known.end(write, key, value)
-                    return key
+                    return (key, isHit)
                 }
             }
-            return await group.reduce(into: [Int64: Int64]()) { counts, key in
-                if let key { counts[key, default: 0] += 1 }
+            return await group.reduce(into: [Int64: (count: Int64, hits: Int)]()) { added, one in
+                guard let one else { return }
+                added[one.key, default: (0, 0)].count += 1
+                if one.isHit { added[one.key, default: (0, 0)].hits += 1 }
             }
         }
-        #expect(added.values.reduce(0, +) == 480)
+        #expect(added.values.reduce(0) { $0 + $1.count } == 480)
         for key in 0..<keys {
             let row = try await database.read { connection in
                 try connection.first("SELECT count FROM counts WHERE id = ?", .integer(key))?.int64(0)
             }
-            #expect(row == added[key])
+            #expect(row == added[key]?.count)
             #expect(known[key] == nil || known[key] == row)
         }
-        #expect(hits.withLock { $0 } > 0)
+        #expect(added.values.reduce(0) { $0 + $1.hits } > 0)
         await database.close()
     }
 
