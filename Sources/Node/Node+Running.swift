@@ -255,25 +255,31 @@ extension Node {
         return rounds
     }
 
-    /// Logs what waits, twice a second, and has the witnesses cosign it. They are asked before the first entry is added: a
-    /// node that was set back to an older copy must not go on from there ([LOG-8]).
+    /// Logs what waits, twice a second, and beside that has the witnesses cosign it, for which no entry waits. They are asked
+    /// before the first entry is added: a node that was set back to an older copy must not go on from there ([LOG-8]).
     private var logRound: any Service {
         Round("log") { [log, cosigning, fence, logger] in
             // First the fence, then the halt: a crash between the two leaves no money moving.
             let stopMoney: @Sendable () async throws -> Void = { try await fence.raise(reason: "log-rewritten") }
             await cosigning?.collect(beforeHalt: stopMoney)
-            var rounds = 0
-            while !Task.isCancelled {
-                if fence.raised == nil, log.halted == nil {
-                    do {
-                        try await log.drain()
-                        rounds += 1
-                        if rounds % 10 == 0 { await cosigning?.collect(beforeHalt: stopMoney) }
-                    } catch {
-                        logger.warning("the log goes on later", metadata: ["error": "\(error)"])
+            let mayGoOn: @Sendable () -> Bool = { fence.raised == nil && log.halted == nil }
+            await withDiscardingTaskGroup { group in
+                if let cosigning {
+                    group.addTask {
+                        while (try? await Task.sleep(for: .seconds(5))) != nil {
+                            if mayGoOn() { await cosigning.collect(beforeHalt: stopMoney) }
+                        }
                     }
                 }
-                try? await Task.sleep(for: .milliseconds(500))
+                repeat {
+                    if mayGoOn() {
+                        do {
+                            try await log.drain()
+                        } catch {
+                            logger.warning("the log goes on later", metadata: ["error": "\(error)"])
+                        }
+                    }
+                } while (try? await Task.sleep(for: .milliseconds(500))) != nil
             }
         }
     }

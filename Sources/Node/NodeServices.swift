@@ -265,7 +265,9 @@ struct NodeServices: Sendable {
         guard let unit = limit.unit,
             let budget = try? Budget(limit.amountMinor, unit: unit, periodSeconds: limit.periodSeconds)
         else { return nil }
-        return RootAuthority(agentID: agent.id, limit: budget)
+        return RootAuthority(agentID: agent.id, limit: budget) { since, connection in
+            try Wallet.spent(by: agent.id, unit: budget.unit, since: since, in: connection)
+        }
     }
 
     /// Calls are sold through the mint's account. Not where the backend shows preimages to whoever asks once an invoice is paid:

@@ -1,5 +1,7 @@
+import AsyncHTTPClient
 import CanonicalJSON
 import Foundation
+import NIOCore
 import NIOHTTP1
 import Passports
 import Receipts
@@ -23,6 +25,49 @@ struct CommandTests {
             + ["--price", "2sat", "--price", "GET /fail/*=3sat"] + more + ["--data", world.seller.directory]
         let added = try await Program.run(arguments)
         #expect(added.status == 0, "\(added)")
+    }
+
+    @Test("Who has not the operator's token issues no credential, changes no status and reaches no operator's route")
+    func operatorToken() async throws {
+        try await World.with { world in
+            let node = world.buyer
+            let token = try String(contentsOfFile: node.directory + "/operator-token", encoding: .utf8)
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+            let made = try await node.command("agent", "register", "planner", "--json")
+            let passport = try made.json.object("passport").string("id")
+            let status: JSONValue = [
+                "credentialId": .string(passport),
+                "credentialStatus": [["type": "BitstringStatusListEntry", "status": true]],
+            ]
+            let credential: JSONValue = [
+                "credential": [
+                    "@context": ["https://www.w3.org/ns/credentials/v2"], "type": ["VerifiableCredential"],
+                    "credentialSubject": ["id": "did:example:subject"],
+                ]
+            ]
+            func post(_ path: String, _ body: JSONValue, _ authorization: String?) async throws -> UInt {
+                var request = HTTPClientRequest(url: node.url + path)
+                request.method = .POST
+                request.headers.add(name: "content-type", value: "application/json")
+                if let authorization { request.headers.add(name: "authorization", value: authorization) }
+                request.body = .bytes(body.serialized())
+                return try await world.http.execute(request, timeout: .seconds(30)).status.code
+            }
+            for (path, body) in [
+                ("/credentials/status", status), ("/credentials/issue", credential), ("/api/agents", ["name": "x"]),
+                ("/api/wallet/fund", ["amount": "1"]),
+            ] {
+                for authorization in [
+                    nil, "Bearer ", "Bearer \(token)x", "Basic \(token)", "Bearer " + token.dropLast(),
+                ] {
+                    #expect(try await post(path, body, authorization) == 401, "\(path) \(authorization ?? "")")
+                }
+            }
+            let list = try await node.command("passport", "show", passport, "--json")
+            #expect(list.status == 0, "\(list)")
+            #expect(try await post("/credentials/issue", credential, "Bearer \(token)") == 201)
+            #expect(try await post("/credentials/status", status, "Bearer \(token)") == 200)
+        }
     }
 
     @Test("Agents: register, list, show, renew, and a key of the agent's own")

@@ -132,6 +132,50 @@ struct DelegationCommandTests {
         }
     }
 
+    @Test("[DLG-14] an agent's spend limit holds over what it pays itself and what it lets others spend, together")
+    func spendLimit() async throws {
+        try await World.with { world in
+            #expect(try await world.fund(300).status == 200)
+            let buyer = world.buyer
+            let made = try await buyer.command(
+                "agent",
+                "register",
+                "planner",
+                "--capability",
+                "pay",
+                "--spend-limit",
+                "9sat/day",
+                "--json"
+            )
+            try await registered("worker", buyer)
+            try await world.sell("--trust-root", try made.json.object("agent").string("did"))
+            let url = world.seller.url + "/s/weather/now"
+            let given = try await buyer.command(
+                "delegate",
+                "--as",
+                "planner",
+                "--to",
+                "worker",
+                "--budget",
+                "100sat",
+                "--json"
+            )
+            let cid = try given.json.string("cid")
+            func pay(_ number: Int, _ option: String, _ value: String) async throws -> Program.Outcome {
+                try await buyer.command("pay", url + "/\(number)", "--max", "5sat", option, value, "--json")
+            }
+            #expect(try await pay(1, "--agent", "planner").status == 0)
+            for number in 2...4 { #expect(try await pay(number, "--delegation", cid).status == 0) }
+            // 2 of the 9 by itself, 6 by the worker: one more call would be 10, whoever makes it.
+            let worker = try await pay(5, "--delegation", cid)
+            #expect(worker.status == 2 && worker.json["code"]?.stringValue == "budget-exceeded", "\(worker)")
+            let planner = try await pay(6, "--agent", "planner")
+            #expect(planner.status == 2 && planner.json["code"]?.stringValue == "limit-exceeded", "\(planner)")
+            #expect(world.upstream.total == 4)
+            #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
+        }
+    }
+
     @Test(
         "[DLG-17] a call on a delegation is paid with ecash in any dialect, its debit exact; over Lightning it is not"
     )

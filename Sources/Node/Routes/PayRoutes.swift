@@ -103,7 +103,9 @@ struct PayRoutes: Sendable {
             if let limit = agent.spendLimit {
                 // A limit in another currency cannot be counted against, so nothing may be spent against it.
                 let amount = limit.unit == unit ? limit.amountMinor : 0
-                call.spendingLimit = SpendingLimit(amount, windowSeconds: limit.periodSeconds)
+                call.spendingLimit = SpendingLimit(amount, windowSeconds: limit.periodSeconds) { now, connection in
+                    try BudgetOffice.spent(onLimitOf: agent.id, at: now, in: connection)
+                }
             }
         }
         if call.signer == nil, given(PayHeader.webBotAuth) == "true" {

@@ -54,20 +54,21 @@ extension AuditLog {
     }
 
     /// Puts a witness's signatures under the checkpoint that they are of.
-    func keep(_ cosignatures: [SignedNote.Signature], under text: String, of witness: NoteKey, size: UInt64)
+    func keep(_ cosignatures: [SignedNote.Signature], under note: SignedNote, of witness: NoteKey, size: UInt64)
         async throws
     {
-        let note = try witnessed.withLock { witnessed in
+        let kept = try witnessed.withLock { witnessed in
             // Of the newest that was cosigned; another witness may have signed the same one.
             let known = try witnessed.note.map { try Checkpoint(text: $0.text).size } ?? 0
-            if witnessed.note?.text != text {
-                guard size >= known, let head = headNote(of: text) else { return SignedNote?.none }
-                witnessed.note = head
+            if witnessed.note?.text != note.text {
+                guard size >= known else { return SignedNote?.none }
+                // The log may have grown since: what was cosigned stays true.
+                witnessed.note = note
             }
             for signature in cosignatures { witnessed.note?.add(signature) }
             return witnessed.note
         }
-        addToHead(cosignatures, under: text)
+        addToHead(cosignatures, under: note.text)
         let now = clock.now()
         try await database.write { connection in
             try connection.execute(
@@ -79,12 +80,12 @@ extension AuditLog {
                 try .amount(size),
                 .integer(now.millisecondsSince1970)
             )
-            guard let note else { return }
+            guard let kept else { return }
             try connection.execute(
                 """
                 INSERT INTO audit_witnessed (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note
                 """,
-                .text(note.string)
+                .text(kept.string)
             )
         }
     }

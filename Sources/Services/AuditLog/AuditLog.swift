@@ -98,9 +98,6 @@ public final class AuditLog: Sendable {
 
     var current: Head { head.withLock { $0 } }
 
-    /// The latest note, where it is the one with this text.
-    func headNote(of text: String) -> SignedNote? { head.withLock { $0.note.text == text ? $0.note : nil } }
-
     func replaceHead(_ fresh: Head) { head.withLock { $0 = fresh } }
 
     /// Shows signatures under the latest checkpoint, where it is the one that they are of.

@@ -6,7 +6,7 @@ internal import SignedDocuments
 internal import Storage
 
 /// One account that a debit goes over: a link of the chain, or the spend limit of the agent at its root.
-struct DebitLink: Sendable, Hashable {
+struct DebitLink: Sendable {
     var key: [UInt8]
     /// nil: counted, not limited.
     var cap: UInt64?
@@ -16,6 +16,11 @@ struct DebitLink: Sendable, Hashable {
     var index: Int?
     /// From when on nothing can be spent under it; nil: never.
     var expires: Timestamp?
+    /// What is spent of the cap beside this account.
+    var elsewhere: RootAuthority.Elsewhere?
+
+    /// When its period began.
+    var start: Timestamp { Timestamp(secondsSince1970: (period ?? 0) * window) }
 
     /// The account of an agent's own limit.
     static func agentLimitKey(_ agentID: String) -> [UInt8] { Hashing.sha256(Array("spend-limit:\(agentID)".utf8)) }
@@ -134,6 +139,8 @@ enum BudgetAccounts {
         {
             throw DelegationError(.wrongUnit, "this account is kept in \(unit), not in \(plan.unit)", link: link.index)
         }
+        let elsewhere = try link.elsewhere?(link.start, connection) ?? 0
+        let cap = link.cap.map { $0 > elsewhere ? $0 - elsewhere : 0 }
         do {
             // A clock that was set back opens no new period.
             let row = try connection.first(
@@ -148,7 +155,7 @@ enum BudgetAccounts {
                 """,
                 .blob(link.key),
                 .text(plan.unit),
-                try link.cap.map { try .amount($0) } ?? .null,
+                try cap.map { try .amount($0) } ?? .null,
                 .optional(link.period),
                 .integer(link.window),
                 try .amount(plan.amount),
@@ -159,9 +166,10 @@ enum BudgetAccounts {
             let spent =
                 try connection.first("SELECT spent FROM budget_links WHERE link = ?", .blob(link.key))?.uint64(0) ?? 0
             let place = link.index.map { "link \($0)" } ?? "the agent's spend limit"
+            let beside = elsewhere > 0 ? " and \(elsewhere) beside delegations" : ""
             throw DelegationError(
                 .budgetExceeded,
-                "\(place) allows \(link.cap ?? 0)\(plan.unit), \(spent) are spent, and \(plan.amount) are asked for",
+                "\(place) allows \(link.cap ?? 0)\(plan.unit), \(spent)\(beside) are spent, and \(plan.amount) are asked for",
                 link: link.index
             )
         }

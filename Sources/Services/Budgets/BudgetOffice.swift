@@ -12,10 +12,15 @@ public struct RootAuthority: Sendable {
     public var agentID: String?
     /// What that agent may spend in a period, over all sellers.
     public var limit: Budget?
+    /// What it spent of that beside its delegations since a moment; read in the debit's transaction.
+    public var elsewhere: Elsewhere?
 
-    public init(agentID: String? = nil, limit: Budget? = nil) {
+    public typealias Elsewhere = @Sendable (_ since: Timestamp, Connection) throws -> UInt64
+
+    public init(agentID: String? = nil, limit: Budget? = nil, elsewhere: Elsewhere? = nil) {
         self.agentID = agentID
         self.limit = limit
+        self.elsewhere = elsewhere
     }
 }
 
@@ -58,6 +63,11 @@ public final class BudgetOffice: Sendable {
     }
 
     // MARK: Debits
+
+    /// What is debited on an agent's own spend limit in the period that runs now.
+    public static func spent(onLimitOf agentID: String, at now: Timestamp, in connection: Connection) throws -> UInt64 {
+        try BudgetAccounts.spent(DebitLink.agentLimitKey(agentID), at: now, in: connection)
+    }
 
     /// Debits a call over every link of its chain and signs a ticket. Asked again for the same call, it is the same debit.
     ///
@@ -127,7 +137,8 @@ public final class BudgetOffice: Sendable {
                     period: limit.periodSeconds,
                     window: limit.window(at: now),
                     index: nil,
-                    expires: nil
+                    expires: nil,
+                    elsewhere: standing.elsewhere
                 )
             )
         }

@@ -1,7 +1,9 @@
 public import Cashu
+public import Encodings
 public import Lightning
 public import NIOCore
 public import Paywall
+public import Storage
 
 /// The body of a call. It may have to be sent again, so a stream is opened anew each time.
 public enum PaidBody: Sendable {
@@ -16,14 +18,37 @@ public enum PaidBody: Sendable {
 }
 
 /// What an agent may spend in any window of so many seconds.
-public struct SpendingLimit: Sendable, Equatable {
+public struct SpendingLimit: Sendable {
+    /// What is spent under the same limit beside this wallet's payments, in the call's unit; read in the payment's transaction.
+    public typealias Elsewhere = @Sendable (_ now: Timestamp, Connection) throws -> UInt64
+
     /// In the call's unit.
     public var amount: UInt64
     public var windowSeconds: Int64
+    public var elsewhere: Elsewhere?
 
-    public init(_ amount: UInt64, windowSeconds: Int64) {
+    public init(_ amount: UInt64, windowSeconds: Int64, elsewhere: Elsewhere? = nil) {
         self.amount = amount
         self.windowSeconds = windowSeconds
+        self.elsewhere = elsewhere
+    }
+
+    /// What is spent of it in the window that ends now.
+    func spent(by agent: String, unit: CurrencyUnit, at now: Timestamp, in connection: Connection) throws -> UInt64 {
+        let here = try PaymentStore.spent(
+            by: agent,
+            unit: unit,
+            since: now.adding(seconds: -windowSeconds),
+            in: connection
+        )
+        let (sum, overflow) = here.addingReportingOverflow(try elsewhere?(now, connection) ?? 0)
+        return overflow ? .max : sum
+    }
+
+    /// What is left of it.
+    func room(for agent: String, unit: CurrencyUnit, at now: Timestamp, in connection: Connection) throws -> UInt64 {
+        let spent = try spent(by: agent, unit: unit, at: now, in: connection)
+        return amount > spent ? amount - spent : 0
     }
 }
 

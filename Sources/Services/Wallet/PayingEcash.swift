@@ -75,14 +75,10 @@ extension Buyer {
         return try await wallet.database.read { connection in
             var room = try SpendingLimits.room(for: call.spend(terms, at: now), in: connection)
             if let limit = request.spendingLimit {
-                let since = now.adding(seconds: -limit.windowSeconds)
-                let spent = try PaymentStore.spent(
-                    by: request.agent,
-                    unit: request.unit,
-                    since: since,
-                    in: connection
+                room = min(
+                    room ?? .max,
+                    try limit.room(for: request.agent, unit: request.unit, at: now, in: connection)
                 )
-                room = min(room ?? .max, limit.amount > spent ? limit.amount - spent : 0)
             }
             return room
         }
@@ -139,8 +135,7 @@ extension Buyer {
         at now: Timestamp,
         in connection: Connection
     ) throws {
-        let since = now.adding(seconds: -limit.windowSeconds)
-        let spent = try PaymentStore.spent(by: request.agent, unit: request.unit, since: since, in: connection)
+        let spent = try limit.spent(by: request.agent, unit: request.unit, at: now, in: connection)
         let (total, overflow) = spent.addingReportingOverflow(amount)
         guard !overflow, total <= limit.amount else {
             throw WalletError(

@@ -27,14 +27,10 @@ extension Buyer {
                 )
                 var room = try SpendingLimits.room(for: base, in: connection) ?? .max
                 if let limit = call.request.spendingLimit {
-                    let since = now.adding(seconds: -limit.windowSeconds)
-                    let spent = try PaymentStore.spent(
-                        by: call.request.agent,
-                        unit: intent.unit,
-                        since: since,
-                        in: connection
+                    room = min(
+                        room,
+                        try limit.room(for: call.request.agent, unit: intent.unit, at: now, in: connection)
                     )
-                    room = min(room, limit.amount > spent ? limit.amount - spent : 0)
                 }
                 intent.fee = min(intent.fee, room > asked ? room - asked : 0)
                 try Self.begin(call, id: id, intent, at: now, in: connection)

@@ -1,6 +1,6 @@
 public import Cashu
-internal import Encodings
-internal import Storage
+public import Encodings
+public import Storage
 
 /// Whose spending a limit bounds.
 public enum LimitSubject: Hashable, Sendable {
@@ -393,6 +393,13 @@ extension Wallet {
         guard wasThere else {
             throw WalletError(.notFound, "there is no limit in \(unit) on \(subject.text)")
         }
+    }
+
+    /// What was paid on an agent's account since a moment, leaving out what came back.
+    public static func spent(by agent: String, unit: String, since: Timestamp, in connection: Connection) throws
+        -> UInt64
+    {
+        try PaymentStore.spent(by: agent, unit: CurrencyUnit(unit), since: since, in: connection)
     }
 
     /// The limits, with what was spent of each today.

@@ -60,11 +60,16 @@ final class WitnessSetting: Sendable {
         }
     }
 
-    func cosigning(_ log: AuditLog) -> Cosigning {
+    /// - Parameter meanwhile: is done while an answer is under way.
+    func cosigning(_ log: AuditLog, meanwhile: @escaping @Sendable () async throws -> Void = {}) -> Cosigning {
         Cosigning(
             log: log,
             witnesses: [LogWitness(key: witness.verifierKey, url: "http://w.example")],
-            exchange: exchange,
+            exchange: { [exchange] url, body, limit in
+                let answer = try await exchange(url, body, limit)
+                try await meanwhile()
+                return answer
+            },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
     }
@@ -132,6 +137,31 @@ struct WitnessTests {
         #expect(try await again.log.witnessedProof(of: late) != nil)
         #expect(witness.shouted.isEmpty)
         await again.database.close()
+        await witness.database.close()
+    }
+
+    @Test("[LOG-7] a log that grows while a witness answers keeps what that has cosigned")
+    func growing() async throws {
+        let setting = try await LogSetting(folder)
+        let witness = try await WitnessSetting(other)
+        try await witness.witness.follow(setting.log.verifierKey, url: nil)
+        try await setting.post(10)
+        try await setting.log.drain()
+        let entry = try #require(try await setting.log.entries(of: "id-3").first)
+        for round in 1...2 {
+            await witness.cosigning(setting.log) {
+                try await setting.post(4, from: 100 * round)
+                try await setting.log.drain()
+            }.collect()
+            let note = try #require(setting.log.witnessedCheckpoint)
+            #expect(try Checkpoint(text: note.text).size == UInt64(round == 1 ? 10 : 14))
+            #expect(note.signatures.count == 2)
+            #expect(try Checkpoint(text: setting.log.checkpoint.text).size == UInt64(10 + 4 * round))
+            let proof = try #require(try await setting.log.witnessedProof(of: entry))
+            try proof.verify(entry: entry.entry, log: setting.log.verifierKey)
+        }
+        #expect(setting.log.halted == nil)
+        await setting.database.close()
         await witness.database.close()
     }
 

@@ -8,6 +8,7 @@ import Identity
 import Logging
 import SignedDocuments
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -85,6 +86,37 @@ struct DebitTests {
         try await bank.spend(1, links, amount: 20, call: 3, root: 4)
         #expect(await bank.code { try await bank.spend(4, [], amount: 1, call: 4, root: 4) } == "budget-exceeded")
         #expect(try await bank.spent(links[0]) == 20)
+    }
+
+    @Test("[DLG-14] what an agent spends beside its delegations leaves them less of its limit")
+    func spentBeside() async throws {
+        let bank = try Bank()
+        let beside = Mutex<UInt64>(25)
+        let limit = try Budget(50, unit: "sat", periodSeconds: 86_400)
+        let start = Timestamp(secondsSince1970: limit.window(at: bank.clock.wall.now()) * 86_400)
+        bank.admit(
+            4,
+            RootAuthority(agentID: "urn:uuid:4", limit: limit) { since, _ in
+                #expect(since == start)
+                return beside.withLock { $0 }
+            }
+        )
+        let links = [try bank.link(4, 1, root: 4, budget: 1000)]
+        #expect(await bank.code { try await bank.spend(1, links, amount: 26, call: 1, root: 4) } == "budget-exceeded")
+        try await bank.spend(1, links, amount: 20, call: 2, root: 4)
+        beside.withLock { $0 = 31 }
+        #expect(await bank.code { try await bank.spend(1, links, amount: 1, call: 3, root: 4) } == "budget-exceeded")
+        // Some of it came back.
+        beside.withLock { $0 = 29 }
+        try await bank.spend(1, links, amount: 1, call: 4, root: 4)
+        beside.withLock { $0 = .max }
+        #expect(await bank.code { try await bank.spend(1, links, amount: 1, call: 5, root: 4) } == "budget-exceeded")
+        // The same call is the same debit, whatever was spent since.
+        try await bank.spend(1, links, amount: 20, call: 2, root: 4)
+        let spent = try await bank.database.read { [now = bank.clock.wall.now()] in
+            try BudgetOffice.spent(onLimitOf: "urn:uuid:4", at: now, in: $0)
+        }
+        #expect(spent == 21)
     }
 
     @Test("[DLG-8] what is revoked, by name or by key, makes no ticket any more: not a new one, nor one of before")

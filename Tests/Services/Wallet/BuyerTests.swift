@@ -151,6 +151,15 @@ struct BuyerTests {
             line.world.time.advance(seconds: 3601)
             _ = try await buyer.pay(request).body.collect(upTo: 100)
             #expect(line.seller.charges == 3)
+            // What is debited on the limit elsewhere leaves less of it.
+            line.world.time.advance(seconds: 3601)
+            request.spendingLimit = SpendingLimit(4, windowSeconds: 3600) { _, _ in 3 }
+            #expect(await walletError { _ = try await buyer.pay(request) } == .limitExceeded)
+            request.spendingLimit = SpendingLimit(4, windowSeconds: 3600) { _, _ in .max }
+            #expect(await walletError { _ = try await buyer.pay(request) } == .limitExceeded)
+            request.spendingLimit = SpendingLimit(4, windowSeconds: 3600) { _, _ in 2 }
+            _ = try await buyer.pay(request).body.collect(upTo: 100)
+            #expect(line.seller.charges == 4)
             try await line.world.requireSound(alice)
         }
     }
