@@ -13,8 +13,7 @@ struct JobBenchmark {
     private static let parcel = 64
 
     func run() async throws -> [Measure] {
-        let measures = try await TradingNodes.with(Self.sellers + 1) { market in try await measure(market) }
-        return measures ?? [Measure(name: "jobs", value: nil, unit: "1/s", note: RunningNode.missing)]
+        try await TradingNodes.measures("jobs", "1/s", with: Self.sellers + 1) { market in try await measure(market) }
     }
 
     private func measure(_ market: TradingNodes) async throws -> [Measure] {

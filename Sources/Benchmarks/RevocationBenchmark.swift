@@ -19,8 +19,7 @@ struct RevocationBenchmark {
     }
 
     func run() async throws -> [Measure] {
-        let measures = try await TradingNodes.with(nodes) { market in try await measure(market) }
-        return measures ?? [Measure(name: "revocation", value: nil, unit: "ms", note: RunningNode.missing)]
+        try await TradingNodes.measures("revocation", "ms", with: nodes) { market in try await measure(market) }
     }
 
     private func measure(_ market: TradingNodes) async throws -> [Measure] {

@@ -12,8 +12,7 @@ struct SpreadBenchmark {
     private static let poll = Duration.milliseconds(10)
 
     func run() async throws -> [Measure] {
-        let measures = try await TradingNodes.with(nodes) { market in try await measure(market) }
-        return measures ?? [Measure(name: "listing-spread", value: nil, unit: "ms", note: RunningNode.missing)]
+        try await TradingNodes.measures("listing-spread", "ms", with: nodes) { market in try await measure(market) }
     }
 
     private func measure(_ market: TradingNodes) async throws -> [Measure] {

@@ -102,10 +102,17 @@ final class TradingNodes: Sendable {
         self.processes = processes
     }
 
-    /// Starts so many, runs `work`, and ends them.
-    /// - Returns: nil where `mintmark` was not built.
-    static func with<T>(_ count: Int, _ work: (TradingNodes) async throws -> T) async throws -> T? {
-        guard let mintmark = RunningNode.executable else { return nil }
+    /// Starts so many, measures with them, and ends them.
+    /// - Returns: one measure of that name that says what is missing, where `mintmark` was not built.
+    static func measures(
+        _ name: String,
+        _ unit: String,
+        with count: Int,
+        _ work: (TradingNodes) async throws -> [Measure]
+    ) async throws -> [Measure] {
+        guard let mintmark = RunningNode.executable else {
+            return [Measure(name: name, value: nil, unit: unit, note: RunningNode.missing)]
+        }
         let folder = FileManager.default.temporaryDirectory.appending(path: "mm-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

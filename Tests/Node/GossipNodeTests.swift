@@ -213,6 +213,7 @@ struct GossipNodeTests {
             for (name, value, word) in [
                 ("listen", "/dns/localhost/tcp/1", "gossip.listen"), ("listen", "127.0.0.1:4402", "gossip.listen"),
                 ("bootstrap", "/ip4/127.0.0.1/tcp/1", "peer's id"), ("outbound", "65", "gossip.outbound"),
+                ("connectionsPerAddress", "1", "gossip.connectionsPerAddress"),
             ] {
                 try nodes.configure(0, [name: .string(value)])
                 let refused = try await one.command("status")

@@ -47,9 +47,11 @@ public final class TileCache: Sendable {
         }
         set {
             guard level > 0 else { return }
+            let place = Place(level: level, number: number)
             tiles.withLock { tiles in
-                if tiles.count >= limit { tiles = [:] }
-                tiles[Place(level: level, number: number)] = newValue
+                // The last tile of a level comes again and again, longer each time.
+                if tiles[place] == nil, tiles.count >= limit { tiles = [:] }
+                tiles[place] = newValue
             }
         }
     }

@@ -55,9 +55,9 @@ struct GossipSettings: Sendable {
             )
         }
         peering.limits.connections = connections
-        peering.limits.connectionsPerAddress = Int(
-            try values.number(.gossipConnectionsPerAddress, in: 2...4_096) ?? 16
-        )
+        if let count = try values.number(.gossipConnectionsPerAddress, in: 2...4_096) {
+            peering.limits.connectionsPerAddress = Int(count)
+        }
         cacheMaximumBytes = Int64(try values.number(.gossipCacheMegabytes, in: 64...65_536) ?? 1_024) << 20
         trustedIssuers = try values.nodes(.gossipTrustedIssuers, atMost: Self.maximumIssuers)
         postage = try PostageSettings(values)

@@ -54,15 +54,17 @@ extension AuditLog {
     }
 
     /// Puts a witness's signatures under the checkpoint that they are of.
-    func keep(_ cosignatures: [SignedNote.Signature], under note: SignedNote, of witness: NoteKey, size: UInt64)
-        async throws
-    {
+    ///
+    /// The log may have grown since, and what was cosigned stays true; of a log that another has followed nothing is kept.
+    func keep(_ cosignatures: [SignedNote.Signature], under note: SignedNote, of witness: NoteKey) async throws {
+        let checkpoint = try Checkpoint(text: note.text)
+        guard checkpoint.origin == origin else { return }
+        let size = checkpoint.size
         let kept = try witnessed.withLock { witnessed in
             // Of the newest that was cosigned; another witness may have signed the same one.
             let known = try witnessed.note.map { try Checkpoint(text: $0.text).size } ?? 0
             if witnessed.note?.text != note.text {
                 guard size >= known else { return SignedNote?.none }
-                // The log may have grown since: what was cosigned stays true.
                 witnessed.note = note
             }
             for signature in cosignatures { witnessed.note?.add(signature) }

@@ -132,7 +132,7 @@ public struct Cosigning: Sendable {
         guard try !note.verified(by: [witness.key]).isEmpty else {
             throw LogError(.unsigned, "the witness's answer holds no signature of its key")
         }
-        try await log.keep(found, under: head.note, of: witness.key, size: head.checkpoint.size)
+        try await log.keep(found, under: head.note, of: witness.key)
     }
 
     private func halt(

@@ -165,6 +165,27 @@ struct WitnessTests {
         await witness.database.close()
     }
 
+    @Test("[LOG-10] what a witness cosigned of a log that was begun anew meanwhile is not the new one's")
+    func begunAnewMeanwhile() async throws {
+        let (third, fourth) = (try TemporaryFolder(), try TemporaryFolder())
+        let setting = try await LogSetting(folder)
+        let branch = try await LogSetting(third)
+        let (ahead, slow) = (try await WitnessSetting(other), try await WitnessSetting(fourth))
+        for witness in [ahead, slow] { try await witness.witness.follow(setting.log.verifierKey, url: nil) }
+        try await branch.post(15)
+        try await branch.log.drain()
+        await ahead.cosigning(branch.log).collect()
+        try await setting.post(10)
+        try await setting.log.drain()
+        await slow.cosigning(setting.log) {
+            await ahead.cosigning(setting.log).collect()
+            try await setting.log.beginAnew()
+        }.collect()
+        #expect(setting.log.origin == LogSetting.origin + "/2" && setting.log.halted == nil)
+        #expect(setting.log.witnessedCheckpoint == nil)
+        for database in [setting.database, branch.database, ahead.database, slow.database] { await database.close() }
+    }
+
     @Test("[LOG-8] a log that was set back to an older copy takes no more entries, and loses none")
     func setBack() async throws {
         let setting = try await LogSetting(folder)
