@@ -173,7 +173,7 @@ let package = Package(
             on: .services,
             [hummingbirdCore, hummingbirdHTTP2, nioCore, nioHTTP1, nioWebSocket, nioTLS, nioSSL, logging]
         ),
-        room("Storage", on: .services, ["Encodings", "Ledger", grdb, sqlite, logging]),
+        room("Storage", on: .services, ["Encodings", "Cryptography", "Ledger", grdb, sqlite, logging]),
         room(
             "Peering",
             on: .services,

@@ -1,5 +1,8 @@
+import AsyncHTTPClient
 import CanonicalJSON
 import Foundation
+import NIOCore
+import NIOHTTP1
 import Receipts
 import TestSupport
 import Testing
@@ -82,6 +85,83 @@ struct LogCommandTests {
             for path in ["tile/0/000.p/255", "tile/9/000", "tile/0/000/", "proof/none"] {
                 #expect(try await world.get(seller.url + "/log/" + path).status == 404, "\(path)")
             }
+        }
+    }
+
+    @Test(
+        "[LOG-1] [LOG-11] Every form of a passport, and a credential, is logged and promised; the promise is held to it"
+    )
+    func promised() async throws {
+        try await World.with { world in
+            let (seller, place) = (world.seller, world.folder.path)
+            let agent = try await seller.command("agent", "register", "planner", "--json")
+            let passport = try agent.json.object("passport").string("id")
+            let key = try await seller.command("log", "show", "--json").json.string("key")
+            var files: [String] = []
+            for form in ["eddsa-jcs-2022", "eddsa-rdfc-2022", "ecdsa-jcs-2019", "vc+jwt", "dc+sd-jwt"] {
+                let shown = try await seller.command("passport", "show", passport, "--form", form)
+                let file = place + "/\(files.count).passport"
+                try Data(shown.output.utf8).write(to: URL(filePath: file))
+                files.append(file)
+            }
+            let token = try String(contentsOfFile: seller.directory + "/operator-token", encoding: .utf8)
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+            var request = HTTPClientRequest(url: seller.url + "/credentials/issue")
+            request.method = .POST
+            request.headers.add(name: "content-type", value: "application/json")
+            request.headers.add(name: "authorization", value: "Bearer \(token)")
+            let credential: JSONValue = [
+                "credential": [
+                    "@context": ["https://www.w3.org/ns/credentials/v2"], "type": ["VerifiableCredential"],
+                    "credentialSubject": ["id": "did:example:subject"],
+                ]
+            ]
+            request.body = .bytes(credential.serialized())
+            let answer = try await world.http.execute(request, timeout: .seconds(30))
+            #expect(answer.status == .created)
+            files.append(place + "/credential.json")
+            let issued = [UInt8](buffer: try await answer.body.collect(upTo: 65_536))
+            try Data(issued).write(to: URL(filePath: files[5]))
+
+            for (index, file) in files.enumerated() {
+                let promise = try await seller.command("log", "promise", file)
+                #expect(promise.status == 0, "\(file): \(promise)")
+                try Data(promise.output.utf8).write(to: URL(filePath: file + ".promise"))
+                let proof = try await seller.command("log", "proof", file)
+                #expect(proof.status == 0, "\(file): \(proof)")
+                try Data(proof.output.utf8).write(to: URL(filePath: file + ".proof"))
+                let proven = try await Program.run([
+                    "log", "verify", file + ".proof", "--document", file, "--key", key, "--json",
+                ])
+                #expect(proven.status == 0, "\(file): \(proven)")
+                let kept = try await Program.run([
+                    "log", "verify", seller.url + "/log", "--key", key, "--document", file, "--promise",
+                    file + ".promise", "--json",
+                ])
+                #expect(kept.status == 0 && kept.json["index"] != nil, "\(file): \(kept)")
+                // Another document's promise, and one that was changed.
+                let other = files[(index + 1) % files.count]
+                let wrong = try await Program.run([
+                    "log", "verify", seller.url + "/log", "--document", other, "--promise", file + ".promise",
+                    "--json",
+                ])
+                #expect(wrong.status == 2 && wrong.json["code"]?.stringValue == "mismatch", "\(file): \(wrong)")
+                let text = promise.output.replacing("LogPromise", with: "LogPromise\", \"X")
+                try Data(text.utf8).write(to: URL(filePath: file + ".promise"))
+                let changed = try await Program.run([
+                    "log", "verify", seller.url + "/log", "--document", file, "--promise", file + ".promise", "--json",
+                ])
+                #expect(changed.status == 2 && changed.json["code"]?.stringValue == "malformed", "\(changed)")
+            }
+            // By the id, from anybody: what is told of a passport last.
+            _ = try await seller.command("passport", "revoke", passport, "--yes")
+            let id = String(passport.dropFirst(9))
+            let status = try await world.get(seller.url + "/log/promise/\(id)")
+            #expect(status.status == 200 && status.text.contains(#""kind":"status""#), "\(status.text)")
+            let first = try await world.get(seller.url + "/log/promise/\(id)?kind=passport")
+            #expect(first.text.contains(#""kind":"passport""#), "\(first.text)")
+            #expect(try await world.get(seller.url + "/log/promise/none").status == 404)
+            #expect(try await seller.command("log", "promise", "none").status == 1)
         }
     }
 }

@@ -18,6 +18,7 @@ struct DelegationRoutes: Sendable {
     let clock: WallClock
     /// The seller's word on the invocation of a call, by the id of its receipt.
     let invocationReceipt: @Sendable (String) async throws -> InvocationReceipt?
+    let witnesses: CallWitnesses
 
     private var json: DelegationJSON { DelegationJSON(node: signer.did, registry: registry, clock: clock) }
 
@@ -59,10 +60,17 @@ struct DelegationRoutes: Sendable {
         }
         group.post("delegations/blame") { request, _ in
             await OperatorResponses.answering {
-                guard let receipt = try await OperatorResponses.object(request)["receipt"]?.objectValue else {
+                let body = try await OperatorResponses.object(request)
+                guard let receipt = body["receipt"]?.objectValue else {
                     throw BudgetError(.invalidRequest, "`receipt` is the receipt's JSON")
                 }
-                return try await Blame(office: office, json: json, invocationReceipt: invocationReceipt).answer(receipt)
+                let blame = Blame(
+                    office: office,
+                    json: json,
+                    invocationReceipt: invocationReceipt,
+                    witnesses: witnesses
+                )
+                return try await blame.answer(receipt, proof: try body.optionalString("proof"))
             }
         }
     }
@@ -159,12 +167,21 @@ struct DelegationRoutes: Sendable {
     private func revoke(_ body: JSONObject) async throws -> JSONValue {
         let target = try body.string("target")
         let reason = try body.optionalString("reason")
+        let since = try body.optionalString("since").map { text in
+            guard let instant = try? Timestamp(rfc3339: text) else {
+                throw BudgetError(.invalidRequest, "`since` is an instant (RFC 3339)")
+            }
+            return instant
+        }
         if let cid = try? await resolve(target) {
+            guard since == nil else {
+                throw BudgetError(.invalidRequest, "`since` tells when a key was stolen, and \(cid) is a delegation")
+            }
             try await office.revoke(cid, by: "operator", reason: reason)
             return ["revoked": .string("\(cid)"), "kind": "delegation"]
         }
         let did = try await key(target)
-        try await office.revoke(key: did, by: "operator", reason: reason)
+        try await office.revoke(key: did, by: "operator", reason: reason, since: since)
         return ["revoked": .string(did.string), "kind": "key"]
     }
 }

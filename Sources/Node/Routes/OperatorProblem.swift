@@ -15,6 +15,7 @@ internal import Records
 internal import SignedDocuments
 internal import Storage
 internal import Trading
+internal import TransparencyLog
 internal import Vault
 internal import Wallet
 internal import Workers
@@ -36,6 +37,7 @@ enum OperatorProblem {
             make(error.code.rawValue, error.message, 503)
         case let error as VaultError: make("vault-\(error.code.rawValue)", error.message, 503)
         case let error as StorageError: make("storage-\(error.code.rawValue)", error.message, storageStatus(error.code))
+        case let error as LogError: make("log-\(error.code.rawValue)", error.message, error.code == .halted ? 409 : 500)
         case let error as BackupError: make(error.code.rawValue, error.message, error.code == .exists ? 409 : 400)
         case let error as MarketError: make(error.code.rawValue, error.message, marketStatus(error.code))
         case let error as CallError: make(error.code.rawValue, error.message, callStatus(error.code))

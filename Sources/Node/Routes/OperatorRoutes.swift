@@ -1,3 +1,4 @@
+internal import AuditLog
 internal import Budgets
 internal import CanonicalJSON
 internal import Cashu
@@ -73,9 +74,11 @@ struct OperatorRoutes: Sendable {
             signer: node.identity.nodeKeys.node,
             publicURL: node.facts.publicURL,
             clock: .system,
-            invocationReceipt: { try await node.invocationReceipt($0) }
+            invocationReceipt: { try await node.invocationReceipt($0) },
+            witnesses: CallWitnesses(log: node.log, witnesses: node.cosigning?.witnesses.map(\.key) ?? [])
         ).add(to: api)
         LogOperatorRoutes(log: node.log).add(to: api.group("log"))
+        LogPromises(node).add(to: api.group("log"))
         GossipRoutes(gossip: node.gossip).add(to: api)
         MarketRoutes(market: JudgedMarket(node))
             .addOperator(to: api.group("market"))

@@ -67,6 +67,7 @@ struct PublicResponder: HTTPResponder {
         }
         BudgetRoutes(node.budgets).add(to: router)
         AuditLogRoutes(node.log).add(to: router.group("log"))
+        LogPromises(node).add(to: router.group("log"))
         HealthRoutes(node: node).add(to: router.group())
         let api = router.group("api").add(middleware: OperatorTokenMiddleware(token: operatorToken))
         OperatorRoutes(node: node).add(to: api)

@@ -39,7 +39,7 @@ extension AuditLog {
                 """,
                 origin
             )
-            for table in ["audit_entries", "audit_tiles", "audit_witnesses", "audit_witnessed", "audit_halt"] {
+            for table in ["audit_entries", "audit_tiles", "audit_witnesses", "audit_cosigned", "audit_halt"] {
                 try connection.execute("DELETE FROM \(table)")
             }
             try connection.execute(

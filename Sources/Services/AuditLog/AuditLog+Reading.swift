@@ -129,4 +129,24 @@ extension AuditLog {
             }
         }
     }
+
+    /// The entries that documents of an id have or will have, newest last: what a promise names ([LOG-11]). Receipts that wait are
+    /// not among them: they carry their promise themselves.
+    public func promisable(_ reference: String) async throws -> [PromisedEntry] {
+        let logged = try await entries(of: reference)
+        let waiting = try await database.read { try Outbox.waiting(reference, in: $0) }
+        return try logged.map { PromisedEntry(kind: $0.kind, entry: $0.entry, salt: $0.salt) }
+            + waiting.map { entry in
+                let salted = try Self.salted(entry.document, entry.salt)
+                return PromisedEntry(kind: entry.kind, entry: salted.entry, salt: salted.salt)
+            }
+    }
+}
+
+/// An entry that the log has or will have.
+public struct PromisedEntry: Sendable, Hashable {
+    public var kind: String
+    /// SHA-256(salt ‖ JCS(document)).
+    public var entry: [UInt8]
+    public var salt: [UInt8]
 }

@@ -27,7 +27,7 @@ extension AuditLog {
 
         static func read(in connection: Connection) throws -> Witnessed {
             var witnessed = Witnessed()
-            if let row = try connection.first("SELECT note FROM audit_witnessed WHERE id = 1") {
+            if let row = try connection.first("SELECT note FROM audit_cosigned ORDER BY size DESC LIMIT 1") {
                 witnessed.note = try SignedNote(row.text(0))
             }
             if let row = try connection.first("SELECT reason, evidence, at FROM audit_halt WHERE id = 1") {
@@ -41,16 +41,21 @@ extension AuditLog {
         }
     }
 
-    /// The proof that the tree as a witness cosigned it last holds an entry: who has it knows that the entry was there when
-    /// the witness signed, whatever the log's own key signs later ([LOG-9]).
+    /// The proof that a tree which a witness cosigned holds an entry: who has it knows that the entry was there when the
+    /// witness signed, whatever the log's own key signs later ([LOG-9]).
     ///
-    /// - Returns: nil where no cosigned tree holds it yet.
+    /// - Returns: under the earliest of such trees that is kept, which proves the most; nil where none holds it yet.
     public func witnessedProof(of entry: LoggedEntry) async throws -> LogProof? {
-        guard let note = witnessedCheckpoint else { return nil }
-        let size = try Checkpoint(text: note.text).size
-        guard entry.index < size else { return nil }
+        let note = try await database.read { connection in
+            try connection.first(
+                "SELECT note FROM audit_cosigned WHERE size > ? ORDER BY size LIMIT 1",
+                try .amount(entry.index)
+            )?.text(0)
+        }
+        guard let checkpoint = try note.map({ try SignedNote($0) }) else { return nil }
+        let size = try Checkpoint(text: checkpoint.text).size
         let hashes = try await inclusionProof(of: entry.index, size: size)
-        return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: note)
+        return LogProof(extra: entry.salt, index: entry.index, hashes: hashes, checkpoint: checkpoint)
     }
 
     /// Puts a witness's signatures under the checkpoint that they are of.
@@ -83,12 +88,7 @@ extension AuditLog {
                 .integer(now.millisecondsSince1970)
             )
             guard let kept else { return }
-            try connection.execute(
-                """
-                INSERT INTO audit_witnessed (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note
-                """,
-                .text(kept.string)
-            )
+            try AuditLogRows.keepCosigned(kept, size: size, at: now, in: connection)
         }
     }
 

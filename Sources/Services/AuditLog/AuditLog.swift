@@ -175,7 +175,7 @@ public final class AuditLog: Sendable {
     }
 
     /// SHA-256(salt ‖ JCS(document)) with a new salt, or the one that the document promises ([LOG-2]).
-    private static func salted(_ document: [UInt8], _ salt: [UInt8]?) throws -> SaltedEntry {
+    static func salted(_ document: [UInt8], _ salt: [UInt8]?) throws -> SaltedEntry {
         let limits = JSONLimits(maximumBytes: maximumDocumentBytes, maximumDepth: 32, maximumValues: 100_000)
         return try SaltedEntry(
             salt: salt ?? SecureRandom.bytes(SaltedEntry.saltLength),

@@ -66,4 +66,44 @@ enum AuditLogRows {
         }
         return edge
     }
+
+    /// Keeps a cosigned checkpoint: the last of each minute, of what is older than a week the last of each hour. So for ever
+    /// an entry is shown to have been there an hour after it was made at the latest, and that costs few megabytes a year.
+    static func keepCosigned(
+        _ note: SignedNote,
+        size: UInt64,
+        at now: Timestamp,
+        in connection: Connection
+    ) throws {
+        let minute: Int64 = 60_000
+        let hour = 60 * minute
+        let at = now.millisecondsSince1970
+        let weekAgo = at - 7 * 24 * hour
+        try connection.execute(
+            "DELETE FROM audit_cosigned WHERE at BETWEEN ? AND ? AND size < ?",
+            .integer(at / minute * minute),
+            .integer(at),
+            try .amount(size)
+        )
+        try connection.execute(
+            """
+            INSERT INTO audit_cosigned (size, note, at) VALUES (?, ?, ?)
+            ON CONFLICT (size) DO UPDATE SET note = excluded.note
+            """,
+            try .amount(size),
+            .text(note.string),
+            .integer(at)
+        )
+        // Each row comes by here as it grows older than a week; the two hours are a bound on what is read.
+        try connection.execute(
+            """
+            DELETE FROM audit_cosigned WHERE at BETWEEN ?1 - ?2 * 2 AND ?1 AND EXISTS (
+                SELECT 1 FROM audit_cosigned later WHERE later.size > audit_cosigned.size
+                    AND later.at BETWEEN audit_cosigned.at AND min(audit_cosigned.at / ?2 * ?2 + ?2 - 1, ?1)
+            )
+            """,
+            .integer(weekAgo),
+            .integer(hour)
+        )
+    }
 }

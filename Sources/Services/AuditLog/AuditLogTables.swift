@@ -77,5 +77,22 @@ public enum AuditLogTables {
                 ) WITHOUT ROWID, STRICT;
                 """
         ),
+        // Every cosigned checkpoint that is worth keeping, where before there was the latest alone.
+        Migration(
+            id: "audit-4",
+            sql: """
+                CREATE TABLE audit_cosigned (
+                    size INTEGER PRIMARY KEY CHECK (size >= 0),
+                    note TEXT NOT NULL,
+                    at INTEGER NOT NULL
+                ) STRICT;
+                CREATE INDEX audit_cosigned_at ON audit_cosigned (at);
+                INSERT INTO audit_cosigned (size, note, at)
+                    SELECT CAST(substr(note, instr(note, char(10)) + 1) AS INTEGER), note,
+                        coalesce((SELECT max(at) FROM audit_witnesses), 0)
+                    FROM audit_witnessed;
+                DROP TABLE audit_witnessed;
+                """
+        ),
     ]
 }

@@ -111,5 +111,7 @@ public enum BudgetTables {
             id: "budgets-5",
             sql: "CREATE INDEX budget_delegations_seen ON budget_delegations (sequence) WHERE origin = 'seen'"
         ),
+        // When a key was stolen at the earliest; null where that is not known, and of what was not stolen.
+        Migration(id: "budgets-6", sql: "ALTER TABLE budget_revocations ADD COLUMN since INTEGER"),
     ]
 }

@@ -256,9 +256,7 @@ public final class AgentRegistry: Sendable {
         key: OwnKey? = nil,
         since: Timestamp? = nil
     ) async throws -> (agent: Agent, passport: Passport) {
-        if let since, since > clock.now() {
-            throw IdentityError(.invalidRequest, "`since` is when the key was stolen: it lies ahead")
-        }
+        try office.requirePast(since)
         let old = try await database.read { try AgentStore.find(idOrName, in: $0) }
         return try await moveOn(old, key: key, reason: .keyCompromise, compromisedSince: since)
     }
@@ -271,7 +269,7 @@ public final class AgentRegistry: Sendable {
     ) async throws -> (agent: Agent, passport: Passport) {
         try await requireHere(old.agent)
         let next = try key.map { try nextRecord(old, own: $0) } ?? nextRecord(old)
-        try await office.revokeKey(of: old.agent, reason: reason) { _, connection in
+        try await office.revokeKey(of: old.agent, reason: reason, compromisedSince: since) { _, connection in
             // A planned move must not lift a suspension that came since the agent was read.
             guard reason != .keyCompromise else { return }
             try Self.requireNotSuspended(try AgentStore.find(old.agent.id, in: connection).agent)

@@ -15,10 +15,21 @@ enum AuditNotes {
         )
     }
 
+    /// A credential, or a passport in another form than its first: there may be many of one id, so each is found by its digest.
+    ///
+    /// - Parameter credential: the document, or a token, of which its issuer's own part is logged: what the holder discloses may
+    ///   be less than was given.
+    static func signed(_ credential: JSONValue, kind: String, in connection: Connection) throws {
+        let document = credential.stringValue.map { .string(String($0.prefix { $0 != "~" })) } ?? credential
+        let bytes = try document.canonicalized()
+        try Outbox.post(kind: kind, reference: MultihashDigest.ofBytes(bytes), document: bytes, in: connection)
+    }
+
     static func status(
         ofPassport id: String,
         state: String,
         reason: String?,
+        compromisedSince since: Timestamp?,
         at: Timestamp,
         in connection: Connection
     ) throws {
@@ -26,6 +37,7 @@ enum AuditNotes {
             "type": "PassportStatusChange", "passport": .string(id), "state": .string(state), "at": .string(at.rfc3339),
         ]
         document["reason"] = reason.map { .string($0) }
+        document["compromisedSince"] = since.map { .string($0.rfc3339) }
         try Outbox.post(
             kind: "status",
             reference: UUIDText.bare(id),

@@ -67,6 +67,8 @@ public struct CredentialRoutes: Sendable {
         }
         try Credential.checkShape(credential)
         let issued: JSONValue
+        // Of what is signed around the credential, the log has the token.
+        let logged: JSONValue
         if let suite = form.cryptosuite {
             do {
                 issued = .object(
@@ -81,9 +83,13 @@ public struct CredentialRoutes: Sendable {
                 guard error.code != .keyUnavailable else { throw error }
                 throw IdentityError(.invalidRequest, error.message)
             }
+            logged = issued
         } else {
-            issued = Presentation.item(token: try SignedToken.sign(credential, type: form.rawValue, by: key), form)
+            let token = try SignedToken.sign(credential, type: form.rawValue, by: key)
+            logged = .string(token)
+            issued = Presentation.item(token: token, form)
         }
+        try await service.office.log(logged, kind: "credential")
         guard service.office.configuration.publicURL.hasPrefix("https://") else {
             return RouteAnswers.json(issued.objectValue ?? JSONObject(), status: .created)
         }

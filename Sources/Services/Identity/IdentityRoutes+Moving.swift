@@ -18,17 +18,11 @@ extension IdentityRoutes {
         group.post("/agents/:id/recover") { request, context in
             await RouteAnswers.answering {
                 let body = try await RouteAnswers.body(request)
-                let since = try body.optionalString("since").map { text in
-                    guard let instant = try? Timestamp(rfc3339: text) else {
-                        throw IdentityError(.invalidRequest, "`since` must be an instant (RFC 3339)")
-                    }
-                    return instant
-                }
                 return try await issued(
                     try await service.registry.recover(
                         try context.parameters.require("id"),
                         key: try ownKey(body),
-                        since: since
+                        since: try RouteAnswers.instant(body, "since")
                     ),
                     status: .ok
                 )

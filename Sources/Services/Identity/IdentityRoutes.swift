@@ -268,14 +268,21 @@ public struct IdentityRoutes: Sendable {
     }
 
     private func revoke(_ request: Request, _ id: String) async throws -> Response {
-        let text = try (try await RouteAnswers.body(request)).optionalString("reason") ?? "unspecified"
+        let body = try await RouteAnswers.body(request)
+        let text = try body.optionalString("reason") ?? "unspecified"
         guard let reason = RevocationReason(rawValue: text) else {
             throw IdentityError(
                 .invalidRequest,
                 "`reason` must be one of \(RevocationReason.known.joined(separator: ", "))"
             )
         }
-        return shown(try await service.office.revoke(id, reason: reason))
+        return shown(
+            try await service.office.revoke(
+                id,
+                reason: reason,
+                compromisedSince: try RouteAnswers.instant(body, "since")
+            )
+        )
     }
 
     /// Answers 200 whatever the verdict: the check was done. Only a request that makes no sense is an error.

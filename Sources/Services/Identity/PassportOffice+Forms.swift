@@ -1,6 +1,8 @@
+internal import CanonicalJSON
 internal import Encodings
 public import Passports
 public import SignedDocuments
+internal import Storage
 
 extension PassportOffice {
     /// The DIDs that this node issues under: its identity, and the P-256 key of the forms that need one.
@@ -29,12 +31,19 @@ extension PassportOffice {
             throw IdentityError(.passportFinal, "the passport is revoked or has lapsed: no other form of it is signed")
         }
         let claims = try Self.claims(of: record.passport, form)
-        return try Passport.issue(
+        let passport = try Passport.issue(
             claims,
             form: form,
             by: try key(form),
             now: Timestamp(secondsSince1970: now.secondsSince1970)
         )
+        try await log(passport.token.map { .string($0) } ?? .object(passport.document), kind: "passport")
+        return passport
+    }
+
+    /// Puts what this node signed into the log's outbox, before anybody gets it ([LOG-1]).
+    func log(_ credential: JSONValue, kind: String) async throws {
+        try await database.write { try AuditNotes.signed(credential, kind: kind, in: $0) }
     }
 
     private static func claims(of passport: Passport, _ form: PassportForm) throws -> PassportClaims {

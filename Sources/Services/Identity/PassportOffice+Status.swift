@@ -1,4 +1,4 @@
-import Encodings
+public import Encodings
 import Passports
 import SignedDocuments
 import Storage
@@ -14,43 +14,60 @@ extension PassportOffice {
     /// Revokes a passport's key for good: every passport of that key that has not lapsed, and all renewal.
     ///
     /// Returns when the change is on the disk and published: the very next check refuses. Revoking again changes
-    /// nothing.
+    /// nothing, but that a key may be told to have been stolen after it was revoked.
     ///
-    /// - Throws: `IdentityError` with `.passportNotFound`.
+    /// - Parameter since: of a key that was stolen, when that was at the earliest ([PASS-16]).
+    /// - Throws: `IdentityError` with `.passportNotFound`; `.invalidRequest` where `since` lies ahead or no theft is told of.
     @discardableResult
-    public func revoke(_ id: String, reason: RevocationReason) async throws -> PassportRecord {
-        try await change { [self] now, connection in
+    public func revoke(
+        _ id: String,
+        reason: RevocationReason,
+        compromisedSince since: Timestamp? = nil
+    ) async throws -> PassportRecord {
+        guard since == nil || reason == .keyCompromise else {
+            throw IdentityError(.invalidRequest, "`since` tells when a key was stolen: the reason is keyCompromise")
+        }
+        try requirePast(since)
+        return try await change { [self] now, connection in
             let record = try PassportStore.find(id, in: connection)
-            let change = try revokeKey(record.passport.subject, reason, now: now, in: connection)
+            let change = try revokeKey(record.passport.subject, reason, since, now: now, in: connection)
             return (try PassportStore.find(record.passport.id, in: connection), change)
         }
     }
 
-    /// Revokes the current key of an agent, as ``revoke(_:reason:)`` does by a passport of it.
+    func requirePast(_ since: Timestamp?) throws(IdentityError) {
+        guard since.map({ $0 <= clock.now() }) ?? true else {
+            throw IdentityError(.invalidRequest, "`since` is when the key was stolen: it lies ahead")
+        }
+    }
+
+    /// Revokes the current key of an agent, as ``revoke(_:reason:compromisedSince:)`` does by a passport of it.
     ///
     /// - Parameter body: runs first, in the same transaction.
     func revokeKey(
         of agent: Agent,
         reason: RevocationReason,
+        compromisedSince since: Timestamp? = nil,
         after body: @escaping @Sendable (Timestamp, Connection) throws -> Void = { _, _ in }
     ) async throws {
         try await change { [self] now, connection in
             try body(now, connection)
-            return ((), try revokeKey(agent.did, reason, now: now, in: connection))
+            return ((), try revokeKey(agent.did, reason, since, now: now, in: connection))
         }
     }
 
     private func revokeKey(
         _ key: DIDKey,
         _ reason: RevocationReason,
+        _ since: Timestamp?,
         now: Timestamp,
         in connection: Connection
     ) throws -> StatusChange {
         let did = key.string
-        if try !AgentStore.isRevoked(key, in: connection) {
+        if try reason == .keyCompromise || !AgentStore.isRevoked(key, in: connection) {
             let agentID = try AgentStore.id(ofKey: did, in: connection)
             try revocationHooks.run(
-                KeyRevocation(did: key, agentID: agentID, reason: reason, at: now),
+                KeyRevocation(did: key, agentID: agentID, reason: reason, at: now, compromisedSince: since),
                 in: connection
             )
         }
@@ -59,6 +76,7 @@ extension PassportOffice {
         let marked = try PassportStore.mark(
             .revoked,
             reason: reason.rawValue,
+            compromisedSince: since,
             key: did,
             from: [.active, .suspended],
             now: now,

@@ -104,6 +104,7 @@ enum PassportStore {
     static func mark(
         _ state: PassportRecord.State,
         reason: String?,
+        compromisedSince since: Timestamp? = nil,
         key did: String,
         from states: [PassportRecord.State],
         now: Timestamp,
@@ -129,6 +130,7 @@ enum PassportStore {
                     ofPassport: try row.text(0),
                     state: state.rawValue,
                     reason: reason,
+                    compromisedSince: since,
                     at: now,
                     in: connection
                 )

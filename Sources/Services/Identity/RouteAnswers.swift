@@ -1,4 +1,5 @@
 import CanonicalJSON
+import Encodings
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -29,6 +30,16 @@ enum RouteAnswers {
             headers: [.contentType: type, .cacheControl: "no-store"],
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
         )
+    }
+
+    /// An instant that a body may name.
+    static func instant(_ body: JSONObject, _ name: String) throws -> Timestamp? {
+        try body.optionalString(name).map { text in
+            guard let instant = try? Timestamp(rfc3339: text) else {
+                throw IdentityError(.invalidRequest, "`\(name)` must be an instant (RFC 3339)")
+            }
+            return instant
+        }
     }
 
     /// The JSON object of a request's body.

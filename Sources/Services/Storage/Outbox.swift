@@ -1,3 +1,5 @@
+internal import Cryptography
+
 /// A document on its way to the transparency log.
 public struct OutboxEntry: Sendable, Hashable {
     /// The place in its outbox: rises.
@@ -56,7 +58,15 @@ public struct Outbox: OutboxSource {
                     only_copy INTEGER NOT NULL CHECK (only_copy IN (0, 1))
                 ) STRICT
                 """
-        )
+        ),
+        // Drawn when the document is put in, so that the entry can be promised at once.
+        Migration(
+            id: "outbox-2",
+            sql: """
+                ALTER TABLE outbox ADD COLUMN salt BLOB CHECK (length(salt) = 16);
+                CREATE INDEX outbox_reference ON outbox (reference);
+                """
+        ),
     ]
 
     /// Puts a document in, within the transaction of what it tells.
@@ -70,27 +80,38 @@ public struct Outbox: OutboxSource {
         in connection: Connection
     ) throws {
         try connection.execute(
-            "INSERT INTO outbox (kind, reference, document, only_copy) VALUES (?, ?, ?, ?)",
+            "INSERT INTO outbox (kind, reference, document, only_copy, salt) VALUES (?, ?, ?, ?, ?)",
             .text(kind),
             .text(reference),
             .blob(document),
-            .bool(isOnlyCopy)
+            .bool(isOnlyCopy),
+            .blob(SecureRandom.bytes(16))
         )
     }
 
+    private static let columns = "sequence, kind, reference, document, only_copy, salt"
+
     public func pending(limit: Int, in connection: Connection) throws -> [OutboxEntry] {
+        try connection.rows("SELECT \(Self.columns) FROM outbox ORDER BY sequence LIMIT ?", .int(limit)).map(Self.entry)
+    }
+
+    /// What waits under an id, oldest first, at most 100: its salt is drawn, so that its entry can be promised.
+    public static func waiting(_ reference: String, in connection: Connection) throws -> [OutboxEntry] {
         try connection.rows(
-            "SELECT sequence, kind, reference, document, only_copy FROM outbox ORDER BY sequence LIMIT ?",
-            .int(limit)
-        ).map {
-            OutboxEntry(
-                sequence: try $0.int64(0),
-                kind: try $0.text(1),
-                reference: try $0.text(2),
-                document: try $0.blob(3),
-                isOnlyCopy: try $0.bool(4)
-            )
-        }
+            "SELECT \(columns) FROM outbox WHERE reference = ? AND salt IS NOT NULL ORDER BY sequence LIMIT 100",
+            .text(reference)
+        ).map(entry)
+    }
+
+    private static func entry(_ row: Row) throws -> OutboxEntry {
+        OutboxEntry(
+            sequence: try row.int64(0),
+            kind: try row.text(1),
+            reference: try row.text(2),
+            document: try row.blob(3),
+            isOnlyCopy: try row.bool(4),
+            salt: try row.optionalBlob(5)
+        )
     }
 
     public func remove(_ entries: [OutboxEntry], in connection: Connection) throws {

@@ -107,13 +107,18 @@ extension DelegationsCommand {
             commandName: "blame",
             abstract: "Who made a call, on whose authority, link by link, and which key failed.",
             discussion: """
-                The receipt may be of a call that this node sold or bought, or a file. Dates are those of the call; what \
-                was taken back counts as it is known now. It ends with 2 where something failed.
+                The receipt may be of a call that this node sold or bought, or a file. What was taken back later does not \
+                reach back to the call, unless a key was stolen: then the call counts only where a trusted witness \
+                (log.witnesses) had cosigned a log that holds its receipt before. This node's own log is asked; of \
+                another seller's, --proof shows it. It ends with 2 where something failed.
                   mintmark delegations blame 0190a1b2-…
-                  mintmark delegations blame receipt.json --json
+                  curl 'http://seller.example/log/proof/0190a1b2-…?witnessed=1' > call.tlog-proof
+                  mintmark delegations blame receipt.json --proof call.tlog-proof --json
                 """
         )
         @Argument(help: "A receipt's id, or its file.") var receipt: String
+        @Option(help: "A file with the proof that the seller's log held the receipt when a witness cosigned it.")
+        var proof: String?
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
@@ -121,7 +126,9 @@ extension DelegationsCommand {
                 FileManager.default.fileExists(atPath: receipt) || receipt == "-"
                 ? .object(try VerifyCommand.object(try VerifyCommand.read(receipt)))
                 : try await node.call(.get, "/api/receipts/\(receipt.urlSegment)")
-            let answer = try await node.call(.post, "/api/delegations/blame", ["receipt": document])
+            var body: JSONObject = ["receipt": document]
+            body["proof"] = try proof.map { .string(String(decoding: try VerifyCommand.read($0), as: UTF8.self)) }
+            let answer = try await node.call(.post, "/api/delegations/blame", .object(body))
             if options.json { Output.json(answer) } else { Self.show(answer) }
             if answer["isSound"]?.boolValue != true { Foundation.exit(ExitStatus.refused.rawValue) }
         }
@@ -135,8 +142,10 @@ extension DelegationsCommand {
             if links.isEmpty { Output.line("on its own authority") }
             for (index, link) in links.enumerated() {
                 let failed = link["failed"] == nil ? "" : "  FAILED: \(link.shown("failed"))"
+                let after = link["takenBack"]?["counts"]?.boolValue == true ? " since, the call counts" : ""
                 Output.line(
-                    "  \(index)  \(who(link["from"])) → \(who(link["to"])): \(terms(link))  [\(link.shown("state"))]\(failed)"
+                    "  \(index)  \(who(link["from"])) → \(who(link["to"])): \(terms(link))"
+                        + "  [\(link.shown("state"))\(after)]\(failed)"
                 )
             }
             if !links.isEmpty {
@@ -150,6 +159,7 @@ extension DelegationsCommand {
                         + " \(call.shown("cost")) of \(call.shown("allowed"))"
                 )
             }
+            if let seen = answer["witnessedAt"]?.stringValue { Output.line("a witness saw the receipt at \(seen)") }
             for failure in answer["failures"]?.arrayValue ?? [] {
                 let key =
                     failure["name"] == nil ? failure.shown("key") : "\(failure.shown("name")) (\(failure.shown("key")))"
@@ -165,12 +175,14 @@ extension DelegationsCommand {
             discussion: """
                 From the next debit on there are no more tickets for it; one that was given is good for up to five minutes.
                   mintmark delegations revoke bafyrei…
-                  mintmark delegations revoke planner --reason 'key lost'
+                  mintmark delegations revoke planner --reason 'key lost' --since 2026-11-21T08:00:00Z
                 """
         )
         @Argument(help: "A CID (its first 12 characters will do), or an agent's name or did:key for its key.")
         var target: String
         @Option(help: "Why.") var reason: String?
+        @Option(help: "Of a key: when it was stolen at the earliest (RFC 3339). Without, none of its calls is sure.")
+        var since: String?
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
@@ -185,6 +197,7 @@ extension DelegationsCommand {
         func run(on node: NodeClient) async throws {
             var body: JSONObject = ["target": .string(target)]
             body["reason"] = reason.map { .string($0) }
+            body["since"] = since.map { .string($0) }
             let answer = try await node.call(.post, "/api/delegations/revoke", .object(body))
             if options.json { return Output.json(answer) }
             Output.line("taken back: the \(answer.shown("kind")) \(answer.shown("revoked"))")

@@ -6,6 +6,7 @@ import Foundation
 import Node
 import Receipts
 import SignedDocuments
+import Storage
 import TransparencyLog
 
 struct LogCommand: AsyncParsableCommand {
@@ -13,14 +14,16 @@ struct LogCommand: AsyncParsableCommand {
         commandName: "log",
         abstract: "The transparency log: what this node has issued, revoked and received, provably and for good.",
         discussion: """
-            Every passport, change of status, rotation of a key and receipt goes in as a salted hash within a second. \
-            Whoever holds a document can prove that the log has it; nobody else can tell what is in there.
+            Every passport and credential, change of status, rotation of a key, settlement and receipt goes in as a \
+            salted hash within a second. Whoever holds a document can prove that the log has it; nobody else can tell \
+            what is in there.
               mintmark log show
+              mintmark log promise 01939a… > passport.promise
               mintmark log proof 01939a… > receipt.tlog-proof
               mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
               mintmark log verify http://127.0.0.1:8402/log --checkpoint seen.txt
             """,
-        subcommands: [Show.self, Proof.self, Verify.self, Anew.self]
+        subcommands: [Show.self, Promise.self, Proof.self, Verify.self, Anew.self]
     )
 
     struct Show: NodeCommand {
@@ -37,28 +40,84 @@ struct LogCommand: AsyncParsableCommand {
         }
     }
 
+    struct Promise: NodeCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "The node's signed promise that the log will hold a document.",
+            discussion: """
+                It is given at once, before the document is logged, and names the entry and an instant: a log without that \
+                entry after the instant has broken it, as mintmark log verify shows. Receipts carry theirs themselves.
+                  mintmark log promise 01939a… > passport.promise
+                  mintmark log verify https://node.example/log --document passport.json --promise passport.promise
+                """
+        )
+        @Argument(help: "The id of a passport, an agent or a settlement, or a document's file.") var id: String
+        @Option(help: "passport, credential, status, rotation, move or settlement. Default: the latest of this id.")
+        var kind: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run(on node: NodeClient) async throws {
+            let document = try LogCommand.document(id)
+            for reference in document?.references ?? [LogCommand.bare(id)] {
+                // Of one id the log has changes of status, too; what is in a file is the passport.
+                let kind = kind ?? (reference == document?.ownID ? "passport" : nil)
+                let query = kind.map { "?kind=\($0)" } ?? ""
+                let answer: JSONValue
+                do {
+                    answer = try await node.call(.get, "/api/log/promise/\(reference.urlSegment)\(query)")
+                } catch let failure as Failure where failure.code == "not-found" {
+                    continue
+                }
+                let promise = try LogPromise(document: answer.objectValue ?? JSONObject())
+                if let document, try document.entry(salt: promise.promise.salt) != promise.entry { continue }
+                return Output.line(answer.prettyPrinted())
+            }
+            throw Failure("the log holds \(kind.map { "no \($0)" } ?? "nothing") of \(id), and none waits for it")
+        }
+    }
+
+    /// The document in a file; nil where what is named is none.
+    private static func document(_ name: String) throws -> LoggedDocument? {
+        guard name == "-" || FileManager.default.fileExists(atPath: name) else { return nil }
+        return try LoggedDocument(path: name)
+    }
+
+    private static func bare(_ id: String) -> String { id.hasPrefix("urn:uuid:") ? String(id.dropFirst(9)) : id }
+
     struct Proof: NodeCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prove that the log holds a document.",
             discussion: """
                 Prints a proof in the form of C2SP tlog-proof, to be checked with nothing but the document and this \
                 node's key. Of a passport the log holds its changes of status too: --kind chooses. Documents that \
-                nobody else keeps (changes of status, rotations) stand in the answer to --json.
+                nobody else keeps (changes of status, rotations) stand in the answer to --json. Credentials, and \
+                passports in other forms, are found by their files.
                   mintmark log proof 01939a… > receipt.tlog-proof
                   mintmark log proof urn:uuid:7f2c… --kind status
+                  mintmark log proof passport.jwt > passport.tlog-proof
                 """
         )
-        @Argument(help: "The id of a receipt, a passport, or an agent whose key was rotated.") var id: String
-        @Option(help: "receipt, passport, status or rotation. Default: the first that the log holds of this id.")
+        @Argument(help: "The id of a receipt, a passport, an agent whose key was rotated, or a document's file.")
+        var id: String
+        @Option(
+            help: "receipt, passport, credential, status, rotation, move or settlement. Default: the first of this id."
+        )
         var kind: String?
-        @Flag(help: "Under the latest checkpoint that a witness has cosigned, not the latest one.") var witnessed =
-            false
+        @Flag(help: "Under the earliest kept checkpoint that a witness has cosigned, not the latest one.")
+        var witnessed = false
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
-            let bare = id.hasPrefix("urn:uuid:") ? String(id.dropFirst(9)) : id
-            let answer = try await node.call(.get, "/api/log/entries/\(bare.urlSegment)")
-            let entries = try answer.array("entries").filter { kind == nil || $0["kind"]?.stringValue == kind }
+            let document = try LogCommand.document(id)
+            var entries: [JSONValue] = []
+            for reference in document?.references ?? [LogCommand.bare(id)] where entries.isEmpty {
+                let answer = try await node.call(.get, "/api/log/entries/\(reference.urlSegment)")
+                entries = try answer.array("entries").filter { entry in
+                    guard kind == nil || entry["kind"]?.stringValue == kind else { return false }
+                    guard let document else { return true }
+                    let salt = try Hex.decode(entry.string("salt"))
+                    return try Hex.encode(document.entry(salt: salt)) == entry.string("entry")
+                }
+            }
             if options.json { return Output.json(["entries": .array(entries)]) }
             guard let entry = entries.first else {
                 throw Failure("the log holds \(kind.map { "no \($0)" } ?? "nothing") of \(id)")
@@ -98,7 +157,7 @@ struct LogCommand: AsyncParsableCommand {
                 later. An address or a folder is a log: every entry is read, and the root must be the one that its \
                 checkpoint signs. With --checkpoint the log must begin with what that file says, and the file is written \
                 anew: a log that was rewound or forked since is found out. With --document a receipt must be where it \
-                promised to be. Exits with 2 where something does not hold.
+                promised to be, another document where --promise says. Exits with 2 where something does not hold.
                   mintmark log verify receipt.tlog-proof --document receipt.json --key did:key:z6Mk…
                   mintmark log verify x.tlog-proof --document x.json --key … --witness … --before 2026-11-21T00:00:00Z
                   mintmark log verify https://node.example/log --key did:key:z6Mk… --checkpoint seen.txt
@@ -107,7 +166,8 @@ struct LogCommand: AsyncParsableCommand {
         )
         @Argument(help: "A proof's file, - for standard input, a log's http(s) address or its folder.") var subject:
             String
-        @Option(help: "The document whose entry is proven, as JSON.") var document: String?
+        @Option(help: "The document whose entry is proven: JSON, or a token.") var document: String?
+        @Option(help: "The log's promise of that document (mintmark log promise).") var promise: String?
         @Option(help: "The log's key: a did:key, or `name+id+base64`.") var key: String?
         @Option(help: "A witness's key (`name+id+base64`). May be repeated.") var witness: [String] = []
         @Option(help: "How many of the witnesses must have signed.") var quorum = 0
@@ -123,15 +183,21 @@ struct LogCommand: AsyncParsableCommand {
                     try verifyProof()
                 }
             } catch let error as LogError {
-                if json {
-                    Output.json(["ok": false, "code": .string(error.code.rawValue), "error": .string(error.message)])
-                } else {
-                    Output.line("NOT VALID: \(error.message) (\(error.code.rawValue))")
-                }
-                Foundation.exit(ExitStatus.refused.rawValue)
+                refuse(error.code.rawValue, error.message)
+            } catch let error as ReceiptReason {
+                refuse(error.code.rawValue, error.message)
             } catch {
                 Failure.end(error, json: json)
             }
+        }
+
+        private func refuse(_ code: String, _ message: String) -> Never {
+            if json {
+                Output.json(["ok": false, "code": .string(code), "error": .string(message)])
+            } else {
+                Output.line("NOT VALID: \(message) (\(code))")
+            }
+            Foundation.exit(ExitStatus.refused.rawValue)
         }
 
         private func verifyProof() throws {
@@ -142,8 +208,7 @@ struct LogCommand: AsyncParsableCommand {
             guard let salt = proof.extra else {
                 throw LogError(.malformed, "the proof carries no salt, so it is none of a document of this kind")
             }
-            let value = try JSONValue.parse(try VerifyCommand.read(document))
-            let entry = try SaltedEntry(salt: salt, document: value.canonicalized()).entry
+            let entry = try LoggedDocument(path: document).entry(salt: salt)
             let log = try Self.noteKey(key, origin: Checkpoint(text: proof.checkpoint.text).origin)
             let head = try proof.verify(
                 entry: entry,
@@ -166,6 +231,7 @@ struct LogCommand: AsyncParsableCommand {
                 guard FileManager.default.fileExists(atPath: path) else { return nil }
                 return try SignedNote(String(decoding: try VerifyCommand.read(path), as: UTF8.self))
             }
+            let promised = try promisedEntry()
             let http = HTTPClient(eventLoopGroupProvider: .singleton)
             let reader = LogReader(prefix: subject.hasSuffix("/") ? String(subject.dropLast()) : subject, http: http)
             let finding: LogReader.Finding
@@ -174,7 +240,7 @@ struct LogCommand: AsyncParsableCommand {
                     key: key.map { key in { try Self.noteKey(key, origin: $0) } },
                     known: known,
                     quorum: LogReader.Quorum(witnesses: try witness.map { try NoteKey(vkey: $0) }, count: quorum),
-                    wanted: try promisedEntry()
+                    wanted: promised?.entry
                 ) { done, all in
                     if !json, all > 100_000 { Output.note("\(done) of \(all) entries read") }
                 }
@@ -183,10 +249,12 @@ struct LogCommand: AsyncParsableCommand {
                 throw error
             }
             try await http.shutdown()
-            if document != nil, finding.index == nil {
+            if let promised, finding.index == nil {
+                let isOver = promised.by <= WallClock.system.now()
+                let word = isOver ? "and promised to by then" : "nor need it before then"
                 throw LogError(
                     .notIncluded,
-                    "the log does not hold the receipt: its promise is broken where its time is over"
+                    "the log does not hold the document, \(word): \(promised.by.rfc3339)"
                 )
             }
             if let checkpoint {
@@ -200,14 +268,20 @@ struct LogCommand: AsyncParsableCommand {
             return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
         }
 
-        /// The entry that the receipt says the log will hold.
-        private func promisedEntry() throws -> [UInt8]? {
+        /// The entry that the log will hold, as the receipt itself or a promise beside the document says, and by when.
+        private func promisedEntry() throws -> (entry: [UInt8], by: Timestamp)? {
             guard let document else { return nil }
-            let value = try JSONValue.parse(try VerifyCommand.read(document))
-            guard let promise = InclusionPromise(document: value) else {
-                throw Failure("\(document) promises no place in a log: check its proof instead", .usage)
+            let logged = try LoggedDocument(path: document)
+            guard let promise else {
+                guard let own = InclusionPromise(document: logged.value) else {
+                    throw Failure("\(document) promises no place in a log: give --promise, or check its proof", .usage)
+                }
+                return (try logged.entry(salt: own.salt), own.by)
             }
-            return try SaltedEntry(salt: promise.salt, document: value.canonicalized()).entry
+            let beside = try LogPromise(document: VerifyCommand.object(VerifyCommand.read(promise)))
+            let entry = try logged.entry(salt: beside.promise.salt)
+            try beside.verify(entry: entry)
+            return (entry, beside.promise.by)
         }
 
         private func report(_ finding: LogReader.Finding) {
@@ -222,7 +296,7 @@ struct LogCommand: AsyncParsableCommand {
                 return Output.json(.object(object))
             }
             Output.line("The log \(head.origin) is whole: \(head.size) entries, and the root is the signed one.")
-            if let index = finding.index { Output.line("It holds the receipt, as entry \(index).") }
+            if let index = finding.index { Output.line("It holds the document, as entry \(index).") }
             if let before = finding.beginsWith {
                 Output.line("It begins with the \(before) entries of the checkpoint seen before.")
             }

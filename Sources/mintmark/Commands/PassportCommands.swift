@@ -147,8 +147,9 @@ extension PassportCommand {
             abstract: "End a passport for good, with every other unexpired one of its key.",
             discussion: """
                 Renewal stops too. On this node the very next call is refused; others refuse once their copy of the \
-                status list is older than they allow.
-                  mintmark passport revoke planner --reason keyCompromise
+                status list is older than they allow. Of a key that was stolen, --since tells when at the earliest: what it \
+                signed counts only where a witness had seen it in a log before (mintmark delegations blame).
+                  mintmark passport revoke planner --reason keyCompromise --since 2026-11-21T08:00:00Z
                 """
         )
         @Argument(help: "The passport's id, or the agent's name for its latest.") var id: String
@@ -157,6 +158,7 @@ extension PassportCommand {
                 "Why: keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, unspecified."
         )
         var reason = "unspecified"
+        @Option(help: "When the key was stolen at the earliest (RFC 3339).") var since: String?
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
@@ -169,7 +171,9 @@ extension PassportCommand {
         }
 
         func run(on node: NodeClient) async throws {
-            let answer = try await PassportCommand.change("revoke", id, ["reason": .string(reason)], node)
+            var body: JSONObject = ["reason": .string(reason)]
+            body["since"] = since.map { .string($0) }
+            let answer = try await PassportCommand.change("revoke", id, .object(body), node)
             if options.json { return Output.json(answer) }
             Output.line("revoked for good, with every unexpired passport of its key (\(reason))")
         }

@@ -17,7 +17,12 @@ struct LogSetting: Sendable {
     let database: Database
     let log: AuditLog
 
-    init(_ folder: TemporaryFolder, origin: String = origin, key: Ed25519.PrivateKey? = key) async throws {
+    init(
+        _ folder: TemporaryFolder,
+        origin: String = origin,
+        key: Ed25519.PrivateKey? = key,
+        clock: WallClock = .system
+    ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         database = try Database(
             path: folder.path + "/a.sqlite",
@@ -29,7 +34,7 @@ struct LogSetting: Sendable {
             key: try #require(key),
             origin: origin,
             sources: [Outbox()],
-            clock: .system,
+            clock: clock,
             logger: logger
         )
     }
@@ -221,6 +226,25 @@ struct LogSetting: Sendable {
         await #expect(throws: (any Error).self) { try await setting.log.drain() }
         #expect(try await setting.log.status().size == 256)
         #expect(try await setting.log.status().waiting == 1)
+        await setting.database.close()
+    }
+
+    @Test("[LOG-11] What waits is promised at once, over a restart too, and logged as the very entry that was promised")
+    func promised() async throws {
+        var setting = try await LogSetting(folder)
+        try await setting.post(3)
+        let promised = try await setting.log.promisable("id-1")
+        #expect(promised.map(\.kind) == ["receipt"])
+        #expect(try await setting.log.promisable("id-3").isEmpty)
+        await setting.database.close()
+        setting = try await LogSetting(folder)
+        #expect(try await setting.log.promisable("id-1") == promised)
+        try await setting.log.drain()
+        let entry = try #require(try await setting.log.entries(of: "id-1").first)
+        #expect([entry.entry] == promised.map(\.entry) && [entry.salt] == promised.map(\.salt))
+        let document = try LogSetting.document(1).canonicalized()
+        #expect(try SaltedEntry(salt: entry.salt, document: document).entry == entry.entry)
+        #expect(try await setting.log.promisable("id-1") == promised)
         await setting.database.close()
     }
 }

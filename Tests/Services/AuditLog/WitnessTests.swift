@@ -75,6 +75,13 @@ final class WitnessSetting: Sendable {
     }
 }
 
+/// A clock that a test sets, at the beginning of an hour.
+private final class SetClock: Sendable {
+    private let time = Mutex(Timestamp(secondsSince1970: 1_800_000_000))
+    var wall: WallClock { WallClock { self.time.withLock { $0 } } }
+    func advance(_ seconds: Int64) { time.withLock { $0 = $0.adding(seconds: seconds) } }
+}
+
 private final class AlarmList: Sendable {
     private let alarms = Mutex<[WitnessAlarm]>([])
     var all: [WitnessAlarm] { alarms.withLock { $0 } }
@@ -138,6 +145,72 @@ struct WitnessTests {
         #expect(witness.shouted.isEmpty)
         await again.database.close()
         await witness.database.close()
+    }
+
+    @Test(
+        "[LOG-9] the earliest cosigned tree is what proves an entry: the last of each minute, after a week of each hour"
+    )
+    func earliest() async throws {
+        let clock = SetClock()
+        let setting = try await LogSetting(folder, clock: clock.wall)
+        let witness = try await WitnessSetting(other)
+        try await witness.witness.follow(setting.log.verifierKey, url: nil)
+        let cosigning = witness.cosigning(setting.log)
+        /// Logs one more entry and has it cosigned so many seconds after the last one.
+        func add(_ index: Int, after seconds: Int64) async throws {
+            clock.advance(seconds)
+            try await setting.post(1, from: index)
+            try await setting.log.drain()
+            await cosigning.collect()
+        }
+        func size(proving index: Int) async throws -> UInt64? {
+            let entry = try #require(try await setting.log.entries(of: "id-\(index)").first)
+            guard let proof = try await setting.log.witnessedProof(of: entry) else { return nil }
+            try proof.verify(
+                entry: entry.entry,
+                log: setting.log.verifierKey,
+                witnesses: [witness.witness.verifierKey],
+                quorum: 1
+            )
+            return try Checkpoint(text: proof.checkpoint.text).size
+        }
+        // Three in one minute, one in the next, one an hour later.
+        for (index, seconds) in [(0, 0), (1, 20), (2, 20), (3, 30), (4, 3600)] as [(Int, Int64)] {
+            try await add(index, after: seconds)
+        }
+        var sizes: [UInt64?] = []
+        for index in 0..<5 { sizes.append(try await size(proving: index)) }
+        #expect(sizes == [3, 3, 3, 4, 5])
+        // A week later the first hour has its last one left; the second was the last of its own.
+        try await add(5, after: 7 * 86_400 + 1)
+        sizes = []
+        for index in 0..<6 { sizes.append(try await size(proving: index)) }
+        #expect(sizes == [4, 4, 4, 4, 5, 6])
+        await setting.database.close()
+        await witness.database.close()
+    }
+
+    @Test("[LOG-9] the checkpoint that an older version kept is still the proof")
+    func migrated() async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let path = folder.path + "/old.sqlite"
+        let old = try Database(path: path, migrations: Array(AuditLogTables.migrations.dropLast()), logger: logger)
+        try await old.write { connection in
+            try connection.execute("INSERT INTO audit_witnesses (key, size, at) VALUES ('w', 17, 1800000000000)")
+            try connection.execute(
+                "INSERT INTO audit_witnessed (id, note) VALUES (1, ?)",
+                .text("node.example/log\n17\nAAAA\n\n\u{2014} node.example/log AAAAAAAA\n")
+            )
+        }
+        await old.close()
+        let new = try Database(path: path, migrations: AuditLogTables.migrations, logger: logger)
+        let row = try await new.read { connection in
+            try connection.first("SELECT size, at, note FROM audit_cosigned").map { row in
+                (try row.int64(0), try row.int64(1), try row.text(2).hasPrefix("node.example/log\n17\n"))
+            }
+        }
+        #expect(row?.0 == 17 && row?.1 == 1_800_000_000_000 && row?.2 == true)
+        await new.close()
     }
 
     @Test("[LOG-7] a log that grows while a witness answers keeps what that has cosigned")

@@ -255,4 +255,57 @@ struct DebitTests {
         #expect(try await again.office.chain(to: links[0].cid).cids == links.map(\.cid))
         await again.database.close()
     }
+
+    @Test(
+        "[DLG-18] what was taken back spares the calls of before; of a stolen key those that were witnessed before the theft"
+    )
+    func spared() async throws {
+        let bank = try Bank()
+        let now = bank.clock.now
+        func revocation(_ target: String) async throws -> Revocation {
+            try #require(try await bank.office.revocations(of: [target])[target])
+        }
+        /// Of four calls, each told by when it was made and when it was witnessed: which of them count.
+        func counts(_ revocation: Revocation, since: Timestamp) -> [Bool] {
+            [(-10, nil), (10, nil), (-10, -5), (-10, 5)].map { (dated: Int64, witnessed: Int64?) in
+                revocation.spares(
+                    dated: since.adding(seconds: dated),
+                    witnessed: witnessed.map { since.adding(seconds: $0) }
+                )
+            }
+        }
+        let link = try bank.link(0, 1, budget: 10)
+        try await bank.office.revoke(link.cid, by: "operator", reason: nil)
+        #expect(counts(try await revocation("\(link.cid)"), since: now) == [true, false, true, true])
+        let key = bank.dids[1]
+        func note(_ reason: RevocationReason, since: Timestamp?) async throws {
+            let revocation = KeyRevocation(did: key, agentID: nil, reason: reason, at: now, compromisedSince: since)
+            try await bank.database.write { try BudgetOffice.note(revocation, in: $0) }
+        }
+        try await note(.superseded, since: nil)
+        let moved = try await revocation(key.string)
+        #expect(counts(moved, since: now) == [true, false, true, true])
+        // Told afterwards that it was stolen: nothing is sure until an instant is told, of which the earliest counts.
+        bank.clock.advance(100)
+        try await note(.keyCompromise, since: nil)
+        let stolen = try await revocation(key.string)
+        #expect(counts(stolen, since: now) == [false, false, false, false] && stolen.at == now)
+        #expect(stolen.sequence > moved.sequence)
+        for (told, counted) in [(50, 50), (20, 20), (70, 20)] as [(Int64, Int64)] {
+            try await note(.keyCompromise, since: now.adding(seconds: told))
+            let since = now.adding(seconds: counted)
+            let row = try await revocation(key.string)
+            #expect(row.since == since && counts(row, since: since) == [false, false, true, false])
+        }
+        try await note(.superseded, since: nil)
+        try await note(.keyCompromise, since: nil)
+        #expect(try await revocation(key.string).since == now.adding(seconds: 20))
+        // A cosignature tells whole seconds: within the theft's own it is not before.
+        let row = try await revocation(key.string)
+        #expect(!row.spares(dated: now, witnessed: now.adding(seconds: 20)))
+        await #expect(throws: BudgetError.self) {
+            try await bank.office.revoke(key: key, by: "operator", reason: nil, since: now.adding(seconds: 101))
+        }
+        #expect(try await bank.office.revocations().map(\.target) == ["\(link.cid)", key.string])
+    }
 }
