@@ -4,18 +4,22 @@ internal import Cryptography
 internal import Encodings
 internal import Foundation
 internal import Logging
+internal import NIOHTTP1
 internal import Storage
 internal import TransparencyLog
 
-/// How many documents a second the transparency log takes, durable, and how long a proof takes out of a large one.
+/// How many documents a second the transparency log takes, durable, how long a payment's write waits beside that, how soon after
+/// it is made a document is proven, and how long a proof takes out of a large log.
 struct LogBenchmark {
     /// Documents of the size of a receipt that wait in the outbox.
     var documents = 40_000
     /// Entries in the log that proofs are taken from.
     var entries = 1_000_000
     var proofs = 2_000
+    /// Documents that are made at a running node, and waited for until they are proven.
+    var made = 40
 
-    func run() async throws -> [Measure] { try await [appends()] + inclusion() }
+    func run() async throws -> [Measure] { try await [appends()] + beside() + delay() + inclusion() }
 
     private static let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
 
@@ -50,22 +54,83 @@ struct LogBenchmark {
 
     private func appends() async throws -> Measure {
         try await Self.inFolder { folder in
-            let document = JSONValue.object([
-                "type": ["PaidCallReceipt"], "digest": .string(String(repeating: "a", count: 900)),
-            ]).serialized()
-            let (database, log) = try await Self.log(in: folder, key: Ed25519.PrivateKey()) { database in
-                try await database.write { [documents] connection in
-                    for index in 0..<documents {
-                        try Outbox.post(kind: "receipt", reference: "r\(index)", document: document, in: connection)
-                    }
-                }
-            }
+            let (database, log) = try await Self.log(in: folder, key: Ed25519.PrivateKey()) { try await post($0) }
             let start = ContinuousClock.now
             let added = try await log.drain()
             let seconds = Timing.inSeconds(ContinuousClock.now - start)
             await database.close()
             guard added == documents else { throw BenchmarkError("\(added) of \(documents) were logged") }
             return Measure(name: "log-append", value: Double(added) / seconds, unit: "1/s", yardstick: 20_000)
+        }
+    }
+
+    private func post(_ database: Database) async throws {
+        let document = JSONValue.object([
+            "type": ["PaidCallReceipt"], "digest": .string(String(repeating: "a", count: 900)),
+        ]).serialized()
+        try await database.write { [documents] connection in
+            for index in 0..<documents {
+                try Outbox.post(kind: "receipt", reference: "r\(index)", document: document, in: connection)
+            }
+        }
+    }
+
+    /// A small durable write, as a payment's is, again and again: alone, and while all that waits is logged beside it.
+    private func beside() async throws -> [Measure] {
+        try await Self.inFolder { folder in
+            let (database, log) = try await Self.log(in: folder, key: Ed25519.PrivateKey()) { database in
+                try await database.write { try $0.execute("CREATE TABLE payments (at INTEGER) STRICT") }
+            }
+            func write() async throws -> Double {
+                let start = ContinuousClock.now
+                try await database.write { try $0.execute("INSERT INTO payments (at) VALUES (?)", .int(1)) }
+                return Timing.inSeconds(ContinuousClock.now - start) * 1000
+            }
+            var (alone, loaded): ([Double], [Double]) = ([], [])
+            for _ in 0..<1_000 { alone.append(try await write()) }
+            try await post(database)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await log.drain() }
+                while try await log.status().waiting > 0 { loaded.append(try await write()) }
+                try await group.waitForAll()
+            }
+            await database.close()
+            (alone, loaded) = (alone.sorted(), loaded.sorted())
+            let note = "\(loaded.count) writes while \(documents) documents were logged; yardstick: alone"
+            return [("p50", 50), ("p99", 99)].map { name, percent in
+                Measure(
+                    name: "log-beside-write-\(name)",
+                    value: loaded.isEmpty ? nil : loaded[loaded.count * percent / 100],
+                    unit: "ms",
+                    yardstick: alone[alone.count * percent / 100],
+                    note: note
+                )
+            }
+        }
+    }
+
+    /// From the answer that brings a passport to the log's proof that it holds it.
+    private func delay() async throws -> [Measure] {
+        try await TradingNodes.measures("log-proof-after", "ms", with: 1) { market in
+            let node = market.issuer
+            var times: [Double] = []
+            for number in 0..<made {
+                let answer = try await node.call(.POST, "/api/agents", ["name": .string("logged-\(number)")])
+                let start = ContinuousClock.now
+                let id = try answer.object("passport").string("id").dropFirst("urn:uuid:".count)
+                while try await market.get(node.url + "/log/proof/\(id)") != 200 {
+                    guard ContinuousClock.now - start < .seconds(30) else { throw BenchmarkError("\(id) is not logged") }
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+                times.append(Timing.inSeconds(ContinuousClock.now - start) * 1000)
+                // Not in step with the node's own rounds.
+                try await Task.sleep(for: .milliseconds(37 * (number % 13)))
+            }
+            times.sort()
+            return [
+                Measure(name: "log-proof-after-p50", value: times[times.count / 2], unit: "ms"),
+                Measure(name: "log-proof-after-worst", value: times.last, unit: "ms", yardstick: 1_000),
+            ]
         }
     }
 

@@ -15,8 +15,8 @@ enum Main {
         },
         Benchmark(
             "log",
-            "Documents a second into the transparency log, durable; an inclusion proof out of a million entries (--entries N:"
-                + " 10000000 takes a minute and 700 MB of disk)."
+            "Documents a second into the transparency log, durable; a write beside that; from a passport to its proof; an"
+                + " inclusion proof out of a million entries (--entries N: 10000000 takes a minute and 700 MB of disk)."
         ) {
             try await LogBenchmark(entries: Options.number("--entries") ?? 1_000_000).run()
         },

@@ -102,6 +102,13 @@ final class TradingNodes: Sendable {
         self.processes = processes
     }
 
+    /// The status of what anybody may ask.
+    func get(_ url: String) async throws -> UInt {
+        let response = try await http.execute(HTTPClientRequest(url: url), timeout: .seconds(30))
+        _ = try await response.body.collect(upTo: 1 << 20)
+        return response.status.code
+    }
+
     /// Starts so many, measures with them, and ends them.
     /// - Returns: one measure of that name that says what is missing, where `mintmark` was not built.
     static func measures(

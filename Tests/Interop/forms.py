@@ -213,6 +213,25 @@ def their_documents(world):
         holds(world, token)
         head, payload, signature = token.split(".")
         refused(world, ".".join([head, payload[:-8] + ("A" if payload[-8] != "A" else "B") + payload[-7:], signature]))
+    with world.step("we verify joserfc's vc+jwt by a did:key of secp256k1, under its own algorithm alone"):
+        private = ec.generate_private_key(ec.SECP256K1())
+        point = private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+        koblitz = "did:key:z" + di.base58(bytes([0xE7, 0x01]) + point)
+        numbers = private.private_numbers()
+        secret = ECKey.import_key({
+            "kty": "EC", "crv": "secp256k1", "d": b64(numbers.private_value.to_bytes(32, "big")),
+            "x": b64(numbers.public_numbers.x.to_bytes(32, "big")), "y": b64(numbers.public_numbers.y.to_bytes(32, "big")),
+        })
+        # Half of all signatures have a high s.
+        for _ in range(6):
+            header = {"alg": "ES256K", "typ": "vc+jwt", "kid": f"{koblitz}#{koblitz[8:]}"}
+            body = json.dumps(credential(koblitz, subject_did)).encode()
+            foreign = jws.serialize_compact(header, body, secret, algorithms=["ES256K"])
+            holds(world, foreign)
+        head, payload, signature = foreign.split(".")
+        refused(world, ".".join([head, payload[:-8] + ("A" if payload[-8] != "A" else "B") + payload[-7:], signature]))
+        renamed = b64(json.dumps(header | {"alg": "ES256"}).encode())
+        refused(world, ".".join([renamed, payload, signature]))
     with world.step("we verify joserfc's vp+jwt, for this verifier and nonce alone"):
         holder = OKPKey.import_key(edwards_jwk(subject_did) | {"d": b64(subject.private_bytes_raw())})
         enveloped = {"@context": V2, "type": "EnvelopedVerifiableCredential", "id": f"data:application/vc+jwt,{token}"}

@@ -6,7 +6,7 @@ import Encodings
 ///
 /// Two values are equal when kind and key bytes are; the text form is unique for each.
 public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
-    /// The kinds of key that a passport may name. Ed25519 and P-256 sign documents here.
+    /// The kinds of key that a passport may name. Ed25519 and P-256 sign documents here; secp256k1 verifies others' tokens.
     public enum Kind: String, Sendable, CaseIterable {
         case ed25519
         case p256

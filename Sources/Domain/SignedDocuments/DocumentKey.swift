@@ -32,10 +32,10 @@ public struct DocumentKey: Sendable {
     /// - Throws: `DocumentError` `.unsupportedKey` for a key that signs no tokens.
     public init(heldBy key: any SigningKey) throws(DocumentError) {
         let did = key.did
-        guard let algorithm = did.algorithm else {
-            throw DocumentError(.unsupportedKey, "\(did) is of \(did.kind.rawValue), which signs no documents here")
+        guard did.kind != .secp256k1 else {
+            throw DocumentError(.unsupportedKey, "\(did) is of secp256k1, which signs no documents here")
         }
-        self.init(key, did: did, algorithm: algorithm)
+        self.init(key, did: did, algorithm: did.algorithm)
     }
 
     private init(_ key: any SigningKey, did: DIDKey, algorithm: JWSAlgorithm) {
@@ -56,21 +56,29 @@ public struct DocumentKey: Sendable {
 }
 
 extension DIDKey {
-    /// Whether the 64 bytes are this key's signature of the message. A secp256k1 key verifies nothing here.
+    /// Whether the 64 bytes are this key's signature of the message, of whose SHA-256 a curve's key signs.
     public func isValid(signature: [UInt8], for message: [UInt8]) -> Bool {
         switch kind {
         case .ed25519: ed25519?.isValid(signature: signature, for: message) ?? false
         case .p256: p256?.isValid(signature: signature, for: message) ?? false
-        case .secp256k1: false
+        case .secp256k1: isValidSecp256k1(signature, message)
         }
     }
 
+    /// JOSE asks for no low s (RFC 8812 §3.2), and others' signers make both.
+    private func isValidSecp256k1(_ signature: [UInt8], _ message: [UInt8]) -> Bool {
+        guard let point = try? Secp256k1.Point(compressed: publicKey),
+            let low = try? Secp256k1.ECDSA.lowS(signature: signature)
+        else { return false }
+        return Secp256k1.ECDSA.isValid(signature: low, digest: Hashing.sha256(message), publicKey: point)
+    }
+
     /// The algorithm of tokens that this key can have signed.
-    public var algorithm: JWSAlgorithm? {
+    public var algorithm: JWSAlgorithm {
         switch kind {
         case .ed25519: .edDSA
         case .p256: .es256
-        case .secp256k1: nil
+        case .secp256k1: .es256K
         }
     }
 }

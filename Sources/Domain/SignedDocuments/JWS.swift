@@ -10,6 +10,8 @@ public enum JWSAlgorithm: String, Hashable, Sendable, CaseIterable {
     case rs256 = "RS256"
     /// ECDSA over P-256 with SHA-256 (RFC 7518 §3.4).
     case es256 = "ES256"
+    /// ECDSA over secp256k1 with SHA-256 (RFC 8812 §3.2): of others' tokens; nothing of ours is signed with it.
+    case es256K = "ES256K"
     /// Ed25519 (RFC 8037 §3.1).
     case edDSA = "EdDSA"
 }

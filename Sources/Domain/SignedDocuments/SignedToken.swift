@@ -1,7 +1,7 @@
 public import CanonicalJSON
 internal import Encodings
 
-/// A JWS that is a document of ours or of another issuer: one media type, EdDSA or ES256, and a key that is known by its
+/// A JWS that is a document of ours or of another issuer: one media type, EdDSA, ES256 or ES256K, and a key that is known by its
 /// DID. What a header could do to steer a verifier to another key or another reading is refused, not ignored.
 public struct SignedToken: Sendable {
     /// The longest token read, in bytes, where nothing else is said.
@@ -27,7 +27,7 @@ public struct SignedToken: Sendable {
     ) throws(DocumentError) {
         jws = try JWS(compact: text, maximumBytes: maximumBytes)
         guard jws.algorithm != .rs256 else {
-            throw DocumentError(.unsupportedProof, "tokens are signed with EdDSA or ES256 here")
+            throw DocumentError(.unsupportedProof, "tokens are signed with EdDSA, ES256 or ES256K here")
         }
         for name in Self.refused where jws.header.contains(name) && !(name == "jwk" && allowsEmbeddedKey) {
             throw DocumentError(.unsupportedProof, "`\(name)` in a token's header is not accepted")

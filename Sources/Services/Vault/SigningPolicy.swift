@@ -127,7 +127,7 @@ struct SigningPolicy {
             let body = try? Base64URL.decode(String(parts[1]))
         else { throw Self.refusal("a token is a header and a payload") }
         let (header, payload) = (try Self.object(head, "the header"), try Self.object(body, "the payload"))
-        guard header["alg"]?.stringValue == did.algorithm?.rawValue else {
+        guard header["alg"]?.stringValue == did.algorithm.rawValue else {
             throw Self.refusal("the token is not one of \(did)")
         }
         if header["typ"] == "JOSE", header["kid"]?.stringValue == did.thumbprint {

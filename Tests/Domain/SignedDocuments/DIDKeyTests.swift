@@ -34,6 +34,29 @@ struct DIDKeyTests {
         }
     }
 
+    @Test("a did:key of secp256k1 verifies as Wycheproof says, a high s as a low one (RFC 8812 §3.2)")
+    func secp256k1() throws {
+        let cases = try JSONValue.parse(
+            try Fixtures.bytes("wycheproof/ecdsa-secp256k1.json"),
+            limits: JSONLimits(maximumBytes: 4 << 20, maximumDepth: 8, maximumValues: 100_000)
+        ).array("cases")
+        var valid = 0
+        for vector in cases {
+            let point = try Secp256k1.Point(uncompressed: try Hex.decode(vector.string("key")))
+            let key = Multibase.encode([0xE7, 0x01] + point.compressed, as: .base58btc)
+            let did = try DIDKey(parsing: "did:key:\(key)")
+            let signature = try Hex.decode(vector.string("signature"))
+            let message = try Hex.decode(vector.string("message"))
+            #expect(
+                did.isValid(signature: signature, for: message) == vector["valid"]?.boolValue,
+                "\(vector["note"] ?? .null)"
+            )
+            #expect(did.algorithm == .es256K)
+            valid += vector["valid"]?.boolValue == true ? 1 : 0
+        }
+        #expect(valid > 50)
+    }
+
     @Test("keys of kinds we don't verify with are refused by name")
     func unsupportedKinds() throws {
         for text in try #require(try vectors()["unsupported"]?.arrayValue).compactMap(\.stringValue) {

@@ -44,7 +44,7 @@ struct JWSTests {
         }
         let headers: [(String, DocumentError.Code)] = [
             ("{\"alg\":\"None\"}", .unsupportedProof), ("{\"alg\":\"rs256\"}", .unsupportedProof),
-            ("{\"alg\":\"ES256K\"}", .unsupportedProof), ("{}", .unsupportedProof),
+            ("{\"alg\":\"ES384\"}", .unsupportedProof), ("{}", .unsupportedProof),
             ("{\"alg\":\"EdDSA\",\"crit\":[\"b64\"],\"b64\":false}", .unsupportedProof),
             ("{\"alg\":\"EdDSA\",\"alg\":\"none\"}", .malformedProof), ("[]", .malformedProof), ("x", .malformedProof),
         ]
