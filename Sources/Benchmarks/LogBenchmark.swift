@@ -119,7 +119,9 @@ struct LogBenchmark {
                 let start = ContinuousClock.now
                 let id = try answer.object("passport").string("id").dropFirst("urn:uuid:".count)
                 while try await market.get(node.url + "/log/proof/\(id)") != 200 {
-                    guard ContinuousClock.now - start < .seconds(30) else { throw BenchmarkError("\(id) is not logged") }
+                    guard ContinuousClock.now - start < .seconds(30) else {
+                        throw BenchmarkError("\(id) is not logged")
+                    }
                     try await Task.sleep(for: .milliseconds(5))
                 }
                 times.append(Timing.inSeconds(ContinuousClock.now - start) * 1000)
