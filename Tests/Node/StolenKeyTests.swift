@@ -158,6 +158,14 @@ struct StolenKeyTests {
             for agent in ["planner", "worker"] {
                 #expect(try await buyer.command("agent", "rotate", agent).status == 0)
             }
+            // [LOG-1]: both stand in the log, the chain as its holder has it.
+            let file = try await buyer.command("delegations", "export", cid)
+            try Data(file.output.utf8).write(to: URL(filePath: world.folder.path + "/chain.json"))
+            let issued = try await buyer.command("log", "proof", world.folder.path + "/chain.json", "--json")
+            #expect(try issued.json.array("entries").map { $0["kind"]?.stringValue } == ["delegation"], "\(issued)")
+            let both = try await buyer.command("log", "proof", cid, "--json").json.array("entries")
+            #expect(both.map { $0["kind"]?.stringValue } == ["delegation", "revocation"])
+            #expect(both.last?["document"]?["target"]?.stringValue == cid)
             let blamed = try await buyer.command("delegations", "blame", id)
             #expect(blamed.status == 0 && blamed.output.contains("since, the call counts"), "\(blamed)")
             // Revoked by hand: the worker's old key is the actor's, which stands in no link.

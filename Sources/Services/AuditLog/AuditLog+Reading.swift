@@ -17,7 +17,7 @@ public struct AuditLogStatus: Sendable, Hashable {
 /// An entry that the log holds.
 public struct LoggedEntry: Sendable, Hashable {
     public var index: UInt64
-    /// `receipt`, `passport`, `status` or `rotation`.
+    /// `receipt`, `passport`, `status` and so on ([LOG-1]).
     public var kind: String
     /// SHA-256(salt ‖ JCS(document)).
     public var entry: [UInt8]

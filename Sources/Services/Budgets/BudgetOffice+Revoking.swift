@@ -123,6 +123,7 @@ extension BudgetOffice {
             .integer(row.at.millisecondsSince1970),
             .optional(row.since?.millisecondsSince1970)
         )
+        try BudgetNotes.revoked(row, in: connection)
     }
 
     private static let columns = "sequence, target, kind, reason, by, at, since"

@@ -265,8 +265,9 @@ public final class BudgetOffice: Sendable {
     }
 
     private func keep(_ chain: DelegationChain, as origin: KeptDelegation.Origin, at now: Timestamp) async throws {
-        try await database.write { [limits = past.limits] in
-            try DelegationShelf.keep(chain, as: origin, at: now, limits: limits, in: $0)
+        try await database.write { [limits = past.limits] connection in
+            try DelegationShelf.keep(chain, as: origin, at: now, limits: limits, in: connection)
+            if origin == .issued { try BudgetNotes.issued(chain, in: connection) }
         }
     }
 

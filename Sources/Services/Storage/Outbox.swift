@@ -4,7 +4,7 @@ internal import Cryptography
 public struct OutboxEntry: Sendable, Hashable {
     /// The place in its outbox: rises.
     public var sequence: Int64
-    /// What it is: `receipt`, `passport`, `status`, `rotation`, `settlement`.
+    /// What it is: `receipt`, `passport`, `status` and so on ([LOG-1]).
     public var kind: String
     /// The id by which its holder asks for the proof.
     public var reference: String

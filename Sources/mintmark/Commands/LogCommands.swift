@@ -14,9 +14,9 @@ struct LogCommand: AsyncParsableCommand {
         commandName: "log",
         abstract: "The transparency log: what this node has issued, revoked and received, provably and for good.",
         discussion: """
-            Every passport and credential, change of status, rotation of a key, settlement and receipt goes in as a \
-            salted hash within a second. Whoever holds a document can prove that the log has it; nobody else can tell \
-            what is in there.
+            Every passport, credential and delegation, change of status, revocation, rotation of a key, settlement and \
+            receipt goes in as a salted hash within a second. Whoever holds a document can prove that the log has it; \
+            nobody else can tell what is in there.
               mintmark log show
               mintmark log promise 01939a… > passport.promise
               mintmark log proof 01939a… > receipt.tlog-proof
@@ -50,16 +50,16 @@ struct LogCommand: AsyncParsableCommand {
                   mintmark log verify https://node.example/log --document passport.json --promise passport.promise
                 """
         )
-        @Argument(help: "The id of a passport, an agent or a settlement, or a document's file.") var id: String
-        @Option(help: "passport, credential, status, rotation, move or settlement. Default: the latest of this id.")
+        @Argument(help: "The id of a passport, an agent, a delegation or a settlement, or a document's file.") var id:
+            String
+        @Option(help: "\(LogCommand.kinds). Default: the latest of this id.")
         var kind: String?
         @OptionGroup var options: GlobalOptions
 
         func run(on node: NodeClient) async throws {
             let document = try LogCommand.document(id)
             for reference in document?.references ?? [LogCommand.bare(id)] {
-                // Of one id the log has changes of status, too; what is in a file is the passport.
-                let kind = kind ?? (reference == document?.ownID ? "passport" : nil)
+                let kind = kind ?? (reference == document?.own?.id ? document?.own?.kind : nil)
                 let query = kind.map { "?kind=\($0)" } ?? ""
                 let answer: JSONValue
                 do {
@@ -74,6 +74,8 @@ struct LogCommand: AsyncParsableCommand {
             throw Failure("the log holds \(kind.map { "no \($0)" } ?? "nothing") of \(id), and none waits for it")
         }
     }
+
+    private static let kinds = "passport, credential, delegation, status, revocation, rotation, move or settlement"
 
     /// The document in a file; nil where what is named is none.
     private static func document(_ name: String) throws -> LoggedDocument? {
@@ -96,11 +98,9 @@ struct LogCommand: AsyncParsableCommand {
                   mintmark log proof passport.jwt > passport.tlog-proof
                 """
         )
-        @Argument(help: "The id of a receipt, a passport, an agent whose key was rotated, or a document's file.")
+        @Argument(help: "The id of a receipt, a passport, a delegation or an agent, or a document's file.")
         var id: String
-        @Option(
-            help: "receipt, passport, credential, status, rotation, move or settlement. Default: the first of this id."
-        )
+        @Option(help: "receipt, \(LogCommand.kinds). Default: the first of this id.")
         var kind: String?
         @Flag(help: "Under the earliest kept checkpoint that a witness has cosigned, not the latest one.")
         var witnessed = false

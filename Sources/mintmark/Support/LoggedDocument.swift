@@ -1,4 +1,5 @@
 import CanonicalJSON
+import Delegation
 import Foundation
 import SignedDocuments
 import TransparencyLog
@@ -19,12 +20,17 @@ struct LoggedDocument {
         canonical = try value.canonicalized()
     }
 
-    /// The ids under which the log may have it: its own, of a passport and of a receipt, and its digest.
-    var references: [String] { [ownID, MultihashDigest.ofBytes(canonical)].compactMap { $0 } }
+    /// The ids under which the log may have it: its own, and its digest.
+    var references: [String] { [own?.id, MultihashDigest.ofBytes(canonical)].compactMap { $0 } }
 
-    /// Its own id, as the log writes it.
-    var ownID: String? {
-        value["id"]?.stringValue.map { $0.hasPrefix("urn:uuid:") ? String($0.dropFirst(9)) : $0 }
+    /// The document's own id as the log writes it, and its kind there: of one id the log may have changes of status, too.
+    var own: (id: String, kind: String)? {
+        if let object = value.objectValue, DelegationFile.isOne(object) {
+            return (try? DelegationFile(document: object))?.chain.leaf.map { ("\($0.cid)", "delegation") }
+        }
+        guard let id = value["id"]?.stringValue else { return nil }
+        let isReceipt = value["type"]?.arrayValue?.contains("PaidCallReceipt") ?? false
+        return (id.hasPrefix("urn:uuid:") ? String(id.dropFirst(9)) : id, isReceipt ? "receipt" : "passport")
     }
 
     func entry(salt: [UInt8]) throws(LogError) -> [UInt8] {
