@@ -18,7 +18,7 @@ struct NodeStorefront: Storefront {
     var version: String { NodeFacts.version }
 
     func services() async -> [OfferedService] {
-        gateway.services.map { service in
+        gateway.services.filter(\.isListed).map { service in
             var offered = OfferedService(
                 name: service.name,
                 summary: service.summary,
@@ -37,7 +37,7 @@ struct NodeStorefront: Storefront {
             let listing = service.listing ?? ServiceListing()
             (offered.title, offered.tags) = (listing.title, listing.tags)
             offered.escrow = listing.escrow.map(\.rawValue)
-            offered.isListed = isOnMarket && listing.isListed
+            offered.isListed = isOnMarket
             return offered
         }
     }

@@ -99,9 +99,17 @@ struct MarketNodeTests {
             let did = try await Self.begin(nodes)
             try await seller.process.start()
             try await buyer.process.start()
+            try await Self.add(seller, "secret", "--summary", "Weather of today", "--unlisted")
             try await Self.add(seller, "weather", "--summary", "Weather of today")
             try await GossipNodes.until { try await !Self.found(buyer, "weather").isEmpty }
             let http = HTTPClient(eventLoopGroupProvider: .singleton)
+            // The card knows as little of what is not listed.
+            let card = try await http.execute(
+                HTTPClientRequest(url: "http://127.0.0.1:\(nodes.httpPorts[0])/.well-known/agent-card.json"),
+                timeout: .seconds(30)
+            )
+            let told = String(buffer: try await card.body.collect(upTo: 1 << 20))
+            #expect(told.contains("/s/weather") && !told.contains("secret"), "\(told)")
             let base = "http://127.0.0.1:\(nodes.httpPorts[1])/market/listings"
             func get(_ path: String, etag: String? = nil) async throws -> (status: Int, etag: String?, json: JSONValue)
             {

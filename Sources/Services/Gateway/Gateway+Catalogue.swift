@@ -5,11 +5,12 @@ public import Paywall
 
 /// What is sold over x402, for catalogues ([XEX-11]).
 extension Gateway {
-    /// Every priced path of every service that is sold over x402, by service and in the order of its prices.
+    /// Every priced path of every service that is sold over x402 and is to be found, by service and in the order of its prices.
     public func x402Catalogue() async -> [X402.DiscoveredResource] {
         var found: [X402.DiscoveredResource] = []
         let origin = configuration.publicOrigins.first ?? ""
-        for service in services where service.refunds == nil && !offeredOverX402(by: service).isEmpty {
+        for service in services where service.isListed && service.refunds == nil {
+            guard !offeredOverX402(by: service).isEmpty else { continue }
             for rule in service.prices.rules where !rule.priceBeforehand.isFree {
                 // A price that is a maximum can't be asked for over x402 ([PRC-5]).
                 guard rule.metering == nil else { continue }

@@ -10,7 +10,7 @@ extension Gateway {
     /// The listing of each service that is to be found by others, or why it can't be told, by name.
     public func listings() -> [String: Result<Listing, RecordRefusal>] {
         var listings: [String: Result<Listing, RecordRefusal>] = [:]
-        for service in services where service.listing?.isListed ?? true {
+        for service in services where service.isListed {
             listings[service.name] = Result { () throws(RecordRefusal) in try listing(of: service) }
         }
         return listings

@@ -35,6 +35,8 @@ public struct ServiceDefinition: Sendable, Equatable {
     public var discovery: ServiceDiscovery?
     /// How other nodes are told of it; nil: as it is.
     public var listing: ServiceListing?
+    /// Whether it is told of at all: to other nodes, in the node's card and in its catalogues.
+    public var isListed: Bool { listing?.isListed ?? true }
     /// What the seller promises, in words, at most 512 bytes.
     public var sla: String?
     /// What goes back by itself where a call breaks that promise ([SLA-11]); nil: nothing.

@@ -115,7 +115,8 @@ extension ServiceCommand {
                   mintmark service add maps --upstream … --price '5sat,free=10' --trust did:key:z6Mk…
                   mintmark service add maps --upstream … --price '3sat/call,2sat/call@100,tiers=day,max=3sat' --trust …
                 Other nodes are told of it by gossip, with its name, summary, title, tags, prices and what else is set here, \
-                and find it by `mintmark market search`; --unlisted keeps it to those who know the address.
+                and find it by `mintmark market search`; --unlisted keeps it to those who know the address: \
+                it stands in no listing, card or catalogue.
                   mintmark service add weather --upstream … --price 2sat --summary 'Weather of today' --tag weather,forecast
                 With --sla-refund the node gives back a part of the price by itself where an answer is late, or not as the \
                 schema says. It is then sold in the ways alone that can give a part back: cashu, payment-cashu, \

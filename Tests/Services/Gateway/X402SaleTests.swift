@@ -252,6 +252,11 @@ struct X402CatalogueTests {
             }
         ) { node, _, _, client, port in
             try await node.sell("plain", upstream: 9) { $0.accepts = [.cashu] }
+            try await node.sell("secret", upstream: 9) {
+                $0.accepts = [.x402Exact]
+                $0.listing = ServiceListing()
+                $0.listing?.isListed = false
+            }
             let found = await (try node.gateway).x402Catalogue()
             let item = try #require(found.first)
             #expect(found.count == 1)

@@ -130,7 +130,11 @@ extension BuyerDesk {
                 "target": .string(order.request.target),
             ]
         )
-        guard answer.status == 200 else { throw answer.error }
+        guard answer.status == 200 else {
+            // A price over the budget, or no mint in common, is an answer; the seller has not failed.
+            guard answer.code == JobError.Code.noOffer.rawValue else { throw answer.error }
+            throw JobError(.noOffer, answer.error.message)
+        }
         let quote: Signed<Quote> = try JobWire.signed(answer.json["quote"], "quote")
         do {
             try quote.content.check(
