@@ -347,6 +347,12 @@ let package = Package(
             swiftSettings: house
         ),
         .target(
+            name: "FieldSweeps",
+            dependencies: ["CanonicalJSON", "Encodings"],
+            path: "Tests/Support/FieldSweeps",
+            swiftSettings: house
+        ),
+        .target(
             name: "TestSockets",
             dependencies: [nioCore, nioPosix],
             path: "Tests/Support/TestSockets",
@@ -356,12 +362,24 @@ let package = Package(
         tests(of: "CanonicalJSON", on: .ground, ["Encodings", "COpenSSL"]),
         tests(of: "Cryptography", on: .ground, ["Encodings", "COpenSSL", "CanonicalJSON"]),
         tests(of: "SignedDocuments", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
-        tests(of: "Passports", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
-        tests(of: "Delegation", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        tests(
+            of: "Passports",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "FieldSweeps"]
+        ),
+        tests(
+            of: "Delegation",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "FieldSweeps"]
+        ),
         tests(of: "HTTPSignatures", on: .domain, ["Encodings", "Cryptography", "SignedDocuments"]),
-        tests(of: "Receipts", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments"]),
+        tests(
+            of: "Receipts",
+            on: .domain,
+            ["Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "FieldSweeps"]
+        ),
         tests(of: "Cashu", on: .domain, ["Encodings", "CanonicalJSON", "Cryptography"]),
-        tests(of: "TransparencyLog", on: .domain, ["Encodings", "Cryptography"]),
+        tests(of: "TransparencyLog", on: .domain, ["Encodings", "Cryptography", "FieldSweeps"]),
         tests(
             of: "Records",
             on: .domain,
