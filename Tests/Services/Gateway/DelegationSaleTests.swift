@@ -87,10 +87,53 @@ struct DelegationSaleTests {
                 .encodedHeader()
         }
 
-        func get(_ delegation: String?, signed: Bool = true, pays: Bool = true) async throws -> Answer {
+        /// On the planner's own authority: an invocation without a chain.
+        func own(call: UInt8, by actor: Ed25519.PrivateKey? = nil, ticketOf node: Ed25519.PrivateKey? = nil) throws
+            -> String
+        {
+            let arguments = CallArguments(
+                amount: 4,
+                unit: "sat",
+                depth: 0,
+                method: "GET",
+                target: url,
+                digest: Hashing.sha256([]),
+                call: [UInt8](repeating: call, count: 32)
+            )
+            let invocation = try Invocation.issue(
+                by: planner,
+                subject: DIDKey((actor ?? planner).publicKey),
+                command: .paidCall,
+                arguments: arguments.pairs,
+                proofs: [],
+                expires: now.adding(seconds: 300)
+            )
+            let ticket = try node.map {
+                try DelegationTicket.issue(
+                    id: "0190a1b2-0000-7000-8000-000000000001",
+                    agent: invocation.issuer,
+                    chain: [],
+                    call: arguments,
+                    seller: nil,
+                    issuedAt: now,
+                    expires: now.adding(seconds: 300),
+                    by: DocumentSigner($0)
+                )
+            }
+            return try DelegatedCall(invocation: invocation, chain: DelegationChain([]), ticket: ticket).encodedHeader()
+        }
+
+        /// - Parameter issuer: whose passport the caller shows, which the service trusts.
+        func get(
+            _ delegation: String?,
+            signed: Bool = true,
+            pays: Bool = true,
+            issuer: DIDKey? = nil
+        ) async throws -> Answer {
             var request = HTTPClientRequest(url: url)
             if let delegation { request.headers.add(name: "Agent-Delegation", value: delegation) }
-            if signed { request.headers.add(name: "Agent-Passport", value: "good \(DIDKey(planner.publicKey))") }
+            let by = issuer.map { " by \($0)" } ?? ""
+            if signed { request.headers.add(name: "Agent-Passport", value: "good \(DIDKey(planner.publicKey))\(by)") }
             if pays { request.headers.add(name: "X-Cashu", value: try node.payment(4)) }
             let response = try await client.execute(request, timeout: .seconds(20))
             return Answer(
@@ -228,6 +271,47 @@ struct DelegationSaleTests {
         try await with(DelegationRequirement(trustedRoots: [stranger])) { setting in
             let answer = try await setting.get(setting.header(setting.links()))
             #expect(answer.status == 403 && setting.code(answer) == "untrusted-root", "\(answer.text)")
+        }
+    }
+
+    @Test(
+        "[DLG-11] [DLG-14] on its own authority an agent calls with a passport that the service trusts, and its issuer's ticket"
+    )
+    func ownAuthority() async throws {
+        var requirement = Self.trusting
+        requirement.isRequired = true
+        requirement.requiresTicket = true
+        try await with(requirement) { setting in
+            let issuer = try Ed25519.PrivateKey(seed: [UInt8](repeating: 23, count: 32))
+            let did = DIDKey(issuer.publicKey)
+            func expect(_ code: String, _ answer: Answer) {
+                #expect(answer.status == 403 && setting.code(answer) == code, "\(answer.status) \(answer.text)")
+            }
+            // Without such a passport it is a root, and none that is trusted; nor is its own ticket worth anything then.
+            expect("untrusted-root", try await setting.get(setting.own(call: 1)))
+            expect("untrusted-root", try await setting.get(setting.own(call: 1, ticketOf: issuer)))
+            // With it the issuer keeps the account, and nobody else.
+            expect("ticket-missing", try await setting.get(setting.own(call: 1), issuer: did))
+            expect(
+                "ticket-wrong-node",
+                try await setting.get(setting.own(call: 1, ticketOf: setting.root), issuer: did)
+            )
+            // A passport is nobody's word that its agent may act for another.
+            expect(
+                "proof-missing",
+                try await setting.get(setting.own(call: 1, by: setting.root, ticketOf: issuer), issuer: did)
+            )
+            let served = try await setting.get(setting.own(call: 1, ticketOf: issuer), issuer: did)
+            #expect(served.status == 200, "\(served.text)")
+            let named = try #require(served.receipt?.claims.delegation)
+            #expect(named.chain == [] && named.checked == "ticket")
+            #expect(named.ticket == "0190a1b2-0000-7000-8000-000000000001")
+            expect("replayed", try await setting.get(setting.own(call: 1, ticketOf: issuer), issuer: did))
+        }
+        try await with(Self.trusting) { setting in
+            let issuer = DIDKey(Ed25519.PrivateKey().publicKey)
+            let served = try await setting.get(setting.own(call: 1), issuer: issuer)
+            #expect(served.status == 200 && served.receipt?.claims.delegation?.checked == "chain", "\(served.text)")
         }
     }
 

@@ -171,7 +171,8 @@ final class TestClock: Sendable {
     }
 }
 
-/// Lets the tests say who calls: `Agent-Passport: good <did>` or anything else.
+/// Lets the tests say who calls: `Agent-Passport: good <did>`, perhaps with ` by <issuer>` that the service trusts, or
+/// anything else.
 struct TestCallers: CallerCheck {
     func check(_ facts: CallFacts, requirement: PassportRequirement?) async -> CallerVerdict {
         guard let shown = facts.headers.first(where: { $0.name.lowercased() == "agent-passport" })?.value else {
@@ -180,8 +181,14 @@ struct TestCallers: CallerCheck {
         guard shown.hasPrefix("good ") else {
             return .refused(CallerRefusal(status: 403, code: "revoked", message: "revoked", reasons: ["revoked"]))
         }
+        let words = shown.split(separator: " ").map(String.init)
         return .accepted(
-            CallerIdentity(did: String(shown.dropFirst(5)), agentID: "urn:uuid:a", passportID: "urn:uuid:p")
+            CallerIdentity(
+                did: words.count > 1 ? words[1] : "",
+                agentID: "urn:uuid:a",
+                passportID: "urn:uuid:p",
+                passportIssuer: words.count == 4 ? words[3] : nil
+            )
         )
     }
 }
