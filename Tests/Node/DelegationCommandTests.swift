@@ -182,6 +182,96 @@ struct DelegationCommandTests {
         }
     }
 
+    @Test("[DLG-14] an agent's spend limit holds over two sellers: what one was paid is missing at the other")
+    func twoSellers() async throws {
+        try await World.with { world in
+            let buyer = world.buyer
+            let second = TestedNode(
+                "second seller",
+                directory: world.folder.path + "/c",
+                port: try #require(try await FreePorts.some(1).first),
+                http: world.http,
+                settings: []
+            )
+            try await second.make(simulatorURL: world.simulatorURL)
+            try await second.start()
+            do {
+                try await checkTwoSellers(world, second)
+            } catch {
+                await second.kill()
+                throw error
+            }
+            await second.kill()
+            #expect(try await buyer.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
+        }
+    }
+
+    private func checkTwoSellers(_ world: World, _ second: TestedNode) async throws {
+        let buyer = world.buyer
+        for mint in [world.seller.url, second.url] {
+            let body: JSONValue = ["amount": "100", "mint": .string(mint + "/mint")]
+            let funded = try await buyer.call(.POST, "/api/wallet/fund", body)
+            #expect(funded.status == 200, "\(funded)")
+        }
+        let made = try await buyer.command(
+            "agent",
+            "register",
+            "planner",
+            "--capability",
+            "pay",
+            "--spend-limit",
+            "9sat/day",
+            "--json"
+        )
+        let planner = try made.json.object("agent").string("did")
+        try await registered("worker", buyer)
+        try await world.sell("--trust-root", planner, "--require-delegation", "--require-ticket")
+        let sold = try await second.command(
+            "service",
+            "add",
+            "weather",
+            "--upstream",
+            "http://127.0.0.1:\(world.upstreamPort)",
+            "--price",
+            "2sat",
+            "--trust-root",
+            planner,
+            "--require-delegation",
+            "--require-ticket"
+        )
+        #expect(sold.status == 0, "\(sold)")
+        // Its budget is far above the limit: what stops it is the limit alone.
+        let given = try await buyer.command(
+            "delegate",
+            "--as",
+            "planner",
+            "--to",
+            "worker",
+            "--budget",
+            "100sat",
+            "--json"
+        )
+        let cid = try given.json.string("cid")
+        func pay(_ seller: TestedNode, _ number: Int) async throws -> Program.Outcome {
+            let url = "\(seller.url)/s/weather/now/\(number)"
+            return try await buyer.command("pay", url, "--max", "5sat", "--delegation", cid, "--json")
+        }
+        for number in 1...3 {
+            let paid = try await pay(world.seller, number)
+            #expect(paid.status == 0, "\(paid)")
+            #expect(paid.json["payment"]?["receipt"]?["delegation"]?["checked"]?.stringValue == "ticket", "\(paid)")
+        }
+        let fourth = try await pay(second, 4)
+        #expect(fourth.status == 0, "\(fourth)")
+        // 6 there and 2 here: another call would be 10, at either of them; neither is asked for it.
+        for seller in [second, world.seller] {
+            let over = try await pay(seller, 5)
+            #expect(over.status == 2 && over.json["code"]?.stringValue == "budget-exceeded", "\(over)")
+        }
+        #expect(try await buyer.spent(of: cid) == "8")
+        #expect(world.upstream.total == 4)
+    }
+
     @Test(
         "[DLG-17] a call on a delegation is paid with ecash in any dialect, its debit exact; over Lightning it is not"
     )
