@@ -21,15 +21,21 @@ struct GuardedFetch: Sendable {
         var body: [UInt8]
     }
 
-    /// In all, in milliseconds.
     static let timeoutMilliseconds: Int64 = 5_000
 
     let policy: ListURLPolicy
     private let pin: HostPin
+    private let timeoutMilliseconds: Int64
 
-    init(allowsLocal: Bool, lookUp: LookUp? = nil) {
+    /// - Parameter timeoutMilliseconds: how long an answer may take in all, the look-up of the host included.
+    init(
+        allowsLocal: Bool,
+        lookUp: LookUp? = nil,
+        timeoutMilliseconds: Int64 = GuardedFetch.timeoutMilliseconds
+    ) {
         policy = ListURLPolicy(allowsLocal: allowsLocal)
         pin = HostPin(lookUp: lookUp)
+        self.timeoutMilliseconds = timeoutMilliseconds
     }
 
     func get(_ url: String, headers: HTTPHeaders, maximumBytes: Int) async throws -> Answer {
@@ -39,7 +45,7 @@ struct GuardedFetch: Sendable {
         configuration.timeout = .init(connect: .seconds(3), read: .seconds(5))
         configuration.decompression = .disabled
         let pinned = configuration
-        return try await TimeLimit.within(milliseconds: Self.timeoutMilliseconds) { deadline in
+        return try await TimeLimit.within(milliseconds: timeoutMilliseconds) { deadline in
             var configuration = pinned
             configuration.dnsOverride = try await checkedAddress(url)
             let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
