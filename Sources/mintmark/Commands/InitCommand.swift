@@ -14,9 +14,10 @@ struct InitCommand: AsyncParsableCommand {
         abstract: "Make a node: its keys, and the 12 words that bring them back.",
         discussion: """
             The words are shown once; with them every key and every coin of the wallet can be made again. The keys \
-            lie sealed under a passphrase. It is asked for on a terminal; else it comes from \
-            $MINTMARK_PASSPHRASE_FILE or $MINTMARK_PASSPHRASE; else one is made and kept in the file `passphrase` \
-            beside the keys, which then protects only copies without that file.
+            lie sealed under a passphrase. It comes from $MINTMARK_PASSPHRASE_FD, $MINTMARK_PASSPHRASE_FILE, \
+            $MINTMARK_PASSPHRASE or systemd's credential `mintmark-passphrase`; else it is asked for on a terminal; else \
+            one is made and kept in the file `passphrase` beside the keys, which then protects only copies without that \
+            file.
               mintmark init
               mintmark init --data ~/nodes/seller
               mintmark init --restore        type the 12 words of an earlier node
@@ -80,6 +81,7 @@ enum NodeMaking {
     struct Made {
         let did: String
         let words: [String]
+        let passphrase: [UInt8]
         /// Whether the passphrase was made here and kept beside the keys.
         let keptPassphrase: Bool
     }
@@ -98,13 +100,17 @@ enum NodeMaking {
         try folder.replaceFile(NodeFiles.operatorToken, with: Array((token + "\n").utf8))
         let now = WallClock.system.now()
         let nodeKeys = try NodeKeys.create(in: folder, words: words, passphrase: passphrase, now: now)
-        return Made(did: nodeKeys.node.did.string, words: words.words, keptPassphrase: isMade)
+        return Made(
+            did: nodeKeys.node.did.string,
+            words: words.words,
+            passphrase: passphrase,
+            keptPassphrase: isMade
+        )
     }
 
     static func passphrase(asks: Bool) throws -> (bytes: [UInt8], isMade: Bool) {
         let environment = ProcessInfo.processInfo.environment
-        let isGiven = ["MINTMARK_PASSPHRASE_FILE", "MINTMARK_PASSPHRASE"].contains { environment[$0]?.isEmpty == false }
-        if isGiven { return (try Passphrase.find(in: "", environment: environment), false) }
+        if Passphrase.isGiven(environment) { return (try Passphrase.find(in: "", environment: environment), false) }
         if asks {
             let first = try Passphrase.ask("Passphrase to seal the keys (empty: make one and keep it in a file): ")
             if !first.isEmpty {

@@ -47,8 +47,11 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         do {
             let directory = options.dataDirectory
+            // A descriptor gives its passphrase once.
+            var passphrase: [UInt8]?
             if `init`, !NodeFiles.exists(in: directory) {
                 let made = try NodeMaking.make(in: directory, words: Mnemonic(), asksForPassphrase: false)
+                passphrase = made.passphrase
                 Output.note("made the node \(made.did); its 12 words: \(made.words.joined(separator: " "))")
             }
             guard NodeFiles.exists(in: directory) else {
@@ -56,7 +59,10 @@ struct ServeCommand: AsyncParsableCommand {
             }
             let configuration = try NodeConfiguration.load(dataDirectory: directory, flags: flags)
             try NodeLogging.start(configuration)
-            let node = try await Node.open(configuration, passphrase: try Passphrase.find(in: directory))
+            let node = try await Node.open(
+                configuration,
+                passphrase: try passphrase ?? Passphrase.find(in: directory)
+            )
             let json = options.json
             try await node.run(.everything) { facts in
                 if json { Output.json(facts.json) } else { Self.announce(facts) }

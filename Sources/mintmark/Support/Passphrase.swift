@@ -16,11 +16,7 @@ enum Passphrase {
         if let text = environment["MINTMARK_PASSPHRASE_FD"], !text.isEmpty { return try read(descriptor: text) }
         if let path = environment["MINTMARK_PASSPHRASE_FILE"], !path.isEmpty { return try read(path) }
         if let text = environment["MINTMARK_PASSPHRASE"], !text.isEmpty { return Array(text.utf8) }
-        if let folder = environment["CREDENTIALS_DIRECTORY"], !folder.isEmpty,
-            FileManager.default.fileExists(atPath: "\(folder)/\(credentialName)")
-        {
-            return try read("\(folder)/\(credentialName)")
-        }
+        if let path = credential(environment) { return try read(path) }
         let file = directory + "/" + NodeFiles.passphrase
         if FileManager.default.fileExists(atPath: file) { return try read(file) }
         guard isatty(STDIN_FILENO) == 1 else {
@@ -30,6 +26,19 @@ enum Passphrase {
             )
         }
         return Array(try ask("Passphrase: ").utf8)
+    }
+
+    /// Whether somebody gives one: ``find(in:environment:)`` looks at no file of the node's then, and asks nobody.
+    static func isGiven(_ environment: [String: String]) -> Bool {
+        let names = ["MINTMARK_PASSPHRASE_FD", "MINTMARK_PASSPHRASE_FILE", "MINTMARK_PASSPHRASE"]
+        return names.contains { environment[$0]?.isEmpty == false } || credential(environment) != nil
+    }
+
+    /// The file of systemd's credential, where there is one.
+    private static func credential(_ environment: [String: String]) -> String? {
+        guard let folder = environment["CREDENTIALS_DIRECTORY"], !folder.isEmpty else { return nil }
+        let path = "\(folder)/\(credentialName)"
+        return FileManager.default.fileExists(atPath: path) ? path : nil
     }
 
     private static func read(_ path: String) throws -> [UInt8] {
