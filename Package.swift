@@ -340,6 +340,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("sqlite3")]
         ),
         .target(name: "CTestWidth", path: "Tests/Support/CTestWidth"),
+        .target(name: "CTerminal", path: "Tests/Support/CTerminal"),
         .target(
             name: "TestSupport",
             dependencies: ["CTestWidth"],
@@ -529,7 +530,8 @@ let package = Package(
             [
                 "Encodings", "CanonicalJSON", "Cryptography", "SignedDocuments", "Passports", "HTTPSignatures",
                 "Receipts", "Cashu", "Lightning", "LightningBackends", "Storage", "Wallet", "Gateway", "Identity",
-                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "mintmark",
+                "Delegation", "Budgets", "TransparencyLog", "AuditLog", "Settlement", "CFaultyDisk", "CTerminal",
+                "mintmark",
                 "Libp2p",
                 "P2PTransport", "Peering", "WebServer", grdb,
                 hummingbird, httpClient, logging,

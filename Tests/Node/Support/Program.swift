@@ -43,11 +43,14 @@ enum Program {
     }
 
     /// Runs a command to its end.
-    /// - Parameter timeoutSeconds: after which it is killed; the outcome's status is then 9 and more.
+    /// - Parameters:
+    ///   - terminal: where it is there, it is asked and told on it.
+    ///   - timeoutSeconds: after which it is killed; the outcome's status is then 9 and more.
     static func run(
         _ arguments: [String],
         environment: [String: String] = [:],
         input: String = "",
+        terminal: Terminal? = nil,
         timeoutSeconds: Double = 60
     ) async throws -> Outcome {
         let process = Process()
@@ -55,9 +58,9 @@ enum Program {
         process.arguments = arguments
         process.environment = self.environment(environment)
         let files = try ScratchFiles(input: input)
-        process.standardInput = files.input
+        process.standardInput = terminal?.device ?? files.input
         process.standardOutput = files.output
-        process.standardError = files.errors
+        process.standardError = terminal?.device ?? files.errors
         try await OpenFiles.settle()
         try process.run()
         files.close()
@@ -110,14 +113,27 @@ final class ServerProcess: Sendable {
     private let arguments: [String]
     private let environment: [String: String]
     private let logPath: String
+    private let inputPath: String?
+    private let terminal: Terminal?
     private let process = Mutex<Process?>(nil)
 
-    /// - Parameter logPath: what it prints, appended over all its lives.
-    init(_ name: String, _ arguments: [String], environment: [String: String] = [:], logPath: String) {
+    /// - Parameters:
+    ///   - logPath: what it prints, appended over all its lives.
+    ///   - inputPath: what it reads as its standard input; nil: nothing, or what is typed on the terminal.
+    init(
+        _ name: String,
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        logPath: String,
+        inputPath: String? = nil,
+        terminal: Terminal? = nil
+    ) {
         self.name = name
         self.arguments = arguments
         self.environment = environment
         self.logPath = logPath
+        self.inputPath = inputPath
+        self.terminal = terminal
     }
 
     struct NotReady: Error, CustomStringConvertible {
@@ -137,12 +153,14 @@ final class ServerProcess: Sendable {
         started.executableURL = Program.executable
         started.arguments = arguments
         started.environment = Program.environment(environment)
-        started.standardInput = FileHandle.nullDevice
+        let input = try inputPath.map { try FileHandle(forReadingFrom: URL(filePath: $0)) }
+        started.standardInput = terminal?.device ?? input ?? FileHandle.nullDevice
         started.standardOutput = file
         started.standardError = file
         try await OpenFiles.settle()
         try started.run()
         try file.close()
+        try input?.close()
         process.withLock { $0 = started }
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         while ContinuousClock.now < deadline {
