@@ -53,6 +53,92 @@ struct SignatureVectorTests {
         #expect(try Ed25519.PrivateKey(seed: try Hex.decode(seed)).sign(base) == signature)
     }
 
+    /// What our own verifier says of the RFC's signature as it stands.
+    private func refusal(_ facts: RequestFacts, _ parameters: String, _ signature: String) -> HTTPSignatureError.Code? {
+        var facts = facts
+        facts.headers += [("Signature-Input", "sig=\(parameters)"), ("Signature", "sig=:\(signature):")]
+        do throws(HTTPSignatureError) {
+            _ = try HTTPSignatures.verify(facts, now: Timestamp(secondsSince1970: 1_618_884_480))
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    @Test("B.4: a request changed on its way, as the RFC allows and as it does not")
+    func transformations() throws {
+        let parameters =
+            #"("@method" "@path" "@authority" "accept");created=1618884473;keyid="test-key-ed25519""#
+        let signature =
+            "ZT1kooQsEHpZ0I1IjCqtQppOmIqlJPeo7DHR3SoMn0s5JZ1eRGS0A+vyYP9t/LXlh5QMFFQ6cpLt2m0pmj3NDA=="
+        let fixture = try Fixtures.text("rfc9421/transformations-b4.json")
+        #expect(fixture.contains(signature) && fixture.contains(publicKey))
+        let key = try Ed25519.PublicKey(bytes: try Hex.decode(publicKey))
+        let bytes = try Base64.decode(signature)
+        func holds(
+            _ method: String = "GET",
+            _ uri: String = "https://example.org/demo?name1=Value1&Name2=value2",
+            accept: [String] = ["application/json", "*/*"],
+            more: [(String, String)] = []
+        ) throws -> Bool {
+            let facts = RequestFacts(
+                method: method,
+                targetURI: uri,
+                headers: [("Host", "example.org"), ("Date", "Fri, 15 Jul 2022 14:24:55 GMT")]
+                    + accept.map { ("Accept", $0) } + more
+            )
+            let base = try SignatureBase.build(
+                components: ["@method", "@path", "@authority", "accept"],
+                parameters: parameters,
+                facts: facts
+            )
+            return key.isValid(signature: bytes, for: base)
+        }
+        #expect(try holds())
+        #expect(try holds(more: [("Accept-Language", "en-US,en;q=0.5")]))
+        #expect(try holds("GET", "https://example.org/demo?name1=Value1&Name2=value2&param=added"))
+        #expect(try holds(accept: ["application/json, */*"]))
+        #expect(try !holds("POST"))
+        #expect(try !holds("GET", "https://example.com/demo?name1=Value1&Name2=value2"))
+        #expect(try !holds(accept: ["*/*", "application/json"]))
+        // It has no tag, no nonce and no end, and a key of no DID: nothing that our profile takes for its own.
+        let facts = RequestFacts(
+            method: "GET",
+            targetURI: "https://example.org/demo?name1=Value1&Name2=value2",
+            headers: [("Accept", "application/json"), ("Accept", "*/*")]
+        )
+        #expect(refusal(facts, parameters, signature) == .missing)
+        #expect(refusal(facts, parameters + ";tag=\"\(HTTPSignatures.tag)\"", signature) == .notCovered)
+    }
+
+    @Test("4.3: the signature base and the P-256 signature of a client; our profile takes Ed25519 alone")
+    func p256() throws {
+        let fixture = try Fixtures.text("rfc9421/ecdsa-p256-43.json")
+        let (x, y) = (
+            "qIVYZVLCrPZHGHjP17CTW0_-D9Lfw0EkjqF7xB4FivA", "Mc4nN9LTDOBhfoUeg8Ye9WedFRhnZXZJA12Qp0zZ6F0"
+        )
+        let signature =
+            "X5spyd6CFnAG5QnDyHfqoSNICd+BUP4LYMz2Q0JXlb//4Ijpzp+kve2w4NIyqeAuM7jTDX+sNalzA8ESSaHD3A=="
+        #expect(fixture.contains(x) && fixture.contains(y) && fixture.contains(signature))
+        let parameters =
+            #"("@method" "@authority" "@path" "content-digest" "content-type" "content-length");created=1618884475;keyid="test-key-ecc-p256""#
+        var facts = facts()
+        facts.headers.append(
+            (
+                "Content-Digest",
+                "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:"
+            )
+        )
+        let base = try SignatureBase.build(
+            components: ["@method", "@authority", "@path", "content-digest", "content-type", "content-length"],
+            parameters: parameters,
+            facts: facts
+        )
+        let key = try P256.PublicKey(uncompressed: [4] + Base64URL.decode(x) + Base64URL.decode(y))
+        #expect(key.isValid(signature: try Base64.decode(signature), for: base))
+        #expect(refusal(facts, parameters, signature) == .missing)
+    }
+
     @Test("B.2.6: parsing and writing its Signature-Input again gives the same text")
     func reserialised() throws {
         let text =

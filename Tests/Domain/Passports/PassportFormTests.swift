@@ -245,6 +245,16 @@ struct TokenStatusListTests {
         }
         let token = try SignedToken(try vectors.string("jwt"), types: ["statuslist+jwt"])
         #expect(token.payload["sub"] == "https://example.com/statuslists/1")
+        // Its signature holds by the draft's key, and by no other; as a list of ours it is refused for its issuer, which is
+        // not its own key.
+        #expect(token.jws.isSigned(by: try DIDKey(jwk: try vectors.value("jwtKey"))))
+        #expect(!token.jws.isSigned(by: FormSample.p256.did))
+        let bytes = Array(try vectors.string("jwt").utf8)
+        #expect(
+            reasonCode {
+                _ = try StatusListCredential.verify(bytes: bytes, url: "https://example.com/statuslists/1")
+            } == .statusInvalid
+        )
     }
 
     private func list(_ change: (inout VerifiedStatusList) -> Void = { _ in }) -> VerifiedStatusList {

@@ -170,6 +170,41 @@ struct LinkedDataTests {
         }
     }
 
+    @Test("[PASS-7] the W3C's proof sets and chains: each single proof holds, a set or a chain of them is refused")
+    func proofSetsAndChains() throws {
+        let vectors = try fixture("w3c-vc-di-eddsa/proof-set-chain.json")
+        let document = try vectors.object("document")
+        let proofs = try vectors.array("proofs")
+        var methods = VerificationMethods()
+        for proof in proofs {
+            let method = try proof.string("verificationMethod")
+            let parts = method.split(separator: "#").map(String.init)
+            let listed: JSONValue = [
+                "id": .string(method), "type": "Multikey", "controller": .string(parts[0]),
+                "publicKeyMultibase": .string(parts[1]),
+            ]
+            try methods.add(
+                ["id": .string(parts[0]), "verificationMethod": [listed], "assertionMethod": [.string(method)]],
+                of: parts[0]
+            )
+        }
+        func verdict(_ proof: JSONValue) -> DocumentError.Code? {
+            var signed = document
+            signed["proof"] = proof
+            return code { _ = try DataIntegrity.verify(signed, suites: [.eddsaRDFC2022], methods: methods) }
+        }
+        // What is refused below is not refused for its signatures.
+        #expect(verdict(proofs[0]) == nil && verdict(proofs[1]) == nil)
+        // B.3: the set of both; B.4: the chains on it; a set of one.
+        #expect(verdict(.array(Array(proofs[0...1]))) == .malformedProof)
+        #expect(verdict(.array(Array(proofs[0...2]))) == .malformedProof)
+        #expect(verdict(.array(proofs)) == .malformedProof)
+        #expect(verdict([proofs[0]]) == .malformedProof)
+        // The end of a chain shown as if it were the only proof, of one and of several before it.
+        #expect(verdict(proofs[2]) == .unsupportedProof)
+        #expect(verdict(proofs[3]) == .unsupportedProof)
+    }
+
     @Test("[FORM-2] a context that is not built in, or is an object, is refused and never fetched")
     func contexts() throws {
         let base: JSONValue = "https://www.w3.org/ns/credentials/v2"

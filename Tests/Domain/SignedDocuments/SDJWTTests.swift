@@ -34,9 +34,29 @@ struct SDJWTTests {
                     now: made
                 )
                 #expect(found == holderKey)
+                // To another verifier, for another nonce, and later than it was made: its own reason each.
+                func refusal(_ audience: String, _ nonce: String, after: Int64 = 0) -> DocumentError.Code? {
+                    code {
+                        _ = try token.keyBinding(audience: audience, nonce: nonce, now: made.adding(seconds: after))
+                    }
+                }
+                let (audience, nonce) = (try vectors.string("audience"), try vectors.string("nonce"))
+                #expect(refusal("https://other.example.org", nonce) == .wrongAudience, "\(name)")
+                #expect(refusal(audience, "0987654321") == .wrongNonce, "\(name)")
+                #expect(refusal(audience, nonce, after: 301) == .stalePresentation, "\(name)")
+            } else {
+                #expect(
+                    code { _ = try token.keyBinding(audience: "a", nonce: "n", now: Self.now) } == .keyBindingMissing
+                )
             }
+            // None is of a type, or of an issuer whose key is known by its name, that our profile takes.
+            #expect(code { _ = try read(try example.string("sdJWT")) } == .wrongTokenType, "\(name)")
+            #expect(
+                code { _ = try token.token.verify(issuer: "https://issuer.example.com") } == .unresolvedDID,
+                "\(name)"
+            )
         }
-        #expect(bound >= 1)
+        #expect(bound == 2)
     }
 
     private func issue(_ change: (inout SDJWTBuilder, inout JSONObject) -> Void = { _, _ in }) throws -> String {
