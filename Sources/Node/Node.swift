@@ -237,7 +237,15 @@ public final class Node: Sendable {
                 services: services,
                 gossip: gossip,
                 market: market,
-                liveness: Self.liveness(gossip, market, services, configuration, calls: calls, logger: logger),
+                liveness: Self.liveness(
+                    gossip,
+                    market,
+                    services,
+                    configuration,
+                    calls: calls,
+                    fence: fence,
+                    logger: logger
+                ),
                 ratings: Self.ratings(
                     gossip,
                     market,

@@ -1,5 +1,6 @@
 import CanonicalJSON
 import Foundation
+import NIOHTTP1
 import TestSupport
 import Testing
 
@@ -82,6 +83,44 @@ struct LivenessNodeTests {
                 throw error
             }
             await listener.kill()
+        }
+    }
+
+    @Test("[LIV-13] With a budget a probe is a paid call: the seller serves it, and it counts as the buyer's own")
+    func canary() async throws {
+        try await World.with(starts: false) { world in
+            let ports = try await FreePorts.some(2)
+            let (seller, prober) = (world.seller, world.buyer)
+            try Self.configure(seller, world, gossipPort: ports[0], market: ["probesPerHour": 0])
+            try await seller.start()
+            try await world.sell("--summary", "Weather of today", price: "/now/1=2sat")
+            let status = try await seller.command("status", "--json").json
+            let did = try status.string("did")
+            let address = try #require(status["gossip"]?.array("addresses").first?.stringValue)
+            func start(_ market: JSONObject) async throws {
+                try Self.configure(
+                    prober,
+                    world,
+                    gossipPort: ports[1],
+                    bootstrap: [address],
+                    trusted: [did],
+                    market: market
+                )
+                try await prober.start()
+            }
+            try await start(["probesPerHour": 0, "canaryBudget": 1_000_000])
+            #expect(try await world.fund(100).status == 200)
+            try await GossipNodes.until { try await Self.shown(prober, "\(did)/weather") != nil }
+            #expect(world.upstream.total == 0)
+            await prober.kill()
+            try await start(["probesPerHour": 3_600, "canaryBudget": 1_000_000])
+            try await GossipNodes.until { world.upstream.total == 1 }
+            try await GossipNodes.until {
+                try await Self.shown(prober, "\(did)/weather")?["probes"]?.arrayValue?.last?["result"] == "answered"
+            }
+            let payment = try await prober.command("wallet", "history", "--json")
+            #expect(payment.output.contains("paid-call"), "\(payment)")
+            #expect(try await prober.call(.POST, "/api/audit", [:]).json["findings"]?.arrayValue?.count == 0)
         }
     }
 

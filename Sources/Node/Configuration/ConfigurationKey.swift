@@ -83,6 +83,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case gossipEntry = "gossip.entry"
     case gossipEntryMaximum = "gossip.entryMaximum"
     case marketProbesPerHour = "market.probesPerHour"
+    case marketCanaryBudget = "market.canaryBudget"
     case marketShareProbes = "market.shareProbes"
     case marketArbiterSeconds = "market.arbiterSeconds"
     case reputationSeeds = "reputation.seeds"

@@ -90,6 +90,8 @@ public struct NodeConfiguration: Sendable {
     var gossip: GossipSettings?
     /// How often listings are probed; 0: never.
     var probesPerHour: Int
+    /// What listed services are bought of to see what customers get, in satoshi a day; 0: nothing.
+    var canaryBudget: UInt64
     /// Whether others are told what the probes showed.
     var sharesProbes: Bool
     /// How fast this node decides the disputes of others; nil: it decides none.
@@ -203,6 +205,7 @@ public struct NodeConfiguration: Sendable {
         walletEVM = try WalletEVMSettings(values, mintRates: mintRates, settlement: settlement)
         gossip = try GossipSettings(values)
         probesPerHour = Int(try values.number(.marketProbesPerHour, in: 0...Int64(ProbePlan.maximumPerHour)) ?? 60)
+        canaryBudget = UInt64(try values.number(.marketCanaryBudget, in: 0...1_000_000) ?? 0)
         sharesProbes = try values.flag(.marketShareProbes) ?? true
         arbiterSeconds = try values.number(.marketArbiterSeconds, in: 60...604_800).map(UInt64.init)
         reputationSeeds = try values.nodes(.reputationSeeds, atMost: 64)

@@ -35,7 +35,7 @@ final class LivenessPart: GossipPart {
         cache: Database,
         market: MarketPart,
         author: DIDKey,
-        line: ProbeLine,
+        canary: Canary,
         perHour: Int,
         shares: Bool,
         calls: CallBook,
@@ -66,7 +66,7 @@ final class LivenessPart: GossipPart {
                     ]
                 )
             },
-            ask: { await line.ask($0) }
+            ask: { await canary.ask($0) }
         )
     }
 

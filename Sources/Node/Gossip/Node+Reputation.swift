@@ -76,14 +76,25 @@ extension Node {
         _ services: NodeServices,
         _ configuration: NodeConfiguration,
         calls: CallBook,
+        fence: EpochFence,
         logger: Logger
     ) -> LivenessPart? {
         guard let gossip, let market else { return nil }
+        let canary = Canary(
+            line: ProbeLine(buyer: services.buyer, allowsLocal: configuration.isLoopback),
+            budget: configuration.canaryBudget,
+            probesPerHour: configuration.probesPerHour
+        ) { [buyer = services.buyer] request in
+            guard fence.raised == nil else {
+                throw WalletError(.limitExceeded, "no money moves before the operator has looked")
+            }
+            return try await buyer.pay(request)
+        }
         let part = LivenessPart(
             cache: gossip.cache,
             market: market,
             author: services.identity.nodeKeys.node.did,
-            line: ProbeLine(buyer: services.buyer, allowsLocal: configuration.isLoopback),
+            canary: canary,
             perHour: configuration.probesPerHour,
             shares: configuration.sharesProbes,
             calls: calls,

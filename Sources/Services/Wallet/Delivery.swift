@@ -18,7 +18,7 @@ extension Buyer {
     /// - Parameter other: a client in the place of the buyer's own.
     /// - Throws: `SendFailure` where no answer came; `UnmadeRequest` where there was nothing to send.
     func send(_ call: Call, payment: PaymentRecord?, over other: HTTPClient? = nil) async throws -> Answer {
-        let client = other ?? client
+        let client = other ?? call.request.client ?? client
         let request: HTTPClientRequest
         do {
             let proof: (name: String, value: String)?

@@ -1,3 +1,4 @@
+package import AsyncHTTPClient
 public import Cashu
 public import Encodings
 public import Lightning
@@ -77,6 +78,8 @@ public struct PaidRequest: Sendable {
     /// The most to deposit for a session of many calls, in `unit`, fees included; nil: none is opened. Calls of a session
     /// that is open take from it: the seller decides how much, up to what is deposited.
     public var sessionDeposit: UInt64?
+    /// What it goes over; nil: the buyer's own connections. Where the payment is taken up later, it goes over those.
+    package var client: HTTPClient?
 
     public init(
         method: String = "GET",

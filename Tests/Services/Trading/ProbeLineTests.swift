@@ -11,7 +11,7 @@ import Wallet
 @testable import Trading
 
 /// A node's buyer without money, and a service at a server.
-private struct Asker {
+struct Asker {
     let folder: TemporaryFolder
     let client: HTTPClient
     let buyer: Buyer

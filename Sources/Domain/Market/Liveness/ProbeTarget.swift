@@ -21,6 +21,9 @@ public struct ProbeTarget: Sendable, Hashable {
     /// Whether the call is listed as free: then it is made, and not asked about.
     public var isFree: Bool { prices.values.allSatisfy { $0 == 0 } }
 
+    /// The most that such a call may cost, in satoshi, fees included ([LIV-3]); nil where the listing is in other units.
+    public var mostInSatoshi: UInt64? { limit("sat").map(Self.allowed) }
+
     /// One of the calls that the listing tells the price of, at random: so not even a seller that answers some paths alone knows
     /// which will be asked.
     ///
@@ -83,6 +86,10 @@ public enum ProbeAnswer: Sendable, Hashable {
     /// The name leads to an address that is not asked from here.
     case forbidden
     case status(Int, Terms)
+    /// What a call that was paid for brought ([LIV-13]).
+    case bought(Int)
+    /// It was paid for and not served, or a good payment was refused.
+    case unserved
 
     /// What an answer asks for.
     public struct Terms: Sendable, Hashable {
@@ -128,6 +135,8 @@ extension ProbeTarget {
         /// A 402 that nobody can pay.
         case noOffer = "no-offer"
         case dear
+        /// It took no good payment, or gave it back unserved.
+        case unserved
         case busy
         case other
 
@@ -145,6 +154,13 @@ extension ProbeTarget {
         case .unreachable: return .unreachable
         case .timeout: return .timeout
         case .forbidden: return .forbidden
+        case .unserved: return .unserved
+        case .bought(let status):
+            switch status {
+            case 200...399: return .answered
+            case 500...: return .serverError
+            default: return .other
+            }
         case .status(let status, let terms):
             switch status {
             case 402: return why(terms)

@@ -33,7 +33,6 @@ public struct ProbeLine: Sendable {
 
     /// - Returns: what came of it, and after how many milliseconds; nil where nothing came.
     public func ask(_ target: ProbeTarget) async -> (answer: ProbeAnswer, milliseconds: Int64?) {
-        guard allowsLocal || target.base.reach == .internet else { return (.forbidden, nil) }
         do {
             let asked = try await ask(target, within: timeout)
             let price: ((amount: UInt64, unit: String)) -> ProbeAnswer.Price = { .init($0.amount, $0.unit) }
@@ -54,25 +53,36 @@ public struct ProbeLine: Sendable {
         }
     }
 
-    /// Over a client that is closed after it: what still comes of a body is not waited for.
     private func ask(_ target: ProbeTarget, within milliseconds: Int64) async throws -> AskedPrice {
         let start = NIODeadline.now()
+        return try await connected(to: target) { client in
+            let left = milliseconds - (NIODeadline.now() - start).nanoseconds / 1_000_000
+            return try await buyer.ask(
+                PaidRequest(method: target.method, url: target.url, maximum: 0),
+                over: client,
+                timeoutMilliseconds: max(1, left)
+            )
+        }
+    }
+
+    /// Over a client that reaches one checked address alone, and is closed after it: what still comes of a body is not waited for.
+    /// - Throws: `HostPin.Failure`; what `work` throws.
+    func connected<Result: Sendable>(
+        to target: ProbeTarget,
+        _ work: (HTTPClient) async throws -> Result
+    ) async throws -> Result {
+        guard allowsLocal || target.base.reach == .internet else { throw HostPin.Failure.forbidden }
         let (host, port) = target.base.place
-        let override = try await TimeLimit.within(milliseconds: milliseconds) { [pin, allowsLocal] _ in
+        let override = try await TimeLimit.within(milliseconds: timeout) { [pin, allowsLocal] _ in
             try await pin.override(host, port: port) { allowsLocal || Self.isGlobal($0) }
         }
         var configuration = HTTPMint.clientConfiguration
         configuration.dnsOverride = override
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         do {
-            let left = milliseconds - (NIODeadline.now() - start).nanoseconds / 1_000_000
-            let asked = try await buyer.ask(
-                PaidRequest(method: target.method, url: target.url, maximum: 0),
-                over: client,
-                timeoutMilliseconds: max(1, left)
-            )
+            let result = try await work(client)
             try? await client.shutdown()
-            return asked
+            return result
         } catch {
             try? await client.shutdown()
             throw error
