@@ -248,7 +248,7 @@ def between_our_nodes(world, mint, buyer, seller):
             equal(len(shown["signatures"]), 1, "signatures")
     with world.step("over the budget, or of a service that fails, nothing is locked"):
         before = buyer.balance(mint)
-        dear = buyer.run("market", "buy", f"{seller.url}/s/dear/now", "--budget", BUDGET, status=1)
+        dear = buyer.run("market", "buy", f"{seller.url}/s/dear/now", "--budget", BUDGET, status=2)
         check("costs 30 sat" in dear["error"], f"not refused for its price: {dear}")
         failed = buyer.run("market", "buy", f"{seller.url}/s/broken/now", "--budget", BUDGET, status=1)
         equal((failed["ending"], failed["locked"]), ("refunded", "0"), "the job of a service that fails")
