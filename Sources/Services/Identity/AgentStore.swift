@@ -164,7 +164,12 @@ enum AgentStore {
     }
 
     static func isRevoked(_ did: DIDKey, in connection: Connection) throws -> Bool {
-        try connection.first("SELECT 1 FROM identity_revoked_keys WHERE did = ?", .text(did.string)) != nil
+        try revocationReason(of: did, in: connection) != nil
+    }
+
+    /// Why a key was revoked first; nil where it was not.
+    static func revocationReason(of did: DIDKey, in connection: Connection) throws -> String? {
+        try connection.first("SELECT reason FROM identity_revoked_keys WHERE did = ?", .text(did.string))?.text(0)
     }
 
     static func revokeKey(_ did: String, reason: String, now: Timestamp, in connection: Connection) throws {

@@ -64,7 +64,10 @@ extension PassportOffice {
         in connection: Connection
     ) throws -> StatusChange {
         let did = key.string
-        if try reason == .keyCompromise || !AgentStore.isRevoked(key, in: connection) {
+        let known = try AgentStore.revocationReason(of: key, in: connection)
+        // A theft may be told of afterwards, and since when.
+        let isNews = known == nil || reason == .keyCompromise && (since != nil || known != reason.rawValue)
+        if isNews {
             let agentID = try AgentStore.id(ofKey: did, in: connection)
             try revocationHooks.run(
                 KeyRevocation(did: key, agentID: agentID, reason: reason, at: now, compromisedSince: since),
