@@ -1,9 +1,12 @@
 import AsyncHTTPClient
 import CanonicalJSON
+import Cryptography
+import Encodings
 import Foundation
 import NIOCore
 import NIOHTTP1
 import Receipts
+import SignedDocuments
 import TestSupport
 import Testing
 import TransparencyLog
@@ -153,6 +156,29 @@ struct LogCommandTests {
                 ])
                 #expect(changed.status == 2 && changed.json["code"]?.stringValue == "malformed", "\(changed)")
             }
+            // Another node's promise of the same document is not held against this log.
+            let stranger = try await world.buyer.command("log", "show", "--json").json.string("origin")
+            let foreign = try LogPromise.issue(
+                kind: "passport",
+                reference: "x",
+                entry: SaltedEntry(
+                    salt: [UInt8](repeating: 7, count: 16),
+                    document: JSONValue.parse(Data(contentsOf: URL(filePath: files[0])).map { $0 }).canonicalized()
+                ).entry,
+                promise: InclusionPromise(
+                    log: stranger,
+                    salt: [UInt8](repeating: 7, count: 16),
+                    by: Timestamp(secondsSince1970: 1)
+                ),
+                at: Timestamp(secondsSince1970: 1_800_000_000),
+                by: DocumentSigner(Ed25519.PrivateKey())
+            )
+            try Data(foreign.document.serialized()).write(to: URL(filePath: place + "/foreign.promise"))
+            let accused = try await Program.run([
+                "log", "verify", seller.url + "/log", "--key", key, "--document", files[0], "--promise",
+                place + "/foreign.promise", "--json",
+            ])
+            #expect(accused.status == 2 && accused.json["code"]?.stringValue == "wrong-origin", "\(accused)")
             // By the id, from anybody: what is told of a passport last.
             _ = try await seller.command("passport", "revoke", passport, "--yes")
             let id = String(passport.dropFirst(9))

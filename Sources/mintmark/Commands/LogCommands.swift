@@ -249,6 +249,10 @@ struct LogCommand: AsyncParsableCommand {
                 throw error
             }
             try await http.shutdown()
+            // Nobody else's promise is held against this log.
+            if let promised, promised.log != finding.checkpoint.origin || promised.issuer.ed25519 != finding.key.key {
+                throw LogError(.wrongOrigin, "\(promised.issuer) promised it for \(promised.log), which is another log")
+            }
             if let promised, finding.index == nil {
                 let isOver = promised.by <= WallClock.system.now()
                 let word = isOver ? "and promised to by then" : "nor need it before then"
@@ -268,20 +272,31 @@ struct LogCommand: AsyncParsableCommand {
             return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
         }
 
-        /// The entry that the log will hold, as the receipt itself or a promise beside the document says, and by when.
-        private func promisedEntry() throws -> (entry: [UInt8], by: Timestamp)? {
+        /// What was promised: which entry, by when, of which log, and who signed it.
+        private struct Promised {
+            var entry: [UInt8]
+            var by: Timestamp
+            var log: String
+            var issuer: DIDKey
+        }
+
+        /// The entry that the log will hold, as the receipt itself or a promise beside the document says under a signature.
+        private func promisedEntry() throws -> Promised? {
             guard let document else { return nil }
             let logged = try LoggedDocument(path: document)
             guard let promise else {
-                guard let own = InclusionPromise(document: logged.value) else {
+                guard let own = InclusionPromise(document: logged.value), let object = logged.value.objectValue else {
                     throw Failure("\(document) promises no place in a log: give --promise, or check its proof", .usage)
                 }
-                return (try logged.entry(salt: own.salt), own.by)
+                let receipt = try Receipt(document: object)
+                if let reason = receipt.verdict().reasons.first { throw reason }
+                let entry = try logged.entry(salt: own.salt)
+                return Promised(entry: entry, by: own.by, log: own.log, issuer: receipt.claims.seller.did)
             }
             let beside = try LogPromise(document: VerifyCommand.object(VerifyCommand.read(promise)))
             let entry = try logged.entry(salt: beside.promise.salt)
             try beside.verify(entry: entry)
-            return (entry, beside.promise.by)
+            return Promised(entry: entry, by: beside.promise.by, log: beside.promise.log, issuer: beside.issuer)
         }
 
         private func report(_ finding: LogReader.Finding) {

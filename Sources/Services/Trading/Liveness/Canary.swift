@@ -52,7 +52,8 @@ public struct Canary: Sendable {
         return most
     }
 
-    /// - Returns: nil where nothing was paid for a reason of this node's own, such as an empty wallet: then it is only asked.
+    /// - Returns: nil where nothing was paid for a reason of this node's own, such as an empty wallet: then it is only asked. Whoever
+    ///   took the money and brought nothing is not asked once more, whatever its paywall says.
     private func buy(
         _ target: ProbeTarget,
         _ price: UInt64
@@ -60,7 +61,7 @@ public struct Canary: Sendable {
         let start = NIODeadline.now()
         func elapsed() -> Int64 { (NIODeadline.now() - start).nanoseconds / 1_000_000 }
         do {
-            let response = try await line.connected(to: target) { client in
+            let (response, isWhole) = try await line.connected(to: target) { client in
                 var request = PaidRequest(
                     method: target.method,
                     url: target.url,
@@ -70,24 +71,38 @@ public struct Canary: Sendable {
                 )
                 request.client = client
                 let response = try await pay(request)
-                var read = 0
-                for try await part in response.body {
-                    read += part.readableBytes
-                    // The receipt of a longer one is fetched when open payments are taken up.
-                    if read > Self.maximumBodyBytes { break }
-                }
-                return response
+                return (response, await Self.read(response.body))
             }
             switch response.outcome {
-            case .served, .servedBefore: return (.bought(response.status), elapsed())
-            case .refunded: return (.unserved, elapsed())
+            case .served where isWhole, .servedBefore where isWhole: return (.bought(response.status), elapsed())
+            case .served, .servedBefore, .refunded: return (.unserved, elapsed())
             // It asked for no money: as an answer to who pays nothing.
             case .free: return (.status(response.status, .init()), elapsed())
             }
-        } catch let error as WalletError where error.code == .paymentRefused || error.code == .paymentFailed {
+        } catch let error as WalletError where Self.unserved.contains(error.code) {
             return (.unserved, elapsed())
+        } catch let error as WalletError where error.code == .outcomeUnknown {
+            // It may have the money, and gives no answer.
+            return (.timeout, elapsed())
         } catch {
             return nil
+        }
+    }
+
+    private static let unserved: Set<WalletError.Code> = [.paymentRefused, .paymentFailed, .refundKept]
+
+    /// - Returns: whether nothing broke off, as far as it is read: the receipt of a longer one is fetched when open payments are
+    ///   taken up.
+    private static func read(_ body: PaidResponseBody) async -> Bool {
+        var read = 0
+        do {
+            for try await part in body {
+                read += part.readableBytes
+                if read > maximumBodyBytes { break }
+            }
+            return true
+        } catch {
+            return false
         }
     }
 }
