@@ -24,46 +24,46 @@ private struct Refused: Error {}
             for key in 0..<keys { try connection.execute("INSERT INTO counts VALUES (?, 0)", .integer(key)) }
         }
         let known = Committed<Int64, Int64>(2)
-        let added = await withTaskGroup(of: (key: Int64, isHit: Bool)?.self) { group in
+        @Sendable func add(to key: Int64, failing: Bool = false) async throws -> (value: Int64, isHit: Bool) {
+            let (write, value, isHit) = try await database.write { connection in
+                let row = try connection.first("SELECT count FROM counts WHERE id = ?", .integer(key))?.int64(0)
+                let here = known[key]
+                #expect(here == nil || here == row)
+                let next = try #require(here ?? row) + 1
+                let write = known.begin(key)
+                try connection.execute("UPDATE counts SET count = ? WHERE id = ?", .integer(next), .integer(key))
+                if failing { throw Refused() }
+                return (write, next, here != nil)
+            }
+            known.end(write, key, value)
+            return (value, isHit)
+        }
+        let added = await withTaskGroup(of: Int64?.self) { group in
             for number in 0..<Int64(600) {
                 group.addTask {
                     let key = number % keys
                     // Some come while others wait, some after.
                     if number % 7 == 0 { try? await Task.sleep(for: .milliseconds(number % 50)) }
-                    let outcome = try? await database.write { connection in
-                        let row = try connection.first("SELECT count FROM counts WHERE id = ?", .integer(key))?.int64(0)
-                        let here = known[key]
-                        #expect(here == nil || here == row)
-                        let next = try #require(here ?? row) + 1
-                        let write = known.begin(key)
-                        try connection.execute(
-                            "UPDATE counts SET count = ? WHERE id = ?",
-                            .integer(next),
-                            .integer(key)
-                        )
-                        if number % 5 == 0 { throw Refused() }
-                        return (write, next, here != nil)
-                    }
-                    guard let (write, value, isHit) = outcome else { return nil }
-                    known.end(write, key, value)
-                    return (key, isHit)
+                    return (try? await add(to: key, failing: number % 5 == 0)) == nil ? nil : key
                 }
             }
-            return await group.reduce(into: [Int64: (count: Int64, hits: Int)]()) { added, one in
-                guard let one else { return }
-                added[one.key, default: (0, 0)].count += 1
-                if one.isHit { added[one.key, default: (0, 0)].hits += 1 }
+            return await group.reduce(into: [Int64: Int64]()) { added, key in
+                if let key { added[key, default: 0] += 1 }
             }
         }
-        #expect(added.values.reduce(0) { $0 + $1.count } == 480)
+        #expect(added.values.reduce(0, +) == 480)
         for key in 0..<keys {
             let row = try await database.read { connection in
                 try connection.first("SELECT count FROM counts WHERE id = ?", .integer(key))?.int64(0)
             }
-            #expect(row == added[key]?.count)
-            #expect(known[key] == nil || known[key] == row)
+            let count = try #require(added[key])
+            #expect(row == count)
+            #expect(known[key] == nil || known[key] == count)
+            // One after the other: what the first left is found by the second.
+            #expect(try await add(to: key).value == count + 1)
+            let second = try await add(to: key)
+            #expect(second == (count + 2, true))
         }
-        #expect(added.values.reduce(0) { $0 + $1.hits } > 0)
         await database.close()
     }
 
