@@ -21,6 +21,9 @@ enum ReceiptShape {
         else {
             throw refuse("`request`, `response` and `payment` must be objects")
         }
+        try require(request, "request", has: ["method", "target", "digest"])
+        try require(response, "response", has: ["status", "digest"])
+        try require(payment, "payment", has: paymentMembers)
         guard let outcome = ReceiptOutcome(rawValue: document["outcome"]?.stringValue ?? "") else {
             throw refuse("`outcome` must be `served` or `refunded`")
         }
@@ -120,12 +123,28 @@ enum ReceiptShape {
         return true
     }
 
+    private static let paymentMembers: Set<String> = [
+        "amount", "unit", "digest", "dialect", "quoted", "measures", "returned",
+    ]
+
+    /// - Throws: where an object has other members than these; what is no object is refused where it is read.
+    private static func require(
+        _ value: JSONValue?,
+        _ name: String,
+        has members: Set<String>
+    ) throws(ReceiptReason) {
+        for (key, _) in value?.objectValue ?? [:] where !members.contains(key) {
+            throw refuse("`\(name).\(key.prefix(64))` has no place in a receipt")
+        }
+    }
+
     private static func text(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> String {
         guard let text = value?.stringValue else { throw refuse("`\(name)` must be a string") }
         return text
     }
 
     private static func party(_ value: JSONValue?, _ name: String) throws(ReceiptReason) -> ReceiptParty {
+        try require(value, name, has: ["id", "agentId", "passport"])
         guard let text = value?["id"]?.stringValue, let did = try? DIDKey(parsing: text) else {
             throw refuse("`\(name).id` must be a did:key")
         }
@@ -193,6 +212,7 @@ enum ReceiptShape {
             for (name, value) in object { settlement.measures[name] = try amount(value, "payment.measures") }
         }
         if let returned = payment["returned"] {
+            try require(returned, "payment.returned", has: ["amount", "form", "breach"])
             settlement.returned = try amount(returned["amount"], "payment.returned.amount")
             settlement.form = try text(returned["form"], "payment.returned.form")
             settlement.breach = try returned["breach"].map { (value) throws(ReceiptReason) in try breach(value) }
@@ -215,7 +235,8 @@ enum ReceiptShape {
     }
 
     private static func promise(_ document: JSONObject) throws(ReceiptReason) -> InclusionPromise? {
-        guard document["inclusionPromise"] != nil else { return nil }
+        guard let value = document["inclusionPromise"] else { return nil }
+        try require(value, "inclusionPromise", has: ["log", "salt", "by"])
         guard let promise = InclusionPromise(document: .object(document)) else {
             throw refuse("`inclusionPromise` must name a log, a salt of 16 bytes and an instant")
         }

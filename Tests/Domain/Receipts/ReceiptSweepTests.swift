@@ -114,23 +114,23 @@ struct ReceiptSweepTests {
         id bad-signature malformed(id)
         type malformed(@context)
         type[0] malformed(@context)
-        seller bad-signature malformed(id)
+        seller malformed(more) malformed(id)
         seller.id bad-signature+unexpected-seller malformed(id)
         seller.agentId bad-signature
         seller.passport bad-signature
-        buyer bad-signature bad-signature+mismatch
+        buyer malformed(more) bad-signature+mismatch
         buyer.id bad-signature+mismatch malformed(id)
         buyer.agentId bad-signature
         buyer.passport bad-signature
         service bad-signature malformed(service)
-        request bad-signature malformed(request)
+        request malformed(more) malformed(request)
         request.method bad-signature malformed(method)
         request.target bad-signature malformed(target)
         request.digest bad-signature+mismatch malformed(digest)
-        response bad-signature malformed(request)
+        response malformed(more) malformed(request)
         response.status bad-signature malformed(status)
         response.digest bad-signature+mismatch
-        payment bad-signature malformed(request)
+        payment malformed(more) malformed(request)
         payment.amount bad-signature malformed(amount)
         payment.unit bad-signature malformed(unit)
         payment.dialect bad-signature malformed(dialect)
@@ -138,7 +138,7 @@ struct ReceiptSweepTests {
         payment.quoted bad-signature
         payment.measures malformed(measures) bad-signature
         payment.measures.responseBytes bad-signature
-        payment.returned bad-signature
+        payment.returned malformed(more) bad-signature
         payment.returned.amount bad-signature malformed(amount)
         payment.returned.form bad-signature malformed(form)
         payment.returned.breach malformed(breach) bad-signature
@@ -153,7 +153,7 @@ struct ReceiptSweepTests {
         requestedAt bad-signature malformed(requestedAt)
         respondedAt bad-signature malformed(respondedAt)
         outcome malformed(outcome)
-        inclusionPromise bad-signature
+        inclusionPromise malformed(more) bad-signature
         inclusionPromise.log bad-signature malformed(inclusionPromise)
         inclusionPromise.salt malformed(inclusionPromise)
         inclusionPromise.by bad-signature malformed(inclusionPromise)
@@ -177,23 +177,23 @@ struct ReceiptSweepTests {
         id valid malformed(id)
         type malformed(@context)
         type[0] malformed(@context)
-        seller valid malformed(id)
+        seller malformed(more) malformed(id)
         seller.id wrong-seller+unexpected-seller malformed(id)
         seller.agentId valid
         seller.passport valid
-        buyer valid mismatch
+        buyer malformed(more) mismatch
         buyer.id mismatch malformed(id)
         buyer.agentId valid
         buyer.passport valid
         service valid malformed(service)
-        request valid malformed(request)
+        request malformed(more) malformed(request)
         request.method valid malformed(method)
         request.target valid malformed(target)
         request.digest mismatch malformed(digest)
-        response valid malformed(request)
+        response malformed(more) malformed(request)
         response.status valid malformed(status)
         response.digest mismatch
-        payment valid malformed(request)
+        payment malformed(more) malformed(request)
         payment.amount valid malformed(amount)
         payment.unit valid malformed(unit)
         payment.dialect valid malformed(dialect)
@@ -201,7 +201,7 @@ struct ReceiptSweepTests {
         payment.quoted valid
         payment.measures malformed(measures) valid
         payment.measures.responseBytes valid
-        payment.returned valid
+        payment.returned malformed(more) valid
         payment.returned.amount valid malformed(amount)
         payment.returned.form valid malformed(form)
         payment.returned.breach malformed(breach) valid
@@ -216,7 +216,7 @@ struct ReceiptSweepTests {
         requestedAt valid malformed(requestedAt)
         respondedAt valid malformed(respondedAt)
         outcome malformed(outcome)
-        inclusionPromise valid
+        inclusionPromise malformed(more) valid
         inclusionPromise.log valid malformed(inclusionPromise)
         inclusionPromise.salt malformed(inclusionPromise)
         inclusionPromise.by valid malformed(inclusionPromise)
