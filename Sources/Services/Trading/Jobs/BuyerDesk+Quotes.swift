@@ -133,7 +133,7 @@ extension BuyerDesk {
         guard answer.status == 200 else {
             // A price over the budget, or no mint in common, is an answer; the seller has not failed.
             guard answer.code == JobError.Code.noOffer.rawValue else { throw answer.error }
-            throw JobError(.noOffer, answer.error.message)
+            throw JobError(.noOffer, "The seller does not sell it so: \(answer.said)")
         }
         let quote: Signed<Quote> = try JobWire.signed(answer.json["quote"], "quote")
         do {

@@ -20,10 +20,9 @@ struct JobLine: Sendable {
         var code: String? { json["code"]?.stringValue }
 
         /// What the party said of it.
-        var error: JobError {
-            let said = json["detail"]?.stringValue ?? "it answered \(status)"
-            return JobError(.sellerFailed, "The \(party) did not do it: \(said.prefix(500))")
-        }
+        var said: String { String((json["detail"]?.stringValue ?? "it answered \(status)").prefix(500)) }
+
+        var error: JobError { JobError(.sellerFailed, "The \(party) did not do it: \(said)") }
     }
 
     func call(_ url: String, _ body: JSONObject) async throws -> Answer {
