@@ -12,7 +12,7 @@ internal import Storage
 /// many debits fifty leaves of one tree make at once, durable.
 struct DelegationBenchmark {
     var chains = 5_000
-    var rounds = 5
+    var rounds = 25
     var seconds = 10.0
     var leaves = 50
     /// Calls that one leaf makes at once.
@@ -102,19 +102,14 @@ struct DelegationBenchmark {
                 }
             )
         }
-        func rate(_ seconds: [Double]) -> Double { Double(each) / Timing.median(seconds) }
         return [
-            Measure(
-                name: "delegation-verify-three-links-one-core",
-                value: rate(chain),
-                unit: "1/s",
-                yardstick: rate(floor) / 3
-            ),
-            Measure(
-                name: "delegation-verify-three-links-and-call-one-core",
-                value: rate(called),
-                unit: "1/s",
-                yardstick: rate(floor) / 4
+            Timing.rate("delegation-verify-three-links-one-core", each: each, chain, floor: floor, perFloor: 3),
+            Timing.rate(
+                "delegation-verify-three-links-and-call-one-core",
+                each: each,
+                called,
+                floor: floor,
+                perFloor: 4
             ),
         ]
     }

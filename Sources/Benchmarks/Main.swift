@@ -77,16 +77,17 @@ enum Main {
         },
         Benchmark(
             "paid-call",
-            "Calls a second through the gateway, 32 clients: paid with one proof locked beforehand, unpriced, and"
-                + " through a bare proxy of Hummingbird and AsyncHTTPClient."
+            "Calls a second through the gateway, 32 clients (--clients N): paid with one proof locked beforehand, unpriced,"
+                + " and through a bare proxy of Hummingbird and AsyncHTTPClient."
         ) {
-            try await PaidCallBenchmark().run()
+            try await PaidCallBenchmark(clients: Options.number("--clients") ?? 32).run()
         },
         Benchmark(
             "own-mint",
-            "Calls a second sold for ecash of the node's own mint, 32 clients: locked beforehand, and redeemed before each call."
+            "Calls a second sold for ecash of the node's own mint, 32 clients (--clients N): locked beforehand, and redeemed"
+                + " before each call."
         ) {
-            try await OwnMintBenchmark().run()
+            try await OwnMintBenchmark(clients: Options.number("--clients") ?? 32).run()
         },
         Benchmark(
             "gateway-cost",
@@ -192,7 +193,8 @@ enum Main {
 
     private static var help: String {
         """
-        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N] [--listings N]    (all without a name; about three minutes)
+        Usage: Benchmarks [NAME…] [--spent N] [--folder PATH] [--entries N] [--passports N] [--listings N]
+                          [--clients N]    (all without a name; about three minutes)
 
         Prints one JSON object a measure: name, value, unit, yardstick (taken in the same run) and ratio, which is
         value ÷ yardstick. Servers, upstream and load generator share this machine's cores, so run it on a quiet one:
@@ -228,6 +230,7 @@ struct Benchmark: Sendable {
 enum Options {
     private static let known: Set<String> = [
         "--spent", "--folder", "--entries", "--passports", "--nodes", "--revocations", "--rate", "--listings",
+        "--clients",
     ]
 
     static var names: [String] {

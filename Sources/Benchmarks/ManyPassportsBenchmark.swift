@@ -128,14 +128,23 @@ struct ManyPassportsBenchmark {
             requiredCapabilities: ["pay"],
             maximumStatusAgeSeconds: 60
         )
-        let count = 100_000
-        let start = ContinuousClock.now
-        for _ in 0..<count {
-            let reasons = await service.gate.passportReasons(header, rules: rules)
-            guard reasons.isEmpty else { throw BenchmarkError("\(reasons)") }
+        let count = 10_000
+        var micros: [Double] = []
+        for _ in 0..<25 {
+            let start = ContinuousClock.now
+            for _ in 0..<count {
+                let reasons = await service.gate.passportReasons(header, rules: rules)
+                guard reasons.isEmpty else { throw BenchmarkError("\(reasons)") }
+            }
+            micros.append(Timing.inSeconds(ContinuousClock.now - start) * 1e6 / Double(count))
         }
-        let micros = Timing.inSeconds(ContinuousClock.now - start) * 1e6 / Double(count)
-        return Measure(name: "passport-check-cached", value: micros, unit: "µs", yardstick: 5)
+        return Measure(
+            name: "passport-check-cached",
+            value: Timing.median(micros),
+            unit: "µs",
+            yardstick: 5,
+            note: "quickest of \(micros.count) rounds: \(((micros.min() ?? 0) * 100).rounded() / 100)"
+        )
     }
 
     /// The most resident memory so far, in MB (10^6 bytes).
