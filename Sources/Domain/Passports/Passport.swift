@@ -6,8 +6,9 @@ public import SignedDocuments
 /// An agent's passport: a W3C Verifiable Credential (Data Model 2.0) of type `AgentPassportCredential`, secured in one
 /// of the forms of ``PassportForm``. `Specs/passport.md` gives the profile.
 ///
-/// A value of this type has the right shape and nothing more: ``PassportVerifier`` says whether to rely on it.
-public struct Passport: Equatable, Sendable {
+/// A value of this type has the right shape and nothing more: ``PassportVerifier`` says whether to rely on it. A class, because
+/// one that was checked is handed on with every call.
+public final class Passport: Equatable, Sendable {
     /// The longest JSON text accepted, in bytes.
     public static let maximumBytes = 8192
     /// The longest `Agent-Passport` header value, in bytes: base64url of ``maximumBytes``.
@@ -50,7 +51,7 @@ public struct Passport: Equatable, Sendable {
     /// Reads a passport from its text of at most ``maximumBytes``: JSON, or a token of another form.
     ///
     /// - Throws: `PassportReason` with `.malformed`.
-    public init(bytes: [UInt8]) throws(PassportReason) {
+    public convenience init(bytes: [UInt8]) throws(PassportReason) {
         if bytes.first == UInt8(ascii: "e") {
             try self.init(token: bytes)
             return
@@ -69,12 +70,13 @@ public struct Passport: Equatable, Sendable {
     }
 
     /// Reads the value of an `Agent-Passport` header: base64url of the JSON text, or a token as it is.
-    public init(header: String) throws(PassportReason) {
-        if header.hasCodeUnit(UInt8(ascii: ".")) {
-            try self.init(bytes: Array(header.utf8))
-            return
-        }
+    public convenience init(header: String) throws(PassportReason) {
         guard header.utf8.count <= Self.maximumHeaderBytes + 3, let bytes = try? Base64URL.decode(header) else {
+            // A token's parts are told apart by dots, which are no digits of base64url.
+            if header.hasCodeUnit(UInt8(ascii: ".")) {
+                try self.init(bytes: Array(header.utf8))
+                return
+            }
             throw PassportReason(.malformed, "`Agent-Passport` is base64url of at most \(Self.maximumBytes) bytes")
         }
         try self.init(bytes: bytes)
@@ -84,7 +86,7 @@ public struct Passport: Equatable, Sendable {
     /// ``PassportVerifier``.
     ///
     /// - Throws: `PassportReason` with `.malformed`, naming the member.
-    public init(document: JSONObject) throws(PassportReason) {
+    public convenience init(document: JSONObject) throws(PassportReason) {
         guard document["proof"]?.objectValue != nil else {
             throw PassportReason(.malformed, "`proof` must be one object")
         }

@@ -128,7 +128,7 @@ extension Passport {
     }
 
     /// Reads a token: an SD-JWT where it has a `~`, else a JWT.
-    init(token bytes: [UInt8]) throws(PassportReason) {
+    convenience init(token bytes: [UInt8]) throws(PassportReason) {
         let trimmed = bytes.count <= Self.maximumBytes ? Array(bytes.drop { $0 == 0x20 }.prefix { $0 > 0x20 }) : []
         guard !trimmed.isEmpty, let text = String(validating: trimmed, as: UTF8.self) else {
             throw PassportReason(.malformed, "a passport has at most \(Self.maximumBytes) bytes")

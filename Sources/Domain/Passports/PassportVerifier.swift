@@ -86,6 +86,11 @@ public struct PassportVerifier: Hashable, Sendable {
         now: Timestamp,
         states: [String: StatusListState]
     ) -> [PassportReason] {
+        documentReasons(passport, now: now) + statusReasons(passport, now: now, states: states)
+    }
+
+    /// The part of ``liveReasons(_:now:states:)`` that the document alone tells: trust, dates, capabilities and key.
+    public func documentReasons(_ passport: Passport, now: Timestamp) -> [PassportReason] {
         var reasons: [PassportReason] = []
         if let trustedIssuers, !trustedIssuers.contains(passport.issuer) {
             reasons.append(PassportReason(.untrustedIssuer, "\(passport.issuer) is not a trusted issuer here"))
@@ -102,11 +107,11 @@ public struct PassportVerifier: Hashable, Sendable {
         if passport.subject.kind != .ed25519 {
             reasons.append(PassportReason(.subjectKeyUnsupported, "the agent's key must be Ed25519 to sign requests"))
         }
-        reasons.append(contentsOf: statusReasons(passport, now: now, states: states))
         return reasons
     }
 
-    private func statusReasons(
+    /// The part of ``liveReasons(_:now:states:)`` that the lists tell.
+    public func statusReasons(
         _ passport: Passport,
         now: Timestamp,
         states: [String: StatusListState]

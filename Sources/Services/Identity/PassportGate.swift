@@ -227,7 +227,7 @@ public final class PassportGate: Sendable {
         let signatureReason = PassportVerifier.signatureReason(passport)
         var states: [String: StatusListState] = [:]
         let mayFetch =
-            resolver.office.issuers.contains(passport.issuer) || trustedIssuers?.contains(passport.issuer) == true
+            resolver.office.isIssuer(passport.issuer) || trustedIssuers?.contains(passport.issuer) == true
         if checksStatus, signatureReason == nil {
             if mayFetch {
                 states = await resolver.states(for: passport, now: now)
@@ -263,17 +263,17 @@ public final class PassportGate: Sendable {
             statusPolicy: .required(maximumAgeSeconds: rules.maximumStatusAgeSeconds)
         )
         // Dates and capabilities first: a passport that fails by them costs no fetch.
-        var offline = verifier
-        offline.statusPolicy = .skipped
-        let early = offline.liveReasons(passport, now: now, states: [:])
+        let early = verifier.documentReasons(passport, now: now)
         guard early.isEmpty else { return early }
         let states = await resolver.states(
             for: passport,
             now: now,
             maximumAgeSeconds: rules.maximumStatusAgeSeconds
         )
-        // A fetch takes its time; what was fetched must not look as if it came from the future.
-        return verifier.liveReasons(passport, now: max(now, clock.now()), states: states)
+        // A fetch takes its time: the passport may have ended, and what was fetched must not look as if it came from the future.
+        let then = max(now, clock.now())
+        let late = then == now ? [] : verifier.documentReasons(passport, now: then)
+        return late + verifier.statusReasons(passport, now: then, states: states)
     }
 
     /// 401 where anything leaves open who asks; 403 where that is clear and not enough.

@@ -8,6 +8,9 @@ extension PassportOffice {
     /// The DIDs that this node issues under: its identity, and the P-256 key of the forms that need one.
     public var issuers: [DIDKey] { [issuer] + (p256.map { [$0.did] } ?? []) }
 
+    /// Whether it is one of ``issuers``.
+    func isIssuer(_ did: DIDKey) -> Bool { did == issuer || did == p256?.did }
+
     /// The key that signs a form.
     ///
     /// - Throws: `IdentityError` with `.invalidRequest` where this office has none.

@@ -249,13 +249,7 @@ public final class PassportOffice: Sendable {
     ///
     /// The list is found by its number, whatever public URL the node had when the passport was issued.
     func localState(_ entry: StatusEntry, now: Timestamp) -> StatusListState {
-        var url = Substring(entry.listURL)
-        let notation = ListNotation.allCases.first { $0 != .bitstring && url.hasSuffix($0.suffix) } ?? .bitstring
-        url = url.dropLast(notation.suffix.count)
-        guard let slash = url.utf8.lastIndex(of: UInt8(ascii: "/")),
-            let number = Int64(url[url.utf8.index(after: slash)...]),
-            let list = board.list(number)
-        else {
+        guard let (number, notation) = Self.list(at: entry.listURL), let list = board.list(number) else {
             return .refused(
                 PassportReason(
                     .statusUnavailable,
@@ -264,6 +258,21 @@ public final class PassportOffice: Sendable {
             )
         }
         return .list(verifiedList(list, url: entry.listURL, now: now, notation))
+    }
+
+    /// Which list a URL of this node names, and in which notation.
+    private static func list(at url: String) -> (number: Int64, notation: ListNotation)? {
+        let slash = UInt8(ascii: "/")
+        var rest = url.utf8[...]
+        var notation = ListNotation.bitstring
+        guard var mark = rest.lastIndex(of: slash) else { return nil }
+        if let other = ListNotation(rawValue: String(url[rest.index(after: mark)...])), other != .bitstring {
+            notation = other
+            rest = rest[..<mark]
+            guard let earlier = rest.lastIndex(of: slash) else { return nil }
+            mark = earlier
+        }
+        return Int64(Substring(rest[rest.index(after: mark)...])).map { ($0, notation) }
     }
 
     private func verifiedList(

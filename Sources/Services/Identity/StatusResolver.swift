@@ -21,7 +21,7 @@ public struct StatusResolver: Sendable {
         now: Timestamp,
         maximumAgeSeconds: Int64? = nil
     ) async -> [String: StatusListState] {
-        guard office.issuers.contains(passport.issuer) else {
+        guard office.isIssuer(passport.issuer) else {
             return await cache.states(of: Set(passport.status.map(\.listURL)), maximumAgeSeconds: maximumAgeSeconds)
         }
         var states: [String: StatusListState] = [:]

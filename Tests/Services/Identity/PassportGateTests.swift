@@ -77,6 +77,25 @@ struct PassportGateTests {
         }
     }
 
+    @Test("a passport that was seen before is that one alone: no other text is taken for it, whichever byte differs")
+    func remembered() async throws {
+        let bench = try await IdentityBench()
+        let (_, passport) = try await bench.register()
+        let header = Array(passport.encodedHeader.utf8)
+        let rules = rules(bench)
+        #expect(await bench.gate.passportReasons(passport.encodedHeader, rules: rules).isEmpty)
+        for place in header.indices {
+            var other = header
+            other[place] = header[place] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
+            let reasons = await bench.gate.passportReasons(String(decoding: other, as: UTF8.self), rules: rules)
+            #expect(!reasons.isEmpty, "byte \(place)")
+        }
+        for other in [passport.encodedHeader + "A", String(passport.encodedHeader.dropLast())] {
+            #expect(await bench.gate.passportReasons(other, rules: rules).isEmpty == false)
+        }
+        #expect(await bench.gate.passportReasons(passport.encodedHeader, rules: rules).isEmpty)
+    }
+
     @Test("[SIG-8] nothing shown: anonymous where that will do, 401 where a passport is asked for")
     func anonymous() async throws {
         let bench = try await IdentityBench()
