@@ -16,7 +16,8 @@ public struct Command: Hashable, Sendable, CustomStringConvertible {
         let bytes = Array(text.utf8)
         guard bytes.count <= Self.maximumBytes, bytes.first == UInt8(ascii: "/"),
             bytes.allSatisfy({ (0x21...0x7E).contains($0) && !(0x41...0x5A).contains($0) }),
-            bytes.count == 1 || bytes.last != UInt8(ascii: "/"), !text.contains("//")
+            bytes.count == 1 || bytes.last != UInt8(ascii: "/"),
+            !zip(bytes, bytes.dropFirst()).contains(where: { $0 == UInt8(ascii: "/") && $1 == UInt8(ascii: "/") })
         else {
             throw DelegationError(.malformed, "a command is a path such as /pay/call in lower case")
         }

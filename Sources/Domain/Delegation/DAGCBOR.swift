@@ -22,7 +22,9 @@ public enum DAGCBOR {
         } catch {
             throw DelegationError(error.code == .tooLarge ? .tooLarge : .malformed, error.message)
         }
-        guard try encode(item) == bytes else {
+        var comparison = Comparison(with: bytes)
+        try append(item, to: &comparison)
+        guard comparison.isWhole else {
             throw DelegationError(.notCanonical, "the block is CBOR in another form than DAG-CBOR's")
         }
         return item
@@ -38,7 +40,7 @@ public enum DAGCBOR {
         return output
     }
 
-    private static func append(_ item: CBOR, to output: inout [UInt8]) throws(DelegationError) {
+    private static func append(_ item: CBOR, to output: inout some ByteSink) throws(DelegationError) {
         switch item {
         case .unsigned(let value): head(0, value, &output)
         case .negative(let value): head(1, value, &output)
@@ -69,34 +71,45 @@ public enum DAGCBOR {
         }
     }
 
-    private static func append(_ pairs: [CBORPair], to output: inout [UInt8]) throws(DelegationError) {
+    private static func append(_ pairs: [CBORPair], to output: inout some ByteSink) throws(DelegationError) {
+        guard pairs.allSatisfy({ $0.key.isText }) else {
+            throw DelegationError(.malformed, "the keys of a map in DAG-CBOR are texts")
+        }
         head(5, UInt64(pairs.count), &output)
-        var entries: [(key: [UInt8], value: CBOR)] = []
-        entries.reserveCapacity(pairs.count)
+        var pairs = pairs
+        if !isSorted(pairs) {
+            pairs.sort { precedes($0.key, $1.key) }
+            guard isSorted(pairs) else { throw DelegationError(.malformed, "a map holds the same key twice") }
+        }
         for pair in pairs {
-            guard case .text(let key) = pair.key else {
-                throw DelegationError(.malformed, "the keys of a map in DAG-CBOR are texts")
-            }
-            entries.append(([UInt8](key.utf8), pair.value))
-        }
-        if !zip(entries, entries.dropFirst()).allSatisfy({ precedes($0.key, $1.key) }) {
-            entries.sort { precedes($0.key, $1.key) }
-            guard zip(entries, entries.dropFirst()).allSatisfy({ $0.key != $1.key }) else {
-                throw DelegationError(.malformed, "a map holds the same key twice")
-            }
-        }
-        for entry in entries {
-            head(3, UInt64(entry.key.count), &output)
-            output.append(contentsOf: entry.key)
-            try append(entry.value, to: &output)
+            try append(pair.key, to: &output)
+            try append(pair.value, to: &output)
         }
     }
 
-    private static func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        left.count == right.count ? left.lexicographicallyPrecedes(right) : left.count < right.count
+    /// Whether each key comes before the next.
+    private static func isSorted(_ pairs: [CBORPair]) -> Bool {
+        for index in pairs.indices.dropFirst() where !precedes(pairs[index - 1].key, pairs[index].key) { return false }
+        return true
     }
 
-    private static func head(_ major: UInt8, _ argument: UInt64, _ output: inout [UInt8]) {
+    private static func precedes(_ left: CBOR, _ right: CBOR) -> Bool {
+        guard case .text(let left) = left, case .text(let right) = right else { return false }
+        return left.utf8.count == right.utf8.count
+            ? left.utf8.lexicographicallyPrecedes(right.utf8) : left.utf8.count < right.utf8.count
+    }
+
+    /// How many bytes the head of an item of so many bytes or elements takes.
+    static func headCount(_ argument: Int) -> Int {
+        switch argument {
+        case ..<24: 1
+        case ..<0x100: 2
+        case ..<0x1_0000: 3
+        default: 5
+        }
+    }
+
+    private static func head(_ major: UInt8, _ argument: UInt64, _ output: inout some ByteSink) {
         let high = major << 5
         let count: Int
         switch argument {
@@ -111,5 +124,47 @@ public enum DAGCBOR {
         for index in (0..<count).reversed() {
             output.append(UInt8(truncatingIfNeeded: argument >> UInt64(8 * index)))
         }
+    }
+}
+
+/// Where an encoder's bytes go.
+private protocol ByteSink {
+    mutating func append(_ byte: UInt8)
+    mutating func append(contentsOf bytes: [UInt8])
+    mutating func append(contentsOf text: String.UTF8View)
+}
+
+extension [UInt8]: ByteSink {}
+
+/// Holds what is encoded against bytes that are there already, so that none are made anew.
+private struct Comparison: ByteSink {
+    private let expected: [UInt8]
+    private var index = 0
+    private var isSame = true
+
+    init(with bytes: [UInt8]) {
+        expected = bytes
+    }
+
+    /// Whether all was the same, to the last byte.
+    var isWhole: Bool { isSame && index == expected.count }
+
+    mutating func append(_ byte: UInt8) {
+        isSame = isSame && index < expected.count && expected[index] == byte
+        index += 1
+    }
+
+    mutating func append(contentsOf bytes: [UInt8]) {
+        for byte in bytes { append(byte) }
+    }
+
+    mutating func append(contentsOf text: String.UTF8View) {
+        for byte in text { append(byte) }
+    }
+}
+
+extension CBOR {
+    fileprivate var isText: Bool {
+        if case .text = self { true } else { false }
     }
 }

@@ -5,8 +5,8 @@ public import SignedDocuments
 /// A UCAN 1.0 delegation: its issuer lets its audience do what a command names, to the subject, within a policy.
 ///
 /// A value of this type has the right shape; whether it is signed by its issuer, ``verifySignature()`` says, and what it
-/// is good for, a ``DelegationChain``.
-public struct Delegation: Sendable, Equatable {
+/// is good for, a ``DelegationChain``. A class, because chains hand their links on again and again.
+public final class Delegation: Sendable, Equatable {
     public static let maximumBytes = Envelope.maximumBytes
 
     public let cid: CID
@@ -30,7 +30,7 @@ public struct Delegation: Sendable, Equatable {
 
     /// Reads an envelope of at most ``maximumBytes``.
     /// - Throws: `DelegationError`: `.malformed`, `.notCanonical`, `.tooLarge`, `.unsupportedSignature`.
-    public init(bytes: [UInt8]) throws(DelegationError) {
+    public convenience init(bytes: [UInt8]) throws(DelegationError) {
         try self.init(envelope: Envelope(bytes, kind: .delegation))
     }
 

@@ -23,18 +23,20 @@ public enum Cryptosuite: String, Hashable, Sendable, CaseIterable {
     /// The canonical bytes of a document without its proof, or of a proof without its value.
     ///
     /// - Throws: `DocumentError` with `.notSignable` where there are none; of the RDF suite also what its reading throws.
-    func canonical(_ document: JSONObject) throws(DocumentError) -> [UInt8] {
+    func canonical(_ document: JSONObject, without name: String) throws(DocumentError) -> [UInt8] {
         if self == .eddsaRDFC2022 {
+            var document = document
+            document[name] = nil
             return try RDFCanonicalization.canonicalize(try JSONLDReader.quads(of: document))
         }
         do {
-            return try document.canonicalized()
+            return try document.canonicalized(without: name)
         } catch {
             throw DocumentError(.notSignable, "the document has no canonical form: \(error)")
         }
     }
 
-    /// The 64 bytes that are signed: the digest of the proof first, then that of the document.
+    /// The 64 bytes that are signed: the digest of the proof without its value first, then that of the document without proof.
     func signedBytes(proof: JSONObject, document: JSONObject) throws(DocumentError) -> [UInt8] {
         try signingInput(proof: proof, document: document).message
     }
@@ -44,6 +46,10 @@ public enum Cryptosuite: String, Hashable, Sendable, CaseIterable {
         var configuration = proof
         // In RDF the proof is read by the document's contexts, whatever it says of its own (3.2.5).
         if !repeatsContext { configuration["@context"] = document["@context"] }
-        return .document(self, proof: try canonical(configuration), document: try canonical(document))
+        return .document(
+            self,
+            proof: try canonical(configuration, without: "proofValue"),
+            document: try canonical(document, without: "proof")
+        )
     }
 }

@@ -21,6 +21,16 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
             }
         }
 
+        fileprivate init?(prefixOf bytes: [UInt8]) {
+            guard bytes.count > 1 else { return nil }
+            switch (bytes[0], bytes[1]) {
+            case (0xed, 0x01): self = .ed25519
+            case (0x80, 0x24): self = .p256
+            case (0xe7, 0x01): self = .secp256k1
+            default: return nil
+            }
+        }
+
         /// How many bytes a key of this kind has: 32, or 33 for a compressed curve point.
         var keyLength: Int { self == .ed25519 ? 32 : 33 }
     }
@@ -62,14 +72,14 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
         }
         let decoded: [UInt8]
         do {
-            decoded = try Base58.decode(String(text.utf8.dropFirst(9)) ?? "", maximumBytes: 80)
+            decoded = try Base58.decode([UInt8](text.utf8).dropFirst(9), maximumBytes: 80)
         } catch {
             throw DocumentError(.malformedDID, "the key in `\(text)` is not base58btc")
         }
-        guard let kind = Kind.allCases.first(where: { decoded.starts(with: $0.prefix) }) else {
+        guard let kind = Kind(prefixOf: decoded) else {
             throw DocumentError(.unsupportedKey, "`\(text)` is not an Ed25519, P-256 or secp256k1 key")
         }
-        let key = [UInt8](decoded.dropFirst(kind.prefix.count))
+        let key = [UInt8](decoded[2...])
         guard key.count == kind.keyLength else {
             throw DocumentError(.malformedDID, "`\(text)` holds \(key.count) key bytes where \(kind.keyLength) belong")
         }
@@ -139,7 +149,7 @@ public struct DIDKey: Hashable, Sendable, CustomStringConvertible {
 
     public func hash(into hasher: inout Hasher) {
         hasher.combine(kind)
-        hasher.combine(publicKey)
+        publicKey.withUnsafeBytes { hasher.combine(bytes: $0) }
     }
 
     public var description: String { string }

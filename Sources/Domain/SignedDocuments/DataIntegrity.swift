@@ -130,19 +130,17 @@ public enum DataIntegrity {
         guard let member = document["proof"] else {
             throw DocumentError(.proofMissing, "the document carries no proof")
         }
-        guard var proof = member.objectValue else {
+        guard let proof = member.objectValue else {
             throw DocumentError(.malformedProof, "`proof` must be one object; proof sets are not accepted")
         }
         let header = try ProofHeader(proof, purpose: purpose, suites: suites, methods: methods)
         var unsecured = document
-        _ = unsecured.removeValue(forKey: "proof")
-        if let context = proof["@context"] {
+        if let context = proof["@context"], context != document["@context"] {
             guard startsWith(document["@context"], context) else {
                 throw DocumentError(.wrongContext, "the document's `@context` must begin with that of its proof")
             }
             unsecured["@context"] = context
         }
-        _ = proof.removeValue(forKey: "proofValue")
         let bytes: [UInt8]
         do {
             bytes = try header.suite.signedBytes(proof: proof, document: unsecured)

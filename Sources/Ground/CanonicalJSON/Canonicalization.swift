@@ -47,13 +47,20 @@ extension JSONValue {
 
 extension JSONObject {
     /// The canonical text of RFC 8785; see ``JSONValue/canonicalized()``.
-    public func canonicalized() throws(JSONError) -> [UInt8] { try JSONValue.object(self).canonicalized() }
+    ///
+    /// - Parameter name: a member that is left out.
+    public func canonicalized(without name: String? = nil) throws(JSONError) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(1024)
+        try appendCanonical(to: &output, without: name)
+        return output
+    }
 
-    fileprivate func appendCanonical(to output: inout [UInt8]) throws(JSONError) {
+    fileprivate func appendCanonical(to output: inout [UInt8], without name: String? = nil) throws(JSONError) {
         output.append(UInt8(ascii: "{"))
         var isFirst = true
-        // Places are sorted, not members: to move a member costs more than to compare two names.
-        for index in members.indices.sorted(by: { UTF16Order.precedes(members[$0].key, members[$1].key) }) {
+        let left = name.flatMap { position(of: $0) }
+        for index in canonicalOrder where index != left {
             let member = members[index]
             if !isFirst { output.append(UInt8(ascii: ",")) }
             isFirst = false
@@ -62,6 +69,24 @@ extension JSONObject {
             try member.value.appendCanonical(to: &output)
         }
         output.append(UInt8(ascii: "}"))
+    }
+
+    /// The places of the members by the order of their names: to move a member costs more than to compare two names.
+    private var canonicalOrder: [Int] {
+        var order = Array(members.indices)
+        func precedes(_ left: Int, _ right: Int) -> Bool {
+            UTF16Order.precedes(members[left].key, members[right].key)
+        }
+        guard order.count <= 16 else { return order.sorted(by: precedes) }
+        // Few, as nearly always: put in one after the other, without the general sort's working space.
+        for end in order.indices.dropFirst() {
+            var place = end
+            while place > 0, precedes(order[place], order[place - 1]) {
+                order.swapAt(place, place - 1)
+                place -= 1
+            }
+        }
+        return order
     }
 }
 

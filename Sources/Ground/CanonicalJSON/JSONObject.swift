@@ -9,23 +9,12 @@ public struct JSONObject: Sendable {
         var value: JSONValue
     }
 
-    /// A name that hashes and compares by its UTF-8 bytes.
-    private struct Name: Hashable, Sendable {
-        let text: String
-
-        static func == (left: Name, right: Name) -> Bool { left.text.hasSameCodeUnits(as: right.text) }
-
-        func hash(into hasher: inout Hasher) {
-            for byte in text.utf8 { hasher.combine(byte) }
-        }
-    }
-
     /// Up to this many members a linear search is quicker than hashing.
     private static let linearCount = 16
 
     private(set) var members: [Member] = []
     /// Where each name stands; empty while there are at most `linearCount` members.
-    private var positions: [Name: Int] = [:]
+    private var positions: [CodeUnits: Int] = [:]
 
     public init() {}
 
@@ -77,19 +66,19 @@ public struct JSONObject: Sendable {
         if members.count == Self.linearCount + 1 {
             indexAll()
         } else if members.count > Self.linearCount {
-            positions[Name(text: key)] = members.count - 1
+            positions[CodeUnits(key)] = members.count - 1
         }
     }
 
-    private func position(of key: String) -> Int? {
-        if members.count > Self.linearCount { return positions[Name(text: key)] }
+    func position(of key: String) -> Int? {
+        if members.count > Self.linearCount { return positions[CodeUnits(key)] }
         for index in members.indices where members[index].key.hasSameCodeUnits(as: key) { return index }
         return nil
     }
 
     private mutating func indexAll() {
         positions.reserveCapacity(members.count * 2)
-        for index in members.indices { positions[Name(text: members[index].key)] = index }
+        for index in members.indices { positions[CodeUnits(members[index].key)] = index }
     }
 }
 

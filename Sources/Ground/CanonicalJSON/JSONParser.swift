@@ -7,8 +7,10 @@ extension JSONValue {
     /// - Throws: `JSONError` with the offset where reading stopped.
     public static func parse(_ bytes: [UInt8], limits: JSONLimits = JSONLimits()) throws(JSONError) -> JSONValue {
         guard bytes.count <= limits.maximumBytes else { throw tooLong(limits) }
-        var parser = JSONParser(bytes, limits: limits)
-        return try parser.document()
+        return try bytes.withUnsafeBufferPointer { (input) throws(JSONError) in
+            var parser = JSONParser(input, limits: limits)
+            return try parser.document()
+        }
     }
 
     /// Reads one JSON text; see ``parse(_:limits:)-([UInt8],_)``.
@@ -30,15 +32,15 @@ extension JSONValue {
     }
 }
 
-/// A recursive descent parser over bytes.
+/// A recursive descent parser over bytes, which must outlive it. It compares ``index`` with their count before each is read.
 struct JSONParser {
-    let input: [UInt8]
+    let input: UnsafeBufferPointer<UInt8>
     let limits: JSONLimits
     let maximumDepth: Int
     var index = 0
     private var values = 0
 
-    init(_ input: [UInt8], limits: JSONLimits) {
+    init(_ input: UnsafeBufferPointer<UInt8>, limits: JSONLimits) {
         self.input = input
         self.limits = limits
         // The parser recurses, and so does whoever walks the result; the cap keeps the stack in bounds.

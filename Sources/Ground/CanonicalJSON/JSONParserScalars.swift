@@ -11,7 +11,9 @@ extension JSONParser {
             if byte == UInt8(ascii: "\"") {
                 defer { index += 1 }
                 // ASCII needs no validation, and this initializer is the quicker one.
-                if union < 0x80 { return String(decoding: input[start..<index], as: UTF8.self) }
+                if union < 0x80 {
+                    return String(decoding: UnsafeBufferPointer(rebasing: input[start..<index]), as: UTF8.self)
+                }
                 return try text([UInt8](input[start..<index]), at: start)
             }
             if byte == UInt8(ascii: "\\") { return try escapedString(from: start) }

@@ -106,15 +106,15 @@ enum JSONWriter {
     /// characters, nothing else.
     static func append(_ text: String, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
-        let start = output.count
-        // Copied whole first, then looked through: most strings have nothing to escape.
-        output.append(contentsOf: text.utf8)
-        var index = start
-        while index < output.count, !needsEscape(output[index]) { index += 1 }
-        if index < output.count {
-            let rest = [UInt8](output[index...])
-            output.removeLast(output.count - index)
-            for byte in rest { appendEscaped(byte, to: &output) }
+        // Most strings have nothing to escape, and are copied whole.
+        let isPlain = text.utf8.withContiguousStorageIfAvailable { bytes in
+            var isPlain = true
+            for byte in bytes where needsEscape(byte) { isPlain = false }
+            if isPlain { output.append(contentsOf: bytes) }
+            return isPlain
+        }
+        if isPlain != true {
+            for byte in text.utf8 { appendEscaped(byte, to: &output) }
         }
         output.append(UInt8(ascii: "\""))
     }

@@ -91,7 +91,7 @@ public enum Ed25519 {
         }
 
         public func hash(into hasher: inout Hasher) {
-            hasher.combine(bytes)
+            bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
         }
 
         public var description: String {
@@ -107,9 +107,9 @@ public enum Ed25519 {
 
     /// Whether canonical bytes are one of the eight points whose order divides the cofactor.
     static func isOfSmallOrder(_ key: [UInt8]) -> Bool {
-        var y = key
-        y[31] &= 0x7F
-        return smallOrderY.contains(y)
+        smallOrderY.contains { y in
+            key[0] == y[0] && key[31] & 0x7F == y[31] && key[..<31].elementsEqual(y[..<31])
+        }
     }
 
     /// The y coordinates, little-endian, of the points of order 1, 2, 4 and 8.

@@ -11,7 +11,7 @@ public enum Base58 {
         return table
     }()
 
-    /// 58⁵, the largest power of 58 below 2³²: five digits are converted at a time.
+    /// 58⁵, the largest power of 58 below 2³²: five digits are written at a time.
     private static let chunk: UInt64 = 656_356_768
 
     /// The digits of `bytes`; each leading zero byte becomes a `1`.
@@ -46,36 +46,50 @@ public enum Base58 {
     /// - Parameter maximumBytes: the longest result accepted.
     /// - Throws: `EncodingError` with `.invalidCharacter` or `.tooLarge`.
     public static func decode(_ text: String, maximumBytes: Int = 256) throws(EncodingError) -> [UInt8] {
-        let characters = [UInt8](text.utf8)
+        try decode([UInt8](text.utf8)[...], maximumBytes: maximumBytes)
+    }
+
+    /// As ``decode(_:maximumBytes:)-(String,_)``, of ASCII.
+    package static func decode(
+        _ characters: ArraySlice<UInt8>,
+        maximumBytes: Int
+    ) throws(EncodingError) -> [UInt8] {
         // A byte takes at most 1.37 digits; longer text cannot be in bounds and is not worth reading.
         guard characters.count <= maximumBytes / 5 * 7 + 7 else { throw tooLarge(maximumBytes) }
         let values = values
-        let zeros = characters.prefix { $0 == UInt8(ascii: "1") }.count
-        var limbs: [UInt32] = []  // least significant first
-        limbs.reserveCapacity(characters.count / 5 + 1)
-        var index = zeros
-        while index < characters.count {
+        let end = characters.endIndex
+        var index = characters.startIndex
+        while index < end, characters[index] == UInt8(ascii: "1") { index += 1 }
+        let zeros = index - characters.startIndex
+        var limbs: [UInt64] = []  // least significant first
+        limbs.reserveCapacity(characters.count / 10 + 1)
+        while index < end {
             var factor: UInt64 = 1
             var addend: UInt64 = 0
-            let end = min(index + 5, characters.count)
-            while index < end {
+            // 58¹⁰ is the largest power of 58 below 2⁶⁴.
+            let next = min(index + 10, end)
+            while index < next {
                 let value = values[Int(characters[index])]
                 guard value < 58 else {
-                    throw EncodingError(.invalidCharacter, "character \(index + 1) is not a base58 digit")
+                    throw EncodingError(
+                        .invalidCharacter,
+                        "character \(index - characters.startIndex + 1) is not a base58 digit"
+                    )
                 }
                 addend = addend * 58 + UInt64(value)
                 factor *= 58
                 index += 1
             }
             for position in limbs.indices {
-                let product = UInt64(limbs[position]) * factor + addend
-                limbs[position] = UInt32(truncatingIfNeeded: product)
-                addend = product >> 32
+                let (high, low) = limbs[position].multipliedFullWidth(by: factor)
+                let (sum, overflow) = low.addingReportingOverflow(addend)
+                limbs[position] = sum
+                // At most factor: a product of two 64-bit numbers and one more fits in 128 bits.
+                addend = high + (overflow ? 1 : 0)
             }
-            if addend > 0 { limbs.append(UInt32(truncatingIfNeeded: addend)) }
+            if addend > 0 { limbs.append(addend) }
         }
-        var bytes = [UInt8](repeating: 0, count: zeros)
-        bytes.append(contentsOf: significantBytes(ofLittleEndian: limbs))
+        let bytes = bytes(ofLittleEndian: limbs, afterZeros: zeros)
         guard bytes.count <= maximumBytes else { throw tooLarge(maximumBytes) }
         return bytes
     }
@@ -94,16 +108,18 @@ public enum Base58 {
         return limbs
     }
 
-    private static func significantBytes(ofLittleEndian limbs: [UInt32]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(limbs.count * 4)
-        for limb in limbs.reversed() {
-            for shift in [UInt32(24), 16, 8, 0] {
-                let byte = UInt8(truncatingIfNeeded: limb >> shift)
-                if byte != 0 || !bytes.isEmpty { bytes.append(byte) }
+    /// So many zeros, and the significant bytes of a number.
+    private static func bytes(ofLittleEndian limbs: [UInt64], afterZeros zeros: Int) -> [UInt8] {
+        let leading = limbs.last.map { $0.leadingZeroBitCount / 8 } ?? 0
+        let count = zeros + limbs.count * 8 - leading
+        return [UInt8](unsafeUninitializedCapacity: count) { bytes, length in
+            bytes[..<zeros].initialize(repeating: 0)
+            for place in zeros..<count {
+                let power = count - 1 - place
+                bytes[place] = UInt8(truncatingIfNeeded: limbs[power / 8] >> UInt64(8 * (power % 8)))
             }
+            length = count
         }
-        return bytes
     }
 
     private static func tooLarge(_ maximumBytes: Int) -> EncodingError {

@@ -92,20 +92,9 @@ private enum Base64Codec {
         let digits = [UInt8](text.utf8)
         let count = try digitCount(of: digits, padding: padding)
         let values = alphabet.values
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count / 4 * 3 + 2)
-        var index = 0
-        while index + 4 <= count {
-            let first = values[Int(digits[index])]
-            let second = values[Int(digits[index + 1])]
-            let third = values[Int(digits[index + 2])]
-            let fourth = values[Int(digits[index + 3])]
-            guard first | second | third | fourth < 64 else { throw invalidCharacter(in: digits, from: index, values) }
-            bytes.append(first << 2 | second >> 4)
-            bytes.append(second << 4 | third >> 2)
-            bytes.append(third << 6 | fourth)
-            index += 4
-        }
+        var bytes = wholeGroups(digits, count: count, values)
+        let index = bytes.count / 3 * 4
+        guard index + 4 > count else { throw invalidCharacter(in: digits, from: index, values) }
         guard index < count else { return bytes }
         // Two digits carry one byte and four padding bits, three carry two bytes and two padding bits.
         let first = values[Int(digits[index])]
@@ -119,6 +108,30 @@ private enum Base64Codec {
             throw EncodingError(.invalidPadding, "the last base64 digit has bits set beyond the last byte")
         }
         return bytes
+    }
+
+    /// The bytes of the groups of four digits, up to the first that is none.
+    private static func wholeGroups(_ digits: [UInt8], count: Int, _ values: [UInt8]) -> [UInt8] {
+        // Room for the last group, too, which may be shorter.
+        [UInt8](unsafeUninitializedCapacity: count / 4 * 3 + 2) { bytes, length in
+            digits.withUnsafeBufferPointer { digits in
+                values.withUnsafeBufferPointer { values in
+                    var index = 0
+                    while index + 4 <= count {
+                        let first = values[Int(digits[index])]
+                        let second = values[Int(digits[index + 1])]
+                        let third = values[Int(digits[index + 2])]
+                        let fourth = values[Int(digits[index + 3])]
+                        guard first | second | third | fourth < 64 else { return }
+                        bytes[length] = first << 2 | second >> 4
+                        bytes[length + 1] = second << 4 | third >> 2
+                        bytes[length + 2] = third << 6 | fourth
+                        length += 3
+                        index += 4
+                    }
+                }
+            }
+        }
     }
 
     /// The number of digits before the padding, which must be of the right length where it is present.

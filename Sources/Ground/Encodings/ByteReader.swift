@@ -30,6 +30,19 @@ public struct ByteReader: Sendable {
         return [UInt8](input[offset..<(offset + count)])
     }
 
+    /// The next `count` bytes as a text; nil where they are not valid UTF-8.
+    ///
+    /// - Throws: as ``bytes(_:)``.
+    mutating func text(_ count: Int) throws(EncodingError) -> String? {
+        guard count >= 0, count <= remaining else { throw truncated(count) }
+        defer { offset += count }
+        let slice = input[offset..<(offset + count)]
+        var union: UInt8 = 0
+        for byte in slice { union |= byte }
+        // Most texts are ASCII, which needs neither a copy nor a validation.
+        return union < 0x80 ? String(decoding: slice, as: UTF8.self) : String(validating: slice, as: UTF8.self)
+    }
+
     /// Two bytes, big-endian.
     public mutating func uint16() throws(EncodingError) -> UInt16 { UInt16(truncatingIfNeeded: try bigEndian(2)) }
 

@@ -102,10 +102,10 @@ extension CBOR {
         }
 
         private mutating func text(_ head: Head) throws(EncodingError) -> String {
-            if let argument = head.argument { return try utf8(try reader.bytes(try length(argument))) }
+            if let argument = head.argument { return try utf8(try reader.text(try length(argument))) }
             var whole = ""
             // §3.2.3: a character must not be split between chunks, so each is validated alone.
-            while try !atBreak() { whole += try utf8(try chunk(of: .text)) }
+            while try !atBreak() { whole += try utf8(String(strictUTF8: try chunk(of: .text))) }
             return whole
         }
 
@@ -117,10 +117,8 @@ extension CBOR {
             return try reader.bytes(try length(argument))
         }
 
-        private func utf8(_ bytes: [UInt8]) throws(EncodingError) -> String {
-            guard let text = String(strictUTF8: bytes) else {
-                throw malformed("a text is not valid UTF-8")
-            }
+        private func utf8(_ text: String?) throws(EncodingError) -> String {
+            guard let text else { throw malformed("a text is not valid UTF-8") }
             return text
         }
 
@@ -140,7 +138,9 @@ extension CBOR {
             var pairs: [CBORPair] = []
             var seen = SeenKeys()
             if let argument = head.argument {
-                for _ in 0..<(try length(argument, unit: 2)) { try appendPair(to: &pairs, &seen, depth: depth) }
+                let count = try length(argument, unit: 2)
+                pairs.reserveCapacity(min(count, 64))
+                for _ in 0..<count { try appendPair(to: &pairs, &seen, depth: depth) }
             } else {
                 while try !atBreak() { try appendPair(to: &pairs, &seen, depth: depth) }
             }

@@ -33,11 +33,12 @@ public enum Multibase {
         }
         // The most digits a byte takes is two (base16): longer text is not worth reading.
         guard text.utf8.count / 2 <= maximumBytes else { throw tooLarge(maximumBytes) }
+        if prefix == UInt8(ascii: "z") {
+            return try Base58.decode([UInt8](text.utf8).dropFirst(), maximumBytes: maximumBytes)
+        }
         let digits = String(text.unicodeScalars.dropFirst())
         let bytes: [UInt8]
         switch prefix {
-        case UInt8(ascii: "z"):
-            return try Base58.decode(digits, maximumBytes: maximumBytes)
         case UInt8(ascii: "u"):
             guard digits.utf8.last != UInt8(ascii: "=") else {
                 throw EncodingError(.invalidPadding, "multibase base64url is written without padding")

@@ -145,13 +145,13 @@ struct LinkedDataTests {
             proof.removeValue(forKey: "proofValue")
             let suite = Cryptosuite.eddsaRDFC2022
             #expect(
-                String(decoding: try suite.canonical(unsigned), as: UTF8.self)
+                String(decoding: try suite.canonical(unsigned, without: "proof"), as: UTF8.self)
                     == (try vector.string("canonicalDocument"))
             )
             var configuration = proof
             configuration["@context"] = unsigned["@context"]
             #expect(
-                String(decoding: try suite.canonical(configuration), as: UTF8.self)
+                String(decoding: try suite.canonical(configuration, without: "proofValue"), as: UTF8.self)
                     == (try vector.string("canonicalProof"))
             )
             #expect(
@@ -288,6 +288,6 @@ struct LinkedDataTests {
         #expect(code { _ = try JSONLDReader.quads(of: wide) } == .notLinkedData)
         var twins = try document()
         twins["credentialSubject"] = .array((0..<2).map { _ in ["x": .array((0..<12).map { _ in ["y": "same"] })] })
-        #expect(code { _ = try Cryptosuite.eddsaRDFC2022.canonical(twins) } == .tooComplex)
+        #expect(code { _ = try Cryptosuite.eddsaRDFC2022.canonical(twins, without: "proof") } == .tooComplex)
     }
 }
