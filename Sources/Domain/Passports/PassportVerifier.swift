@@ -11,7 +11,7 @@ public enum StatusListState: Hashable, Sendable {
 
 /// The rules by which a passport is accepted, and the check itself. Answers every reason found, not the first.
 ///
-/// The signature may be checked once and remembered by digest; dates, bits and list ages are read on every call
+/// The signature may be checked once and remembered by its text; dates, bits and list ages are read on every call
 /// (``liveReasons(_:now:statusLists:)``).
 public struct PassportVerifier: Hashable, Sendable {
     /// How far clocks may differ, in seconds. Lets a passport begin early; never lets one end late.

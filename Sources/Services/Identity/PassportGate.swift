@@ -195,7 +195,7 @@ public final class PassportGate: Sendable {
         }
     }
 
-    /// What is said against the passport of a header alone, without a request: shape and signature (remembered by digest),
+    /// What is said against the passport of a header alone, without a request: shape and signature (remembered by the text),
     /// issuer, dates, capabilities and status.
     public func passportReasons(_ header: String, rules: CallerRules) async -> [PassportReason] {
         do throws(PassportReason) {
