@@ -57,7 +57,8 @@ extension SQLiteClaimStore {
             guard
                 let first = try connection.first(
                     """
-                    SELECT mint, unit, is_held_at_mint FROM gateway_proofs WHERE state = 'due' ORDER BY sequence LIMIT 1
+                    SELECT mint, unit, is_held_at_mint FROM gateway_proofs INDEXED BY gateway_proofs_due
+                    WHERE state = 'due' ORDER BY sequence LIMIT 1
                     """
                 )
             else { return nil }

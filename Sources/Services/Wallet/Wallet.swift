@@ -191,7 +191,8 @@ public final class Wallet: Sendable {
                     sum(CASE WHEN state = 'unspent' AND seller IS NOT NULL THEN amount ELSE 0 END),
                     sum(CASE WHEN state = 'reserved' THEN amount ELSE 0 END),
                     sum(CASE WHEN state = 'sent' THEN amount ELSE 0 END)
-                FROM wallet_proofs WHERE state <> 'spent' GROUP BY mint, unit ORDER BY mint, unit
+                FROM wallet_proofs INDEXED BY wallet_proofs_owned
+                WHERE state <> 'spent' GROUP BY mint, unit ORDER BY mint, unit
                 """
             )
             return try rows.map { row in

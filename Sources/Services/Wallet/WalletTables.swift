@@ -27,6 +27,13 @@ public enum WalletTables {
         Migration(id: "wallet-receipts-1", sql: SettledPayments.tables),
         Migration(id: "wallet-change-2", sql: OwedChange.tables),
         Migration(id: "wallet-shares-1", sql: ShareStore.tables),
+        // What the wallet has, without all that it ever spent.
+        Migration(
+            id: "wallet-9",
+            sql: """
+                CREATE INDEX wallet_proofs_owned ON wallet_proofs (mint, unit, state, seller, amount) WHERE state <> 'spent';
+                """
+        ),
     ]
 
     /// The last statement of liabilities that was found right, per mint.
