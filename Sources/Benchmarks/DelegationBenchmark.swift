@@ -103,8 +103,8 @@ struct DelegationBenchmark {
             )
         }
         return [
-            Timing.rate("delegation-verify-three-links-one-core", each: each, chain, floor: floor, perFloor: 3),
-            Timing.rate(
+            Measure.rate("delegation-verify-three-links-one-core", each: each, chain, floor: floor, perFloor: 3),
+            Measure.rate(
                 "delegation-verify-three-links-and-call-one-core",
                 each: each,
                 called,

@@ -28,6 +28,20 @@ struct Measure: Sendable {
         return String(decoding: JSONValue.object(object).serialized(), as: UTF8.self)
     }
 
+    /// So many a second, in the median round; what the quickest rounds reached stands beside it, because neighbours on the same
+    /// machine can halve a core's speed for seconds.
+    static func rate(_ name: String, each: Int, _ seconds: [Double], floor: [Double], perFloor: Double = 1) -> Measure {
+        func rate(_ seconds: Double?) -> Double { seconds.map { Double(each) / $0 } ?? 0 }
+        let quickest = (rate(seconds.min()), rate(floor.min()) / perFloor)
+        return Measure(
+            name: name,
+            value: rate(Timing.median(seconds)),
+            unit: "1/s",
+            yardstick: rate(Timing.median(floor)) / perFloor,
+            note: "quickest of \(seconds.count) rounds: \(Int(quickest.0)), of the yardstick: \(Int(quickest.1))"
+        )
+    }
+
     /// How busy the machine was before the first benchmark.
     static var machineLoad: Measure {
         var averages = [0.0, 0.0, 0.0]
@@ -60,20 +74,6 @@ enum Timing {
         getrusage(0, &usage)
         func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
         return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-    }
-
-    /// So many a second, in the median round; what the quickest rounds reached stands beside it, because neighbours on the same
-    /// machine can halve a core's speed for seconds.
-    static func rate(_ name: String, each: Int, _ seconds: [Double], floor: [Double], perFloor: Double = 1) -> Measure {
-        func rate(_ seconds: Double?) -> Double { seconds.map { Double(each) / $0 } ?? 0 }
-        let quickest = (rate(seconds.min()), rate(floor.min()) / perFloor)
-        return Measure(
-            name: name,
-            value: rate(median(seconds)),
-            unit: "1/s",
-            yardstick: rate(median(floor)) / perFloor,
-            note: "quickest of \(seconds.count) rounds: \(Int(quickest.0)), of the yardstick: \(Int(quickest.1))"
-        )
     }
 
     static func median(_ values: [Double]) -> Double {

@@ -64,8 +64,8 @@ struct PassportBenchmark {
             )
         }
         return [
-            Timing.rate("passport-issue-one-core", each: each, issuing, floor: signing),
-            Timing.rate("passport-verify-one-core", each: each, verifying, floor: checking),
+            Measure.rate("passport-issue-one-core", each: each, issuing, floor: signing),
+            Measure.rate("passport-verify-one-core", each: each, verifying, floor: checking),
         ]
     }
 
@@ -131,8 +131,8 @@ struct PassportBenchmark {
             )
         }
         return [
-            Timing.rate("\(form.rawValue)-issue-one-core", each: each, seconds[1], floor: seconds[0]),
-            Timing.rate("\(form.rawValue)-verify-one-core", each: each, seconds[3], floor: seconds[2]),
+            Measure.rate("\(form.rawValue)-issue-one-core", each: each, seconds[1], floor: seconds[0]),
+            Measure.rate("\(form.rawValue)-verify-one-core", each: each, seconds[3], floor: seconds[2]),
         ]
     }
 
@@ -174,7 +174,7 @@ struct PassportBenchmark {
                 }
             )
         }
-        return Timing.rate("dc+sd-jwt-key-binding-verify-one-core", each: each, verifying, floor: checking)
+        return Measure.rate("dc+sd-jwt-key-binding-verify-one-core", each: each, verifying, floor: checking)
     }
 
     private func makeClaims(_ index: Int, now: Timestamp) throws -> PassportClaims {

@@ -40,6 +40,13 @@ public enum DAGCBOR {
         return output
     }
 
+    /// How many bytes a byte string of so many takes.
+    static func count(ofBytes count: Int) -> Int {
+        var start: [UInt8] = []
+        head(2, UInt64(count), &start)
+        return start.count + count
+    }
+
     private static func append(_ item: CBOR, to output: inout some ByteSink) throws(DelegationError) {
         switch item {
         case .unsigned(let value): head(0, value, &output)
@@ -99,16 +106,7 @@ public enum DAGCBOR {
             ? left.utf8.lexicographicallyPrecedes(right.utf8) : left.utf8.count < right.utf8.count
     }
 
-    /// How many bytes the head of an item of so many bytes or elements takes.
-    static func headCount(_ argument: Int) -> Int {
-        switch argument {
-        case ..<24: 1
-        case ..<0x100: 2
-        case ..<0x1_0000: 3
-        default: 5
-        }
-    }
-
+    /// The head of an item: its major type, and its value, length or count in the shortest form.
     private static func head(_ major: UInt8, _ argument: UInt64, _ output: inout some ByteSink) {
         let high = major << 5
         let count: Int

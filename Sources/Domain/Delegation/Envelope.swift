@@ -39,7 +39,7 @@ struct Envelope: Sendable {
         self.signature = signature
         self.payload = payload
         // The block is in its one form: the array's head, the signature, and the rest is the map.
-        signed = Array(bytes[(1 + DAGCBOR.headCount(signature.count) + signature.count)...])
+        signed = Array(bytes[(1 + DAGCBOR.count(ofBytes: signature.count))...])
     }
 
     /// Signs a payload.

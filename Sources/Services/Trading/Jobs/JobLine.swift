@@ -19,9 +19,10 @@ struct JobLine: Sendable {
         /// The `code` of a refusal.
         var code: String? { json["code"]?.stringValue }
 
-        /// What the party said of it.
+        /// What the party said of a refusal, in its own words.
         var said: String { String((json["detail"]?.stringValue ?? "it answered \(status)").prefix(500)) }
 
+        /// The refusal as a failure of the party.
         var error: JobError { JobError(.sellerFailed, "The \(party) did not do it: \(said)") }
     }
 
